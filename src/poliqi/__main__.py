@@ -1,0 +1,5 @@
+"""`python -m poliqi` is the `poliqi` command."""
+
+from poliqi.ops.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Words everyone shares: ids, units, errors, secret bytes, packed bits, compiled kernels."""

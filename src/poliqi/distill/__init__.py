@@ -1,0 +1,1 @@
+"""Detections to secret blocks, without IO."""

@@ -1,0 +1,1 @@
+"""All IO of the cores and nothing else."""

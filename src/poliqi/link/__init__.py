@@ -1,0 +1,1 @@
+"""What a QKD device is: the Device protocol, simulated light, recordings."""

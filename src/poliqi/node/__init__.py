@@ -1,0 +1,1 @@
+"""Real processes: the only place that starts tasks and processes."""

@@ -1,0 +1,56 @@
+"""The command line: every command lives in a file of its own and is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from poliqi.base.errors import PoliqiError
+
+__all__ = ["main"]
+
+# command -> (module, one line for --help; the module is imported only when the command runs)
+COMMANDS: Final = {
+    "demo": "photons to a shared key between two processes, on this machine",
+    "distill": "run both parties over a recording and report what key it gives",
+    "keylength": "secret length of a table of counts, with its proof",
+    "link": "pair two ends, record simulated light",
+    "rate": "what a link will give: gains, QBER, finite key, rate against distance",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports `poliqi.ops.commands.NAME` when NAME is called; `--help` imports none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        return importlib.import_module(f"poliqi.ops.commands.{cmd_name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="poliqi")
+def cli() -> None:
+    """POLIQI: from a photon's time tag to a key two parties share.
+
+    Start with `poliqi demo`. Every command has --json and its own --help.
+    """
+
+
+def main() -> None:
+    """Entry point: an error that POLIQI raised on purpose is one clear line, never a traceback."""
+    try:
+        cli(prog_name="poliqi")
+    except PoliqiError as error:
+        click.echo(f"poliqi: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""Counts to secret length: one decoy, two decoys, BBM92, and the epsilon ledger."""
