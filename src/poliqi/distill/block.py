@@ -1,0 +1,338 @@
+"""One block of a session, from Bob's announcement to a key that both ends hold: the state table.
+
+Both ends run this class; the role is data. A block that fails in a way both ends can see from the public
+transcript (leak over the cap, counts that do not support the contract) ends with `Refused` and the
+session goes on. Anything else that is not as it should be raises, and the session ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poliqi.base.bits import pack_bits, packed_size
+from poliqi.base.errors import ProtocolError
+from poliqi.base.ids import BlockNumber, LinkId, Origin, Role
+from poliqi.base.secret import Entropy, SecretBytes
+from poliqi.distill.acceptance import Verdict, judge
+from poliqi.distill.amplify import amplify
+from poliqi.distill.authenticate import WORD, Authenticator
+from poliqi.distill.contract import Contract
+from poliqi.distill.correct import Correction
+from poliqi.distill.messages import Amplify, Confirm, Detect, Final_, Message, Refused, Sift, Tag
+from poliqi.distill.outcome import (
+    Aborted,
+    BlockConfirmed,
+    BlockReport,
+    Event,
+    HoldPending,
+    Mark,
+    SecretBlock,
+    StatesWanted,
+)
+from poliqi.distill.outcome import Confirm as ConfirmMark
+from poliqi.distill.sift import Sifted, alice_sift, bob_sift, detect_message, read_slots
+from poliqi.link.device import Detections
+
+__all__ = ["Block", "Line", "Step"]
+
+
+class Step(StrEnum):
+    """What the block waits for."""
+
+    DETECT = "detections"
+    DETECT_TAG = "tag of the detections"
+    STATES = "states of my own device"
+    SIFT = "sifting"
+    CORRECT = "error correction"
+    AMPLIFY = "privacy amplification"
+    CONFIRM = "confirmation"
+    CONFIRM_TAG = "tag of the confirmation"
+    FINAL = "final word"
+    FINAL_TAG = "tag of the final word"
+    DONE = "nothing"
+
+
+class Line(Protocol):
+    """What a block needs of its session."""
+
+    def send(self, message: Message) -> None: ...
+    def seal(self) -> None: ...
+    def check(self, tag: bytes) -> None: ...
+    def mark(self, mark: Mark) -> None: ...
+    def emit(self, event: Event) -> None: ...
+
+
+class Block:
+    """One attempt at a secret block, at one end."""
+
+    def __init__(
+        self,
+        role: Role,
+        number: BlockNumber,
+        *,
+        line: Line,
+        contract: Contract,
+        authenticator: Authenticator,
+        entropy: Entropy,
+        next_slot: int,
+    ) -> None:
+        self.number: Final = number
+        self.next_slot = next_slot
+        self.confirmed = False
+        self.step = Step.DETECT
+        self._role: Final = role
+        self._line: Final = line
+        self._contract: Final = contract
+        self._authenticator: Final = authenticator
+        self._entropy: Final = entropy
+        self._detections: Detections | None = None
+        self._announced: Detect | None = None
+        self._sifted: Sifted | None = None
+        self._correction: Correction | None = None
+        self._verdict: Verdict | None = None
+        self._seed: bytes = b""
+        self._made: HoldPending | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.step is Step.DONE
+
+    def report(self) -> BlockReport | None:
+        """What was seen so far, once the acceptance test was applied."""
+        return None if self._verdict is None else self._verdict.report
+
+    # ---------------------------------------------------------------- commands of the owner
+
+    def announce(self, detections: Detections) -> None:
+        """Bob: say what clicked, under a tag of its own, before Alice reveals anything."""
+        self._detections = detections
+        self._announced = detect_message(self.number, detections)
+        self._line.send(self._announced)
+        self._line.seal()
+        self.step = Step.SIFT
+
+    def provide_states(self, states: NDArray[np.uint8]) -> None:
+        """Alice: her states at the announced slots."""
+        if self.step is not Step.STATES or self._announced is None:
+            raise ValueError("no states are wanted now")
+        seed = self._entropy.draw(8)
+        self._sifted, answer = alice_sift(self._announced, states, self._contract, seed)
+        self._line.send(answer)
+        self._begin_correction(seed)
+
+    # ---------------------------------------------------------------- the state table
+
+    def receive(self, message: Message) -> None:
+        """Take one message; ProtocolError where the table has no place for it."""
+        if self.step is Step.CORRECT:
+            self._on_correction(message)
+            return
+        handler = _TABLE.get((self._role, self.step, type(message)))
+        if handler is None:
+            raise ProtocolError(f"{type(message).__name__} came while {self.step} was due")
+        handler(self, message)
+
+    def _on_detect(self, message: Message) -> None:
+        assert isinstance(message, Detect)
+        self._expect_number(message.number)
+        self._announced = message
+        self.step = Step.DETECT_TAG
+
+    def _on_detect_tag(self, message: Message) -> None:
+        assert isinstance(message, Tag)
+        assert self._announced is not None
+        self._line.check(message.value)
+        slots = read_slots(self._announced, self._contract, self.next_slot)
+        self.next_slot = self._announced.first_slot + self._announced.pulses
+        self.step = Step.STATES
+        self._line.emit(StatesWanted(slots))
+
+    def _on_sift(self, message: Message) -> None:
+        assert isinstance(message, Sift)
+        assert self._detections is not None
+        assert self._announced is not None
+        self._sifted = bob_sift(self._detections, self._announced, message, self._contract)
+        self._begin_correction(message.seed)
+
+    def _begin_correction(self, seed: bytes) -> None:
+        assert self._sifted is not None
+        self._correction = Correction(
+            self._role,
+            self._sifted.key,
+            seed=int.from_bytes(seed, "little"),
+            contract=self._contract,
+            entropy=self._entropy,
+        )
+        self.step = Step.CORRECT
+        self._go_on(self._correction.start())
+
+    def _on_correction(self, message: Message) -> None:
+        assert self._correction is not None
+        self._go_on(self._correction.receive(message))
+
+    def _go_on(self, answers: list[Message]) -> None:
+        assert self._correction is not None
+        for answer in answers:
+            self._line.send(answer)
+        if self._correction.finished or self._correction.stopped:
+            self._judge()
+
+    def _judge(self) -> None:
+        assert self._sifted is not None
+        assert self._correction is not None
+        assert self._announced is not None
+        self._verdict = judge(
+            self.number, self._announced.count, self._sifted, self._correction, self._contract, self._authenticator
+        )
+        if self._role is Role.BOB:
+            self.step = Step.AMPLIFY
+        elif self._verdict.accepted:
+            self._send_amplify()
+        else:
+            self._line.send(Refused(number=self.number))
+            self._drop()
+
+    def _send_amplify(self) -> None:
+        assert self._sifted is not None
+        n = len(self._sifted.key)
+        self._seed = _seed_bits(self._entropy, n - 1)
+        self._line.send(Amplify(seed=self._seed))
+        self._line.send(self._account())
+        self._line.seal()
+        self.step = Step.CONFIRM
+
+    def _on_amplify(self, message: Message) -> None:
+        assert isinstance(message, Amplify)
+        assert self._sifted is not None
+        if len(message.seed) != packed_size(max(len(self._sifted.key) - 1, 0)):
+            raise ProtocolError(f"{len(message.seed)} bytes of Toeplitz seed for {len(self._sifted.key)} bits")
+        if self._verdict is None or not self._verdict.accepted:
+            raise ProtocolError("the peer accepts a block that the contract refuses here")
+        self._seed = message.seed
+        self.step = Step.CONFIRM
+
+    def _on_refused(self, message: Message) -> None:
+        assert isinstance(message, Refused)
+        self._expect_number(message.number)
+        if self._verdict is not None and self._verdict.accepted:
+            raise ProtocolError("the peer refuses a block that the contract accepts here")
+        self._drop()
+
+    def _on_confirm(self, message: Message) -> None:
+        assert isinstance(message, Confirm)
+        mine = self._account()
+        if message != mine:
+            names = [f for f in mine.__struct_fields__ if getattr(mine, f) != getattr(message, f)]
+            raise ProtocolError(f"the two ends account differently for block {self.number}: {', '.join(names)}")
+        self.step = Step.CONFIRM_TAG
+
+    def _on_confirm_tag(self, message: Message) -> None:
+        assert isinstance(message, Tag)
+        self._line.check(message.value)
+        self._made = self._make_key()
+        self._line.mark(self._made)
+        if self._role is Role.BOB:
+            self._line.send(self._account())
+            self._line.seal()
+            self.step = Step.FINAL
+        else:
+            self._line.send(Final_(number=self.number))
+            self._line.seal()
+            self._deliver()
+
+    def _on_final(self, message: Message) -> None:
+        assert isinstance(message, Final_)
+        self._expect_number(message.number)
+        self.step = Step.FINAL_TAG
+
+    def _on_final_tag(self, message: Message) -> None:
+        assert isinstance(message, Tag)
+        self._line.check(message.value)
+        self._deliver()
+
+    # ---------------------------------------------------------------- the key
+
+    def _account(self) -> Confirm:
+        assert self._verdict is not None
+        report, refills = self._verdict.report, self._verdict.refills
+        return Confirm(
+            number=self.number,
+            length=self._contract.length,
+            sifted_key=report.sifted_key,
+            key_errors=self._verdict.key_errors,
+            leak_alice=report.leak_alice,
+            leak_bob=report.leak_bob,
+            refill_alice=refills[0],
+            refill_bob=refills[1],
+        )
+
+    def _make_key(self) -> HoldPending:
+        assert self._correction is not None
+        assert self._verdict is not None
+        contract, (alice, bob) = self._contract, self._verdict.refills
+        secret = pack_bits(amplify(self._correction.corrected(), self._seed, contract.length))
+        cut, end = WORD * alice, WORD * (alice + bob)
+        report = self.report()
+        assert report is not None
+        real = contract.origin is Origin.PHOTONS and report.ledger is not None
+        block = SecretBlock(
+            link_id=LinkId(contract.link_id),
+            number=self.number,
+            origin=contract.origin,
+            key=SecretBytes(secret[end : end + report.net_bits // 8]),
+            epsilon=report.ledger.total if real and report.ledger is not None else None,
+            proof=contract.proof,
+            leak_bits=report.leak_counted,
+        )
+        return HoldPending(block, SecretBytes(secret[:cut]), SecretBytes(secret[cut:end]))
+
+    def _deliver(self) -> None:
+        report = self.report()
+        assert self._made is not None
+        assert report is not None
+        self._authenticator.refill(bytes(self._made.refill_alice.view()), bytes(self._made.refill_bob.view()))
+        self._line.mark(ConfirmMark(self.number))
+        self._line.emit(BlockConfirmed(self.number, report))
+        self.confirmed = True
+        self.step = Step.DONE
+
+    def _drop(self) -> None:
+        reason = self._verdict.reason if self._verdict is not None else None
+        self._line.emit(Aborted(reason or "the peer refused the block", False, self.number, self.report()))
+        self.step = Step.DONE
+
+    def _expect_number(self, number: int) -> None:
+        if number != self.number:
+            raise ProtocolError(f"the peer speaks of block {number}, block {self.number} is under way")
+
+
+def _seed_bits(entropy: Entropy, count: int) -> bytes:
+    """`count` fresh bits, packed, padding zero."""
+    size = packed_size(max(count, 0))
+    if size == 0:
+        return b""
+    raw = bytearray(entropy.draw(size))
+    raw[-1] &= 0xFF >> (-count % 8)
+    return bytes(raw)
+
+
+Handler = Callable[[Block, Message], None]
+
+_TABLE: Final[dict[tuple[Role, Step, type], Handler]] = {
+    (Role.ALICE, Step.DETECT, Detect): Block._on_detect,  # pyright: ignore[reportPrivateUsage]  # the class's own table
+    (Role.ALICE, Step.DETECT_TAG, Tag): Block._on_detect_tag,  # pyright: ignore[reportPrivateUsage]  # own table
+    (Role.ALICE, Step.CONFIRM, Confirm): Block._on_confirm,  # pyright: ignore[reportPrivateUsage]  # own table
+    (Role.ALICE, Step.CONFIRM_TAG, Tag): Block._on_confirm_tag,  # pyright: ignore[reportPrivateUsage]  # own table
+    (Role.BOB, Step.SIFT, Sift): Block._on_sift,  # pyright: ignore[reportPrivateUsage]  # own table
+    (Role.BOB, Step.AMPLIFY, Amplify): Block._on_amplify,  # pyright: ignore[reportPrivateUsage]  # own table
+    (Role.BOB, Step.AMPLIFY, Refused): Block._on_refused,  # pyright: ignore[reportPrivateUsage]  # own table
+    (Role.BOB, Step.CONFIRM, Confirm): Block._on_confirm,  # pyright: ignore[reportPrivateUsage]  # own table
+    (Role.BOB, Step.CONFIRM_TAG, Tag): Block._on_confirm_tag,  # pyright: ignore[reportPrivateUsage]  # own table
+    (Role.BOB, Step.FINAL, Final_): Block._on_final,  # pyright: ignore[reportPrivateUsage]  # own table
+    (Role.BOB, Step.FINAL_TAG, Tag): Block._on_final_tag,  # pyright: ignore[reportPrivateUsage]  # own table
+}

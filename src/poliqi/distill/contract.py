@@ -1,0 +1,83 @@
+"""The contract of a session: what both ends agree on, authenticated, before any light is looked at."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import msgspec
+
+from poliqi.base.errors import ProtocolError
+from poliqi.base.ids import LeakModel, Origin
+from poliqi.proof import ProofName
+
+__all__ = ["MAX_PULSES", "Contract", "check_contract", "encode_contract"]
+
+MAX_PULSES: Final = 1 << 40
+_MAX_BITS: Final = 1 << 40
+
+
+class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Fixed before the block; a block is accepted if and only if it meets every line of it.
+
+    `length` is the exact number of secret bits that an accepted block gives; 0 makes a contract that
+    measures and never gives a key. `leak_cap` bounds the bits that error correction and verification
+    may reveal under `leak_model`, and stands in the formula in place of the leak itself.
+    A block is `pulses` consecutive slots. `expected_qber` only chooses Cascade's first block size.
+    """
+
+    link_id: str
+    origin: Origin
+    proof: ProofName
+    clamp: bool
+    intensities: tuple[float, ...]
+    probabilities: tuple[float, ...]
+    intensity_uncertainty: float
+    pulses: int
+    max_detections: int
+    length: int
+    leak_cap: int
+    leak_model: LeakModel
+    epsilon_sec: float
+    epsilon_cor: float
+    reconciler: str
+    frame_bits: int
+    expected_qber: float
+    entropy: str
+
+
+def check_contract(contract: Contract) -> None:
+    """Refuse a contract whose numbers make no sense, before anything is sized by them (ProtocolError)."""
+    c = contract
+    levels = len(c.intensities)
+    _in("pulses", c.pulses, 1, MAX_PULSES)
+    _in("max_detections", c.max_detections, 1, min(c.pulses, 1 << 32))
+    _in("length", c.length, 0, c.max_detections)
+    _in("leak_cap", c.leak_cap, 0, _MAX_BITS)
+    _in("frame_bits", c.frame_bits, 4096, 1 << 24)
+    if c.frame_bits % 4096:
+        raise ProtocolError(f"contract: frame_bits = {c.frame_bits} is not a multiple of 4096")
+    _in("epsilon_sec", c.epsilon_sec, 1e-60, 1e-3)
+    _in("epsilon_cor", c.epsilon_cor, 1e-60, 1e-3)
+    _in("expected_qber", c.expected_qber, 0.0, 0.5)
+    _in("intensity_uncertainty", c.intensity_uncertainty, 0.0, 0.5)
+    if c.reconciler != "cascade":
+        raise ProtocolError(f"contract: reconciler {c.reconciler!r} is not known here; known: cascade")
+    wanted = 3 if c.proof is ProofName.LIM else 2
+    if c.proof is ProofName.BBM92 or levels != wanted or len(c.probabilities) != levels:
+        raise ProtocolError(f"contract: proof {c.proof} needs {wanted} intensities and probabilities, got {levels}")
+    falling = all(a > b for a, b in zip(c.intensities, c.intensities[1:], strict=False))
+    if not falling or not all(math.isfinite(mu) and mu >= 0 for mu in c.intensities):
+        raise ProtocolError(f"contract: intensities must fall and be finite, got {c.intensities}")
+    if abs(math.fsum(c.probabilities) - 1) > 1e-9 or min(c.probabilities) <= 0:
+        raise ProtocolError(f"contract: probabilities must be positive and sum to 1, got {c.probabilities}")
+
+
+def _in(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ProtocolError(f"contract: {name} = {value!r} is outside {low:g} to {high:g}")
+
+
+def encode_contract(contract: Contract) -> bytes:
+    """The contract's bytes as they enter every block's transcript."""
+    return msgspec.msgpack.encode(contract)

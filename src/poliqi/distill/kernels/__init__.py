@@ -1,0 +1,1 @@
+"""Kernels: each a plain numpy definition and one compiled twin, tested equal."""

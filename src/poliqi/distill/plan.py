@@ -1,0 +1,134 @@
+"""A contract that an honest link will meet, made from the link's model before any light is looked at."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from poliqi.base.errors import ConfigError
+from poliqi.base.ids import LeakModel, LinkId, Origin
+from poliqi.distill.contract import Contract
+from poliqi.distill.reconcile import expected_leak_bits
+from poliqi.optics.channel import expectation
+from poliqi.optics.counts import sample_counts
+from poliqi.optics.parameters import Attack, LinkParameters
+from poliqi.proof import Counts, exact_length
+
+__all__ = ["block_pulses", "measuring_contract", "plan_contract"]
+
+_DRAWS: Final = 400
+_DRAW_SEED: Final = 20_240_516
+_FRAME_BITS: Final = 65536
+_TAG_BITS: Final = 128
+_VERDICT_BITS: Final = 1
+_UNBOUNDED_LEAK: Final = 1 << 40
+
+
+def block_pulses(link: LinkParameters) -> int:
+    """Pulses after which an honest link has `link.block.sifted_key` sifted key bits on average."""
+    per_pulse = math.fsum(expectation(_honest(link)).key.detections)
+    if per_pulse <= 0:
+        raise ConfigError(f"link {link.name!r}: no key-basis detection is expected; check losses and basis choice")
+    return math.ceil(link.block.sifted_key / per_pulse)
+
+
+def plan_contract(
+    link: LinkParameters, pulses: int, *, link_id: LinkId, origin: Origin, entropy: str, length: int | None = None
+) -> Contract:
+    """The longest contract that at least about 99.5 % of honest blocks of `pulses` pulses meet.
+
+    400 blocks are drawn from the link's count level (from a fixed seed, so that the answer is the same each
+    time); the leak cap is the largest leak predicted for any of them and `length` the smallest length that
+    the proof grants to any of them under that cap. `length` sets it by hand instead. A length of 0 (no block
+    of this size gives a key) makes a contract that only measures.
+    """
+    honest, block = _honest(link), link.block
+    generator = np.random.Generator(np.random.PCG64(_DRAW_SEED))
+    drawn = [sample_counts(honest, pulses, generator) for _ in range(_DRAWS)]
+    cap = max(_leak(counts, block.leak_model) for counts in drawn)
+    if length is None:
+        length = max(0, math.floor(min(_length(counts, link, cap) for counts in drawn)))
+    return _contract(honest, pulses, link_id=link_id, origin=origin, entropy=entropy, length=length, leak_cap=cap)
+
+
+def measuring_contract(
+    link: LinkParameters, pulses: int, *, link_id: LinkId, origin: Origin, entropy: str, max_detections: int
+) -> Contract:
+    """A contract that reconciles, verifies and counts, and never gives a key."""
+    made = _contract(
+        _honest(link), pulses, link_id=link_id, origin=origin, entropy=entropy, length=0, leak_cap=_UNBOUNDED_LEAK
+    )
+    return _with_detections(made, max_detections)
+
+
+def _contract(
+    link: LinkParameters, pulses: int, *, link_id: LinkId, origin: Origin, entropy: str, length: int, leak_cap: int
+) -> Contract:
+    seen, block = expectation(link), link.block
+    clicks = seen.clicks * pulses
+    detections, errors = math.fsum(seen.key.detections), math.fsum(seen.key.errors)
+    return Contract(
+        link_id=link_id,
+        origin=origin,
+        proof=block.proof,
+        clamp=block.clamp,
+        intensities=link.source.intensities,
+        probabilities=link.source.probabilities,
+        intensity_uncertainty=block.intensity_uncertainty,
+        pulses=pulses,
+        max_detections=min(pulses, math.ceil(1.1 * clicks + 10 * math.sqrt(clicks) + 100)),
+        length=length,
+        leak_cap=leak_cap,
+        leak_model=block.leak_model,
+        epsilon_sec=block.epsilon_sec,
+        epsilon_cor=block.epsilon_cor,
+        reconciler="cascade",
+        frame_bits=_FRAME_BITS,
+        expected_qber=errors / detections if detections else 0.5,
+        entropy=entropy,
+    )
+
+
+def _with_detections(contract: Contract, max_detections: int) -> Contract:
+    import msgspec
+
+    return msgspec.structs.replace(contract, max_detections=max(1, min(contract.pulses, max_detections)))
+
+
+def _honest(link: LinkParameters) -> LinkParameters:
+    return replace(link, attack=Attack())
+
+
+def _leak(counts: Counts, model: LeakModel) -> int:
+    n, m = int(sum(counts.key.detections)), sum(counts.key.errors)
+    one_way = expected_leak_bits(n, m / n if n else 0.5)
+    if model is LeakModel.BOTH_DIRECTIONS:
+        return 2 * one_way + _TAG_BITS + _VERDICT_BITS
+    return one_way + _TAG_BITS
+
+
+def _length(counts: Counts, link: LinkParameters, cap: int) -> float:
+    block = link.block
+    if block.intensity_uncertainty:
+        from poliqi.proof import secret_length
+
+        return secret_length(
+            counts,
+            proof=block.proof,
+            leak_bits=cap,
+            epsilon_sec=block.epsilon_sec,
+            epsilon_cor=block.epsilon_cor,
+            clamp=block.clamp,
+            intensity_uncertainty=block.intensity_uncertainty,
+        ).exact_length
+    return exact_length(
+        counts,
+        proof=block.proof,
+        leak_bits=cap,
+        epsilon_sec=block.epsilon_sec,
+        epsilon_cor=block.epsilon_cor,
+        clamp=block.clamp,
+    )
