@@ -8,14 +8,14 @@ key basis are known only after error correction, so the test stands here).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused
-from poliqi.base.ids import BlockNumber, Role
+from poliqi.base.ids import BlockNumber, LeakModel, Role
 from poliqi.distill.authenticate import WORD, Authenticator
 from poliqi.distill.contract import Contract
 from poliqi.distill.correct import Correction, counted_leak
@@ -26,6 +26,13 @@ from poliqi.proof import BasisCounts, Counts, EpsilonLedger, KeyLength, h, secre
 __all__ = ["Verdict", "judge", "split_refills"]
 
 _VERIFY_FIELD: Final = 2.0**-128
+
+_LEAK_ASSUMPTIONS: Final = {
+    LeakModel.BOTH_DIRECTIONS: "Leak model both-directions: every bit that either end said counts.",
+    LeakModel.ERROR_STRING: "Leak model error-string: Alice's bits alone count, and Eve is given the whole error "
+    "string; this rests on a squashed qubit receiver and the phase-error argument (see the documentation on "
+    "reconciliation).",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +126,7 @@ def _tally(intensity: NDArray[np.uint8], levels: int) -> tuple[int, ...]:
 
 
 def _bound(counts: Counts, contract: Contract) -> KeyLength:
-    return secret_length(
+    bound = secret_length(
         counts,
         proof=contract.proof,
         leak_bits=contract.leak_cap,
@@ -128,6 +135,7 @@ def _bound(counts: Counts, contract: Contract) -> KeyLength:
         clamp=contract.clamp,
         intensity_uncertainty=contract.intensity_uncertainty or None,
     )
+    return replace(bound, assumptions=(*bound.assumptions, _LEAK_ASSUMPTIONS[contract.leak_model]))
 
 
 def _reason(

@@ -6,22 +6,24 @@ import math
 from dataclasses import replace
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from poliqi.base.errors import ConfigError
 from poliqi.base.ids import LeakModel, LinkId, Origin
 from poliqi.distill.contract import Contract
-from poliqi.distill.reconcile import expected_leak_bits
+from poliqi.distill.reconcile.leak import expected_leak_bits
 from poliqi.optics.channel import expectation
 from poliqi.optics.counts import sample_counts
 from poliqi.optics.parameters import Attack, LinkParameters
-from poliqi.proof import Counts, exact_length
+from poliqi.proof import Counts, exact_length, secret_length
 
 __all__ = ["block_pulses", "measuring_contract", "plan_contract"]
 
 _DRAWS: Final = 400
 _DRAW_SEED: Final = 20_240_516
 _FRAME_BITS: Final = 65536
+_LEAK_MARGIN: Final = 2.0  # the draws vary the errors already
 _TAG_BITS: Final = 128
 _VERDICT_BITS: Final = 1
 _UNBOUNDED_LEAK: Final = 1 << 40
@@ -61,7 +63,7 @@ def measuring_contract(
     made = _contract(
         _honest(link), pulses, link_id=link_id, origin=origin, entropy=entropy, length=0, leak_cap=_UNBOUNDED_LEAK
     )
-    return _with_detections(made, max_detections)
+    return msgspec.structs.replace(made, max_detections=max(1, min(pulses, max_detections)))
 
 
 def _contract(
@@ -92,19 +94,13 @@ def _contract(
     )
 
 
-def _with_detections(contract: Contract, max_detections: int) -> Contract:
-    import msgspec
-
-    return msgspec.structs.replace(contract, max_detections=max(1, min(contract.pulses, max_detections)))
-
-
 def _honest(link: LinkParameters) -> LinkParameters:
     return replace(link, attack=Attack())
 
 
 def _leak(counts: Counts, model: LeakModel) -> int:
     n, m = int(sum(counts.key.detections)), sum(counts.key.errors)
-    one_way = expected_leak_bits(n, m / n if n else 0.5)
+    one_way = expected_leak_bits(n, m / n if n else 0.5, _LEAK_MARGIN)
     if model is LeakModel.BOTH_DIRECTIONS:
         return 2 * one_way + _TAG_BITS + _VERDICT_BITS
     return one_way + _TAG_BITS
@@ -113,8 +109,6 @@ def _leak(counts: Counts, model: LeakModel) -> int:
 def _length(counts: Counts, link: LinkParameters, cap: int) -> float:
     block = link.block
     if block.intensity_uncertainty:
-        from poliqi.proof import secret_length
-
         return secret_length(
             counts,
             proof=block.proof,

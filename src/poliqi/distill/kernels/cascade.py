@@ -7,9 +7,8 @@ found. The last S = W / 64 words of both are a summary: bit w says that word w h
 errors found so far, in each of the three orders.
 
 `status` is int64[frames, 5]: stage, lane being searched (-1: none, the stage's ranges are asked), parity
-difference of the whole frame, lanes in use, ranges asked in this round. `shape` is int64[8]: W, number of
-masks, the three block sizes, and where the block starts of the passes begin in `starts` (three values are
-enough: the last is starts.size).
+difference of the whole frame, lanes in use, ranges asked in this round. `shape` is int64[9]: W, number of
+masks, the three block sizes, and where the blocks of each pass begin and end in `starts` (0 and three ends).
 
 The definition is the reference machine in plain Python in tests/unit/distill; the rules stand in
 docs/spec/cascade.md.
@@ -22,7 +21,15 @@ from numpy.typing import NDArray
 
 from poliqi.base.jit import kernel
 from poliqi.distill.kernels.interleave import position_from, position_to
-from poliqi.distill.kernels.words import bits_below, count_ones, highest_one, lowest_one, range_parity, select_one
+from poliqi.distill.kernels.words import (
+    Index,
+    bits_below,
+    count_ones,
+    highest_one,
+    lowest_one,
+    range_parity,
+    select_one,
+)
 
 __all__ = ["ASKED", "FINISHED", "LANE", "STAGE", "STATUS_FIELDS", "advance", "answer", "begin"]
 
@@ -35,7 +42,7 @@ _ZERO = np.uint64(0)
 
 
 @kernel
-def _range_end(known: NDArray[np.uint64], words: np.int64, start: np.int64) -> np.int64:
+def _range_end(known: NDArray[np.uint64], words: Index, start: Index) -> Index:
     """End of the known range that begins at `start`."""
     w = start >> 6
     rest = known[w] & ~bits_below((start & 63) + 1)
@@ -53,7 +60,7 @@ def _range_end(known: NDArray[np.uint64], words: np.int64, start: np.int64) -> n
 
 
 @kernel
-def _range_start(known: NDArray[np.uint64], words: np.int64, position: np.int64) -> np.int64:
+def _range_start(known: NDArray[np.uint64], words: Index, position: Index) -> Index:
     """Start of the known range that holds `position`; boundary 0 is always known."""
     w = position >> 6
     rest = known[w] & bits_below((position & 63) + 1)
@@ -69,14 +76,14 @@ def _range_start(known: NDArray[np.uint64], words: np.int64, position: np.int64)
 
 
 @kernel
-def _set_boundary(known: NDArray[np.uint64], words: np.int64, position: np.int64) -> None:
+def _set_boundary(known: NDArray[np.uint64], words: Index, position: Index) -> None:
     w = position >> 6
     known[w] |= _ONE << np.uint64(position & 63)
     known[words + (w >> 6)] |= _ONE << np.uint64(w & 63)
 
 
 @kernel
-def _flip_odd(odd: NDArray[np.uint64], words: np.int64, start: np.int64) -> np.int64:
+def _flip_odd(odd: NDArray[np.uint64], words: Index, start: Index) -> Index:
     """Turn the odd bit at `start`; returns the change of the number of odd ranges."""
     w = start >> 6
     bit = _ONE << np.uint64(start & 63)
@@ -90,7 +97,7 @@ def _flip_odd(odd: NDArray[np.uint64], words: np.int64, start: np.int64) -> np.i
 
 
 @kernel
-def _middle(relevant: NDArray[np.uint64], start: np.int64, stop: np.int64) -> np.int64:
+def _middle(relevant: NDArray[np.uint64], start: Index, stop: Index) -> Index:
     """Where a known range is cut: the start of its right part; `start` where it has at most one bit."""
     if stop - start > 64:
         return (((start + stop) >> 1) + 63) & ~63
@@ -102,12 +109,12 @@ def _middle(relevant: NDArray[np.uint64], start: np.int64, stop: np.int64) -> np
 
 
 @kernel
-def _put_bit(message: NDArray[np.uint8], offset: np.int64, bit: np.int64) -> None:
+def _put_bit(message: NDArray[np.uint8], offset: Index, bit: Index) -> None:
     message[offset >> 3] |= np.uint8(bit << (offset & 7))
 
 
 @kernel
-def _get_bit(message: NDArray[np.uint8], offset: np.int64) -> np.int64:
+def _get_bit(message: NDArray[np.uint8], offset: Index) -> Index:
     return (np.int64(message[offset >> 3]) >> (offset & 7)) & 1
 
 
@@ -121,18 +128,18 @@ def answer(
     starts: NDArray[np.int32],
     shape: NDArray[np.int64],
     message: NDArray[np.uint8],
-    offset: np.int64,
-) -> np.int64:
+    offset: Index,
+) -> Index:
     """Write the own parities of all ranges asked in this round; returns the next free bit of `message`."""
-    words = shape[0]
+    words = int(shape[0])
     for f in range(status.shape[0]):
-        stage, lane = status[f, STAGE], status[f, LANE]
+        stage, lane = int(status[f, STAGE]), int(status[f, LANE])
         if lane < 0:
             if stage < 3:
-                first = shape[5 + stage]
+                first = int(shape[5 + stage])
                 for i in range(first, first + status[f, ASKED]):
-                    start = np.int64(starts[i])
-                    stop = min(start + shape[2 + stage], words << 6)
+                    start = int(starts[i])
+                    stop = min(start + int(shape[2 + stage]), words << 6)
                     parity = range_parity(own[f, stage], relevant[stage], start, stop)
                     _put_bit(message, offset, parity)
                     offset += 1
@@ -164,12 +171,12 @@ def _flip(
     known: NDArray[np.uint64],
     odd: NDArray[np.uint64],
     counts: NDArray[np.int32],
-    active: np.int64,
+    active: Index,
     relevant: NDArray[np.uint64],
     tables: NDArray[np.int32],
-    words: np.int64,
-    lane: np.int64,
-    position: np.int64,
+    words: Index,
+    lane: Index,
+    position: Index,
 ) -> None:
     """An error is found at `position` of `lane`: note it, and turn the known range around it in every lane.
 
@@ -203,11 +210,11 @@ def _settle(
     known: NDArray[np.uint64],
     odd: NDArray[np.uint64],
     counts: NDArray[np.int32],
-    active: np.int64,
+    active: Index,
     relevant: NDArray[np.uint64],
     tables: NDArray[np.int32],
-    words: np.int64,
-    lane: np.int64,
+    words: Index,
+    lane: Index,
 ) -> None:
     """Flip the bit of each odd range of `lane` that has only one; drop odd ranges without any."""
     marks, ends, here = odd[lane], known[lane], relevant[lane]
@@ -234,7 +241,7 @@ def _settle(
 @kernel
 def _take_blocks(
     message: NDArray[np.uint8],
-    offset: np.int64,
+    offset: Index,
     found: NDArray[np.uint64],
     known: NDArray[np.uint64],
     odd: NDArray[np.uint64],
@@ -245,9 +252,9 @@ def _take_blocks(
     shape: NDArray[np.int64],
 ) -> None:
     """Parity differences of a pass's blocks; from the second pass on, the last one follows from the total."""
-    words, stage = shape[0], state[STAGE]
-    size, first = shape[2 + stage], shape[5 + stage]
-    last = shape[6 + stage] if stage < 2 else np.int64(starts.size)
+    words, stage = int(shape[0]), int(state[STAGE])
+    size, first = int(shape[2 + stage]), int(shape[5 + stage])
+    last = shape[6 + stage]
     for start in range(0, words << 6, size):
         _set_boundary(known[stage], words, start)
     total = np.int64(0)
@@ -257,7 +264,7 @@ def _take_blocks(
             total ^= difference
         else:
             difference = total ^ state[TOTAL]
-        start = np.int64(starts[i])
+        start = int(starts[i])
         stop = min(start + size, words << 6)
         if difference ^ range_parity(found[stage], relevant[stage], start, stop):
             counts[stage] += _flip_odd(odd[stage], words, start)
@@ -269,7 +276,7 @@ def _take_blocks(
 @kernel
 def _take_masks(
     message: NDArray[np.uint8],
-    offset: np.int64,
+    offset: Index,
     found: NDArray[np.uint64],
     known: NDArray[np.uint64],
     odd: NDArray[np.uint64],
@@ -279,7 +286,7 @@ def _take_masks(
     shape: NDArray[np.int64],
 ) -> None:
     """Parity differences of the masked halves; those of the other halves follow from the total."""
-    words = shape[0]
+    words = int(shape[0])
     for j in range(shape[1]):
         difference = _get_bit(message, offset + j)
         for lane in range(3 + 2 * j, 5 + 2 * j):
@@ -293,23 +300,24 @@ def _take_masks(
 @kernel
 def _take_halves(
     message: NDArray[np.uint8],
-    offset: np.int64,
+    offset: Index,
     found: NDArray[np.uint64],
     known: NDArray[np.uint64],
     odd: NDArray[np.uint64],
     counts: NDArray[np.int32],
     relevant: NDArray[np.uint64],
-    words: np.int64,
-    lane: np.int64,
+    words: Index,
+    lane: Index,
 ) -> None:
     """Parity differences of left parts: each odd range is cut, and its odd part stays marked."""
     marks, ends, here = odd[lane], known[lane], relevant[lane]
     errors = found[lane if lane < 3 else 0]
     passed = np.int64(0)
     for s in range(words >> 6):
-        for w in range(s << 6, (s + 1) << 6):
-            if marks[words + s] >> np.uint64(w & 63) & _ONE == _ZERO:
-                continue
+        summary = marks[words + s]
+        while summary != _ZERO:
+            w = (s << 6) + lowest_one(summary)
+            summary &= summary - _ONE
             rest = marks[w]
             while rest != _ZERO:
                 start = (w << 6) + lowest_one(rest)
@@ -340,7 +348,7 @@ def _next_queries(
 ) -> None:
     """Choose what the frame asks next: the lane in hand, else the lowest lane with odd ranges, else the next
     stage."""
-    words = shape[0]
+    words = int(shape[0])
     while True:
         lane = state[LANE]
         if lane >= 0:
@@ -363,7 +371,7 @@ def _next_queries(
         if stage == 3:
             state[ASKED] = shape[1]
             return
-        last = shape[6 + stage] if stage < 2 else np.int64(starts.size)
+        last = shape[6 + stage]
         state[ASKED] = max(last - shape[5 + stage] - 1, 0)
         if state[ASKED] > 0:
             return
@@ -371,7 +379,7 @@ def _next_queries(
 
 
 @kernel
-def begin(status: NDArray[np.int64], starts: NDArray[np.int32], shape: NDArray[np.int64]) -> None:
+def begin(status: NDArray[np.int64], shape: NDArray[np.int64]) -> None:
     """Put every frame at its start: all blocks of the first pass are asked."""
     status[:] = 0
     status[:, LANE] = -1
@@ -381,7 +389,7 @@ def begin(status: NDArray[np.int64], starts: NDArray[np.int32], shape: NDArray[n
 @kernel
 def advance(
     message: NDArray[np.uint8],
-    offset: np.int64,
+    offset: Index,
     found: NDArray[np.uint64],
     known: NDArray[np.uint64],
     odd: NDArray[np.uint64],
@@ -391,7 +399,7 @@ def advance(
     tables: NDArray[np.int32],
     starts: NDArray[np.int32],
     shape: NDArray[np.int64],
-) -> np.int64:
+) -> Index:
     """Take a round's parity differences, bit `offset` of `message` on; returns the bit after the last one.
 
     `found` is uint64[frames, 3, W], `known` and `odd` uint64[frames, lanes, W + W/64], `counts` int32[frames,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.jit import kernel
-from poliqi.distill.kernels.words import transpose64
+from poliqi.distill.kernels.words import Index, transpose64
 
 __all__ = [
     "FIRST",
@@ -47,7 +47,7 @@ def interleave(
 
 
 @kernel
-def position_to(tables: NDArray[np.int32], position: np.int64) -> np.int64:
+def position_to(tables: NDArray[np.int32], position: Index) -> Index:
     """Where a bit of the frame stands after interleaving."""
     row = np.int64(tables[1, position >> 6])
     column = ((position & 63) + tables[2, row]) & 63
@@ -55,7 +55,7 @@ def position_to(tables: NDArray[np.int32], position: np.int64) -> np.int64:
 
 
 @kernel
-def position_from(tables: NDArray[np.int32], position: np.int64) -> np.int64:
+def position_from(tables: NDArray[np.int32], position: Index) -> Index:
     """Where a bit of the interleaved frame stands in the frame."""
     word = np.int64(tables[3, position >> 6])
     row = (word & ~63) + (position & 63)

@@ -3,11 +3,11 @@
 Row tile r and column tile t meet in the seed segment that depends on r - t alone: each segment, each
 column tile and each row tile is transformed once, and products are summed in the frequency domain.
 
-Rounding: a tile product of 0/1 signals of lengths 2 B and B has norm product sqrt(2) B; three transforms of
-length 2 B in double precision lose at most about 6 u log2(2 B) of it (u = 2^-53; N. J. Higham, Accuracy and
-Stability of Numerical Algorithms, 2nd ed., section 24.1, with a weight error of u), so a sum over C column
-tiles is off by less than 9 C B u log2(2 B): 3e-6 at 2^27 columns and B = 2^20. The nearest integer is
-therefore the exact count, and a residue above `_RESIDUE_LIMIT` is refused instead of rounded.
+Rounding: with u = 2^-53, a transform of length N in double precision is off by at most about 7 u log2(N) of its
+norm (N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., theorem 24.2, weights good to u).
+A tile product takes three of length 2 B of signals with norms at most sqrt(2 B) and sqrt(B), so a sum over C
+column tiles is off by less than 30 C B u log2(2 B): 9e-6 at 2^27 columns with B = 2^19. The nearest integer is
+therefore the exact count; a residue above `_RESIDUE_LIMIT` is refused instead of rounded.
 """
 
 from __future__ import annotations

@@ -6,12 +6,25 @@ words uint64: numba turns a mixture of both into floating point, so every shift 
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.jit import kernel
 
-__all__ = ["bits_below", "count_ones", "highest_one", "lowest_one", "range_parity", "select_one", "transpose64"]
+__all__ = [
+    "Index",
+    "bits_below",
+    "count_ones",
+    "highest_one",
+    "lowest_one",
+    "range_parity",
+    "select_one",
+    "transpose64",
+]
+
+Index: TypeAlias = int | np.int64
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ZERO = np.uint64(0)
@@ -23,7 +36,7 @@ _1, _2, _4, _8, _16, _32, _56 = (np.uint64(s) for s in (1, 2, 4, 8, 16, 32, 56))
 
 
 @kernel
-def count_ones(x: np.uint64) -> np.int64:
+def count_ones(x: np.uint64) -> Index:
     """Number of ones."""
     x = x - ((x >> _1) & _M1)
     x = (x & _M2) + ((x >> _2) & _M2)
@@ -32,7 +45,7 @@ def count_ones(x: np.uint64) -> np.int64:
 
 
 @kernel
-def bits_below(n: np.int64) -> np.uint64:
+def bits_below(n: Index) -> np.uint64:
     """A word with ones at positions below n, 0 <= n <= 64."""
     if n >= 64:
         return _ALL
@@ -40,13 +53,13 @@ def bits_below(n: np.int64) -> np.uint64:
 
 
 @kernel
-def lowest_one(x: np.uint64) -> np.int64:
+def lowest_one(x: np.uint64) -> Index:
     """Position of the lowest one; 64 for no ones."""
     return count_ones(~x & (x - _1))
 
 
 @kernel
-def highest_one(x: np.uint64) -> np.int64:
+def highest_one(x: np.uint64) -> Index:
     """Position of the highest one; -1 for no ones."""
     x |= x >> _1
     x |= x >> _2
@@ -58,7 +71,7 @@ def highest_one(x: np.uint64) -> np.int64:
 
 
 @kernel
-def select_one(x: np.uint64, rank: np.int64) -> np.int64:
+def select_one(x: np.uint64, rank: Index) -> Index:
     """Position of the one that has `rank` ones below it; 64 where there is none."""
     for _ in range(rank):
         x &= x - _1
@@ -66,7 +79,7 @@ def select_one(x: np.uint64, rank: np.int64) -> np.int64:
 
 
 @kernel
-def range_parity(words: NDArray[np.uint64], mask: NDArray[np.uint64], start: np.int64, stop: np.int64) -> np.int64:
+def range_parity(words: NDArray[np.uint64], mask: NDArray[np.uint64], start: Index, stop: Index) -> Index:
     """Parity of bits start to stop (start < stop) of words AND mask."""
     first, last = start >> 6, (stop - 1) >> 6
     head = ~bits_below(start & 63)
@@ -80,7 +93,7 @@ def range_parity(words: NDArray[np.uint64], mask: NDArray[np.uint64], start: np.
 
 
 @kernel
-def transpose64(words: NDArray[np.uint64], first: np.int64) -> None:
+def transpose64(words: NDArray[np.uint64], first: Index) -> None:
     """Transpose, in place, the 64 x 64 bit matrix whose row r is words[first + r]: bit c of row r moves to
     bit r of row c."""
     width = np.int64(32)

@@ -47,8 +47,8 @@ class _Frames:
         self._starts = np.concatenate(plan.blocks)
         ends = np.cumsum([blocks.size for blocks in plan.blocks])
         masks = (lanes - BLOCK_PASSES) // 2
-        self._shape = np.array([words, masks, *plan.sizes, 0, ends[0], ends[1]], np.int64)
-        begin(self.status, self._starts, self._shape)
+        self._shape = np.array([words, masks, *plan.sizes, 0, *ends], np.int64)
+        begin(self.status, self._shape)
 
     def answer(self, message: NDArray[np.uint8], offset: int) -> int:
         """Write the own parities from bit `offset` of `message` on; returns the next offset."""
@@ -172,6 +172,11 @@ class Cascade:
     def received_bits(self) -> int:
         """Parities heard."""
         return self._sent
+
+    @property
+    def asked_bits(self) -> int:
+        """Parities asked in this round; 0 once done."""
+        return self._asked
 
     @property
     def errors(self) -> NDArray[np.uint8]:

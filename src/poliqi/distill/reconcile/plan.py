@@ -127,7 +127,8 @@ class FramePlan:
             mask = np.array([public_word(seed, MASK_STREAM + j, w) for w in range(words)], np.uint64)
             relevant[BLOCK_PASSES + 2 * j] = relevant[0] & mask
             relevant[BLOCK_PASSES + 2 * j + 1] = relevant[0] & ~mask
-        sizes = tuple(min(k, 64 * words) for k in sizes)
+        k1, k2, k3 = (min(k, 64 * words) for k in sizes)
+        sizes = k1, k2, k3
         blocks = tuple(_blocks_with_bits(relevant[p], sizes[p]) for p in range(BLOCK_PASSES))
         return FramePlan(bits, words, sizes, relevant, tables, blocks)
 

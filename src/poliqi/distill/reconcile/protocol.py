@@ -44,6 +44,11 @@ class Reconciler(Protocol):
         ...
 
     @property
+    def asked_bits(self) -> int:
+        """Bits each party is about to say in this round; 0 once done."""
+        ...
+
+    @property
     def rounds(self) -> int:
         """Rounds completed."""
         ...

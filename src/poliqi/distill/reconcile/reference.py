@@ -54,8 +54,9 @@ def lane_positions(bits: int, random_passes: int, seed: int) -> list[list[int]]:
     lanes = [natural] + [_interleaved(natural, seed, 16 * p) for p in range(1, BLOCK_PASSES)]
     for j in range(random_passes):
         masks = [public_word(seed, MASK_STREAM + j, w) for w in range(len(natural) // 64)]
-        for wanted in (1, 0):
-            lanes.append([i if masks[p >> 6] >> (p & 63) & 1 == wanted else EMPTY for p, i in enumerate(natural)])
+        chosen = [masks[p >> 6] >> (p & 63) & 1 for p in range(len(natural))]
+        lanes.append([i if bit else EMPTY for i, bit in zip(natural, chosen, strict=True)])
+        lanes.append([EMPTY if bit else i for i, bit in zip(natural, chosen, strict=True)])
     return lanes
 
 
@@ -196,6 +197,10 @@ class ReferenceCascade:
         return parities
 
     @property
+    def asked_bits(self) -> int:
+        return len(self._own())
+
+    @property
     def done(self) -> bool:
         return not self._own()
 
@@ -212,7 +217,7 @@ class ReferenceCascade:
         return pack_bits(np.array(own, np.uint8)) if own else None
 
     def message_size(self) -> int:
-        return packed_size(len(self._own()))
+        return packed_size(self.asked_bits)
 
     def receive(self, data: bytes) -> None:
         own = self._own()
