@@ -21,9 +21,10 @@ from poliqi.proof import Counts, exact_length, secret_length
 __all__ = ["block_pulses", "measuring_contract", "plan_contract"]
 
 _DRAWS: Final = 400
+_SIGMAS: Final = 4.0
 _DRAW_SEED: Final = 20_240_516
 _FRAME_BITS: Final = 65536
-_LEAK_MARGIN: Final = 2.0  # the draws vary the errors already
+_LEAK_MARGIN: Final = 1.0  # the draws vary the errors already
 _TAG_BITS: Final = 128
 _VERDICT_BITS: Final = 1
 _UNBOUNDED_LEAK: Final = 1 << 40
@@ -40,19 +41,21 @@ def block_pulses(link: LinkParameters) -> int:
 def plan_contract(
     link: LinkParameters, pulses: int, *, link_id: LinkId, origin: Origin, entropy: str, length: int | None = None
 ) -> Contract:
-    """The longest contract that at least about 99.5 % of honest blocks of `pulses` pulses meet.
+    """The longest contract that an honest link misses about once in ten thousand blocks of `pulses` pulses.
 
     400 blocks are drawn from the link's count level (from a fixed seed, so that the answer is the same each
-    time); the leak cap is the largest leak predicted for any of them and `length` the smallest length that
-    the proof grants to any of them under that cap. `length` sets it by hand instead. A length of 0 (no block
-    of this size gives a key) makes a contract that only measures.
+    time). The leak cap and the length that the proof grants under it stand four standard deviations of these
+    draws beyond their means. `length` sets it by hand instead. A length of 0 (no block of this size gives a
+    key) makes a contract that only measures.
     """
     honest, block = _honest(link), link.block
     generator = np.random.Generator(np.random.PCG64(_DRAW_SEED))
     drawn = [sample_counts(honest, pulses, generator) for _ in range(_DRAWS)]
-    cap = max(_leak(counts, block.leak_model) for counts in drawn)
+    leaks = np.array([_leak(counts, block.leak_model) for counts in drawn], np.float64)
+    cap = math.ceil(float(leaks.mean() + _SIGMAS * leaks.std()))
     if length is None:
-        length = max(0, math.floor(min(_length(counts, link, cap) for counts in drawn)))
+        lengths = np.array([_length(counts, link, cap) for counts in drawn])
+        length = max(0, math.floor(float(lengths.mean() - _SIGMAS * lengths.std())))
     return _contract(honest, pulses, link_id=link_id, origin=origin, entropy=entropy, length=length, leak_cap=cap)
 
 
