@@ -12,7 +12,10 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One measured figure beside its goal; `ratio` is value/goal for "min" and goal/value for "max"."""
+    """One measured figure beside its goal, or beside a peer where it has no goal.
+
+    `ratio` is value/goal for "min" and goal/value for "max", with the peer's value in place of a missing goal.
+    """
 
     metric: str
     value: float
@@ -23,9 +26,9 @@ class Metric:
     peer_value: float | None = None
 
     def as_json(self) -> dict[str, Any]:
-        ratio = None
-        if self.goal and self.value:
-            ratio = self.value / self.goal if self.sense == "min" else self.goal / self.value
+        ratio, beside = None, self.goal or self.peer_value
+        if beside and self.value:
+            ratio = self.value / beside if self.sense == "min" else beside / self.value
         return asdict(self) | {"ratio": ratio}
 
 

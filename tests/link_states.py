@@ -46,4 +46,4 @@ def make_block(
     real = epsilon if origin is Origin.PHOTONS else None
     made = SecretBlock(LINK, BlockNumber(number), origin, SecretBytes(key), real, "wiesemann", 99)
     words = SecretBytes(pad("alice", first, refill)), SecretBytes(pad("bob", first, refill))
-    return HoldPending(made, *words)
+    return HoldPending(made, epsilon, *words)

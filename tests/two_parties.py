@@ -108,6 +108,8 @@ class Disk:
     lanes: dict[Role, bytearray]
     cursors: dict[Role, int] = field(default_factory=lambda: dict.fromkeys(Role, 0))
     next_block: int = 1
+    next_slot: int = 0
+    epsilon: float = 0.0
     last_confirmed: int = 0
     pending: HoldPending | None = None
     keys: dict[int, bytes] = field(default_factory=dict)
@@ -124,10 +126,11 @@ class Disk:
             match mark:
                 case PadCursor(sender=sender, next_word=word):
                     assert word >= self.cursors[sender]
-                    self.cursors[sender] = word
-                case Usage(next_block=number):
-                    assert number > self.next_block
-                    self.next_block = number
+                    self.cursors[sender] = min(word, len(self.lanes[sender]) // WORD)
+                case Usage(next_block=number, next_slot=slot):
+                    assert number >= self.next_block
+                    assert slot >= self.next_slot
+                    self.next_block, self.next_slot = number, slot
                 case HoldPending():
                     assert self.pending is None
                     self.pending = mark
@@ -136,6 +139,7 @@ class Disk:
                     self.keys[number] = bytes(self.pending.block.key.view())
                     self.lanes[Role.ALICE] += self.pending.refill_alice.view()
                     self.lanes[Role.BOB] += self.pending.refill_bob.view()
+                    self.epsilon += self.pending.own_epsilon
                     self.last_confirmed, self.pending = number, None
                 case Burn():
                     self.pending = None
@@ -147,7 +151,6 @@ class Disk:
                 next_word=self.cursors[role],
                 first_word=0,
                 words=SecretBytes(words),
-                hash_key=SecretBytes(words[:WORD]),
                 capacity=WORDS,
             )
             for role, words in self.lanes.items()
@@ -157,7 +160,13 @@ class Disk:
             "link_id": LINK,
             "authenticator": OneTimeMac(self.role, lanes),
             "entropy": CountingEntropy(seed * 2 + (self.role is Role.ALICE)),
-            "history": History(BlockNumber(self.next_block), BlockNumber(self.last_confirmed), self.pending),
+            "history": History(
+                BlockNumber(self.next_block),
+                self.next_slot,
+                BlockNumber(self.last_confirmed),
+                self.epsilon,
+                self.pending,
+            ),
             "contract": contract if self.role is Role.ALICE else None,
             "policy": policy,
         }
@@ -209,6 +218,8 @@ class Wire:
         if isinstance(event, StatesWanted):
             session.provide_states(self.light.prepared(event.slots), 0.0)
         ended = isinstance(event, Ready | BlockConfirmed) or (isinstance(event, Aborted) and not event.fatal)
+        if role is Role.BOB and isinstance(event, Ready):
+            self.light.first_slot = max(self.light.first_slot, event.next_slot)
         if role is Role.BOB and ended and self.blocks and not session.finished:
             self.blocks -= 1
             session.begin_block(self.light.detect(self.pulses), 0.0)

@@ -51,7 +51,7 @@ def run_until(disks: tuple[Disk, Disk], seed: int, steps: int) -> Wire:
 def test_crashes_reuse_no_pad_and_part_no_keys(deaths: list[int]) -> None:
     disks = Disk.pair()
     used: dict[tuple[Role, int], bytes] = {}
-    for seed, steps in enumerate([*deaths, 10**9], start=1):
+    for seed, steps in enumerate([*deaths, 10**9, 10**9], start=1):
         run = run_until(disks, seed, steps)
         for sender, frame in run.sent:
             message = decode_message(frame)

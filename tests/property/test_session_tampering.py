@@ -15,6 +15,7 @@ from two_parties import Tamper, Wire, make_contract, wire
 
 from poliqi.base.ids import Role
 from poliqi.distill import acceptance
+from poliqi.distill import contract as contract_rules
 from poliqi.distill.messages import Final_, Tag, decode_message
 from poliqi.proof import secret_length
 
@@ -35,6 +36,7 @@ def generous_proof(monkeypatch: pytest.MonkeyPatch) -> None:
         return replace(real, length=LONG, reason=None)
 
     monkeypatch.setattr(acceptance, "_bound", bound)
+    monkeypatch.setattr(contract_rules, "SMALLEST_LENGTH", 1)
 
 
 def tiny(tamper: Tamper | None = None, *, blocks: int = 1) -> Wire:
@@ -174,4 +176,4 @@ def test_no_pad_word_ever_masks_two_tags() -> None:
         if isinstance(message, Tag):
             word = (sender, int.from_bytes(message.value[:8], "little"))
             assert seen.setdefault(word, message.value) == message.value
-    assert len(seen) == 2 + 3 * 4
+    assert len(seen) == 3 + 3 * 4

@@ -7,7 +7,6 @@ key basis are known only after error correction, so the test stands here).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,11 +20,15 @@ from poliqi.distill.contract import Contract
 from poliqi.distill.correct import Correction, counted_leak
 from poliqi.distill.outcome import BlockReport
 from poliqi.distill.sift import Sifted
+from poliqi.distill.verify import verification_epsilon
 from poliqi.proof import BasisCounts, Counts, EpsilonLedger, KeyLength, h, secret_length
 
-__all__ = ["Verdict", "judge", "split_refills"]
+__all__ = ["EARLIER", "Verdict", "judge", "split_refills"]
 
-_VERIFY_FIELD: Final = 2.0**-128
+EARLIER: Final = "pads from earlier blocks"
+"""Name of the ledger's entry that earlier blocks fill; a block's own epsilon is the total without it."""
+
+_CONFIRM_BYTES: Final = 1024
 
 _LEAK_ASSUMPTIONS: Final = {
     LeakModel.BOTH_DIRECTIONS: "Leak model both-directions: every bit that either end said counts.",
@@ -53,15 +56,19 @@ def judge(
     correction: Correction,
     contract: Contract,
     authenticator: Authenticator,
+    earlier: float,
 ) -> Verdict:
-    """Apply the acceptance test to a corrected block (or to one that stopped at the leak cap)."""
+    """Apply the acceptance test to a corrected block (or to one that stopped at the leak cap).
+
+    `earlier` is the sum of the epsilons of the pairing's confirmed blocks before this one.
+    """
     errors = correction.errors if correction.finished else None
     counts, flaw = _counts(sifted, errors, contract)
     leak_alice, leak_bob = correction.leak(Role.ALICE), correction.leak(Role.BOB)
     counted = counted_leak(contract.leak_model, leak_alice, leak_bob)
     bound = None if counts is None else _bound(counts, contract)
     n, m = len(sifted.key), 0 if errors is None else int(np.count_nonzero(errors))
-    correctness = _verification_epsilon(n, correction)
+    correctness = verification_epsilon(correction.tested)
     reason = _reason(contract, n, counted, flaw, bound, correctness)
     refills = split_refills(authenticator.refill_words(), contract.length) if reason is None else (0, 0)
     refill_bits = 8 * WORD * sum(refills)
@@ -85,7 +92,7 @@ def judge(
         failed_frames=correction.failed_frames,
         verified=correction.finished,
         bound=bound,
-        ledger=None if bound is None else _ledger(number, bound, correctness, authenticator, contract),
+        ledger=None if bound is None else _ledger(bound, earlier, n, correctness, authenticator, contract),
         gross_bits=contract.length if reason is None else 0,
         refill_bits=refill_bits,
         net_bits=(contract.length - refill_bits) // 8 * 8 if reason is None else 0,
@@ -157,18 +164,19 @@ def _reason(
     return None
 
 
-def _verification_epsilon(n: int, correction: Correction) -> float:
-    return correction.tests * (math.ceil(n / 128) + 1) * _VERIFY_FIELD
-
-
 def _ledger(
-    number: BlockNumber, bound: KeyLength, correctness: float, authenticator: Authenticator, contract: Contract
+    bound: KeyLength,
+    earlier: float,
+    n: int,
+    correctness: float,
+    authenticator: Authenticator,
+    contract: Contract,
 ) -> EpsilonLedger:
     """The proof's ledger with what the session adds. Pads are keys of earlier blocks: their epsilons add too."""
-    earlier = "at most: each earlier block of this pairing, whose key may have padded a tag"
+    more_bytes = n // 8 + _CONFIRM_BYTES
     return (
-        bound.ledger.with_entry("pads from earlier blocks", bound.ledger.total, earlier, uses=number - 1)
-        .with_entry("authentication", authenticator.epsilon(), authenticator.name)
+        bound.ledger.with_entry("authentication", authenticator.epsilon(more_bytes), authenticator.name)
+        .with_entry(EARLIER, earlier, "all confirmed blocks of this pairing before: their keys pad the tags")
         .with_entry("verification", 0.0, f"polynomial hash errs with {correctness:.1e}, within epsilon_cor")
         .with_entry("entropy", 0.0, contract.entropy)
     )

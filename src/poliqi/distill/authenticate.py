@@ -1,16 +1,18 @@
 """Wegman-Carter authentication of the whole transcript from one-time pads.
 
 A tag is POLYVAL_H(transcript, length) XOR pad word (Wegman and Carter 1981): an almost-XOR-universal
-hash whose value is hidden by a one-time pad, so that the hash key H may serve many tags while each pad
-word serves one. One forging attempt succeeds with probability at most (blocks + 1) / 2^128.
+hash whose value is hidden by a one-time pad, so that H stays secret over the tags of a transcript while each
+pad word serves one tag. One forging attempt succeeds with probability at most (blocks + 1) / 2^128.
 
-Each direction has its own pad, called its lane and named after its sender: an absolute sequence of
-16-byte words. Word i with i % EPOCH == 0 is the hash key of its epoch and never pads a tag.
+Each direction has its own pad, called its lane and named after its sender: an absolute sequence of 16-byte
+words. Every transcript takes a fresh word as its hash key and a word for each tag after it: a word that was
+used twice (a state restored from an old copy) then tells nothing about any other transcript.
 """
 
 from __future__ import annotations
 
 import hmac
+import math
 from collections.abc import Mapping
 from typing import Final, Protocol
 
@@ -20,11 +22,22 @@ from poliqi.base.secret import SecretBytes
 from poliqi.distill.kernels.polyval import PolyHash
 from poliqi.distill.outcome import PadCursor
 
-__all__ = ["EPOCH", "TAGS_PER_BLOCK", "WORD", "Authenticator", "Lane", "OneTimeMac", "framed"]
+__all__ = [
+    "HELLO_TAGS",
+    "TAGS_PER_BLOCK",
+    "WORD",
+    "WORDS_PER_BLOCK",
+    "Authenticator",
+    "Lane",
+    "OneTimeMac",
+    "framed",
+]
 
 WORD: Final = 16
-EPOCH: Final = 1 << 16
+HELLO_TAGS: Final = {Role.ALICE: 2, Role.BOB: 1}
 TAGS_PER_BLOCK: Final = 2
+WORDS_PER_BLOCK: Final = 1 + TAGS_PER_BLOCK
+_TAGS_OF_A_KEY: Final = 2 * TAGS_PER_BLOCK + sum(HELLO_TAGS.values())
 
 
 def framed(frame: bytes) -> bytes:
@@ -45,7 +58,7 @@ class Authenticator(Protocol):
         """Whether the session must end after its first confirmed block."""
         ...
 
-    def begin(self, context: bytes, tags: int, *, jump: bool) -> None:
+    def begin(self, context: bytes, *, jump: bool) -> None:
         """Start a new transcript in both directions; `jump`: the peer's first tag names its own word."""
         ...
 
@@ -77,31 +90,23 @@ class Authenticator(Protocol):
         """Words in the emptier lane; None where tags cost none."""
         ...
 
-    def epsilon(self) -> float:
-        """Sum over the tags since `begin` of the probability that a forgery passes."""
+    def epsilon(self, more_bytes: int) -> float:
+        """Bound on the probability that any of the tags behind a key is forged: all of its block's and hello's.
+
+        `more_bytes` is what a direction will still say in this block.
+        """
         ...
 
 
 class Lane:
     """The pad of one direction, as far as it is in memory: words `first_word` and on."""
 
-    def __init__(
-        self,
-        sender: Role,
-        *,
-        next_word: int,
-        first_word: int,
-        words: SecretBytes,
-        hash_key: SecretBytes,
-        capacity: int,
-    ) -> None:
+    def __init__(self, sender: Role, *, next_word: int, first_word: int, words: SecretBytes, capacity: int) -> None:
         self.sender: Final = sender
         self.capacity: Final = capacity
         self.next_word = next_word
-        self._first = first_word
+        self._first: Final = first_word
         self._words = bytearray(words.view())
-        self._key_epoch = next_word - next_word % EPOCH
-        self._key = bytes(hash_key.view())
 
     @property
     def end_word(self) -> int:
@@ -111,32 +116,22 @@ class Lane:
     def available(self) -> int:
         return self.end_word - self.next_word
 
-    def align(self, tags: int) -> None:
-        """Move past the end of an epoch that cannot hold `tags` more words, and past its hash-key word."""
-        place = self.next_word % EPOCH
-        if place and place + tags > EPOCH:
-            self.next_word += EPOCH - place
-        if self.next_word % EPOCH == 0:
-            self.next_word += 1
-        if self.available < tags:
-            raise KeyExhausted(
-                f"pad of {self.sender}: {max(self.available, 0)} words left, {tags} needed; pair the link again"
-            )
-
     def word(self, index: int) -> bytes:
         """Word `index`; KeyExhausted outside what is held."""
         start = (index - self._first) * WORD
         if index < self._first or index >= self.end_word:
-            raise KeyExhausted(f"pad of {self.sender}: word {index} is not held ({self._first} to {self.end_word})")
+            raise KeyExhausted(
+                f"pad of {self.sender}: word {index} is not among those held ({self._first} to {self.end_word}); "
+                "pair the link again"
+            )
         return bytes(self._words[start : start + WORD])
 
-    def hash_key(self, index: int) -> bytes:
-        """Hash key of the epoch that word `index` lies in."""
-        epoch = index - index % EPOCH
-        if epoch != self._key_epoch:
-            self._key = self.word(epoch)
-            self._key_epoch = epoch
-        return self._key
+    def take(self) -> tuple[int, bytes]:
+        """The next word and its index; it is used from here on."""
+        index = self.next_word
+        word = self.word(index)
+        self.next_word = index + 1
+        return index, word
 
     def extend(self, words: bytes) -> None:
         self._words += words
@@ -154,22 +149,17 @@ class OneTimeMac:
         self._lanes: Final = lanes
         self._hashes: dict[Role, PolyHash] = {}
         self._waiting: list[bytes] | None = None
-        self._epsilon = 0.0
 
-    def begin(self, context: bytes, tags: int, *, jump: bool) -> None:
-        self._epsilon = 0.0
-        self._out.align(tags)
-        self._start(self._out, context)
-        if jump:
-            self._waiting = [framed(context)]
-        else:
-            self._waiting = None
-            self._in.align(tags)
-            self._start(self._in, context)
+    def begin(self, context: bytes, *, jump: bool) -> None:
+        self._start(self._out, self._out.take()[1], [framed(context)])
+        self._waiting = [framed(context)] if jump else None
+        if not jump:
+            self._start(self._in, self._in.take()[1], [framed(context)])
 
-    def _start(self, lane: Lane, context: bytes) -> None:
-        fresh = PolyHash(lane.hash_key(lane.next_word))
-        fresh.update(framed(context))
+    def _start(self, lane: Lane, hash_key: bytes, parts: list[bytes]) -> None:
+        fresh = PolyHash(hash_key)
+        for part in parts:
+            fresh.update(part)
         self._hashes[lane.sender] = fresh
 
     def absorb(self, sender: Role, frame: bytes) -> None:
@@ -179,40 +169,34 @@ class OneTimeMac:
             self._hashes[sender].update(framed(frame))
 
     def seal(self) -> bytes:
-        index = self._out.next_word
-        self._out.next_word = index + 1
-        return index.to_bytes(8, "little") + self._value(self._out, index)
+        index, word = self._out.take()
+        return index.to_bytes(8, "little") + self._masked(self._out.sender, word)
 
-    def _value(self, lane: Lane, index: int) -> bytes:
-        running = self._hashes[lane.sender]
-        self._epsilon += running.epsilon
-        masked = int.from_bytes(running.digest_with_length(), "little") ^ int.from_bytes(lane.word(index), "little")
-        return masked.to_bytes(WORD, "little")
+    def _masked(self, sender: Role, word: bytes) -> bytes:
+        value = self._hashes[sender].digest_with_length()
+        return (int.from_bytes(value, "little") ^ int.from_bytes(word, "little")).to_bytes(WORD, "little")
 
     def check(self, tag: bytes) -> None:
         if len(tag) != 8 + WORD:
             raise AuthenticationError(f"a tag of {len(tag)} bytes came, {8 + WORD} are needed")
         index = int.from_bytes(tag[:8], "little")
         if self._waiting is not None:
-            self._jump(index)
+            self._jump(index, self._waiting)
         elif index != self._in.next_word:
             raise AuthenticationError(f"tag names pad word {index}, word {self._in.next_word} is due")
-        if not hmac.compare_digest(self._value(self._in, index), tag[8:]):
+        if not hmac.compare_digest(self._masked(self._in.sender, self._in.word(index)), tag[8:]):
             raise AuthenticationError(f"the tag at pad word {index} does not fit what was received")
         self._in.next_word = index + 1
+        self._waiting = None
 
-    def _jump(self, index: int) -> None:
-        lane, waiting = self._in, self._waiting or []
-        if not lane.next_word <= index < lane.end_word or index % EPOCH == 0:
+    def _jump(self, index: int, waiting: list[bytes]) -> None:
+        lane = self._in
+        if not lane.next_word < index < lane.end_word:
             raise AuthenticationError(
                 f"peer's pad word {index} is not among the unused ones ({lane.next_word} to {lane.end_word}): "
                 "a replay, or one end was restored from an old copy; if so, pair the link again"
             )
-        fresh = PolyHash(lane.hash_key(index))
-        for part in waiting:
-            fresh.update(part)
-        self._hashes[lane.sender] = fresh
-        self._waiting = None
+        self._start(lane, lane.word(index - 1), waiting)
 
     def marks(self) -> list[PadCursor]:
         return [PadCursor(lane.sender, lane.next_word) for lane in self._lanes.values()]
@@ -228,5 +212,6 @@ class OneTimeMac:
     def words_left(self) -> int | None:
         return min(lane.available for lane in self._lanes.values())
 
-    def epsilon(self) -> float:
-        return self._epsilon
+    def epsilon(self, more_bytes: int) -> float:
+        blocks = max(each.blocks for each in self._hashes.values()) + math.ceil(more_bytes / WORD)
+        return _TAGS_OF_A_KEY * math.ldexp(blocks + 1, -128)

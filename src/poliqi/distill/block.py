@@ -7,6 +7,7 @@ session goes on. Anything else that is not as it should be raises, and the sessi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, Protocol
@@ -14,11 +15,11 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from poliqi.base.bits import pack_bits, packed_size
+from poliqi.base.bits import pack_bits, packed_fault, packed_size
 from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import BlockNumber, LinkId, Origin, Role
 from poliqi.base.secret import Entropy, SecretBytes
-from poliqi.distill.acceptance import Verdict, judge
+from poliqi.distill.acceptance import EARLIER, Verdict, judge
 from poliqi.distill.amplify import amplify
 from poliqi.distill.authenticate import WORD, Authenticator
 from poliqi.distill.contract import Contract
@@ -33,6 +34,7 @@ from poliqi.distill.outcome import (
     Mark,
     SecretBlock,
     StatesWanted,
+    Usage,
 )
 from poliqi.distill.outcome import Confirm as ConfirmMark
 from poliqi.distill.sift import Sifted, alice_sift, bob_sift, detect_message, read_slots
@@ -80,16 +82,19 @@ class Block:
         authenticator: Authenticator,
         entropy: Entropy,
         next_slot: int,
+        earlier_epsilon: float,
     ) -> None:
         self.number: Final = number
         self.next_slot = next_slot
         self.confirmed = False
+        self.own_epsilon = 0.0
         self.step = Step.DETECT
         self._role: Final = role
         self._line: Final = line
         self._contract: Final = contract
         self._authenticator: Final = authenticator
         self._entropy: Final = entropy
+        self._earlier: Final = earlier_epsilon
         self._detections: Detections | None = None
         self._announced: Detect | None = None
         self._sifted: Sifted | None = None
@@ -106,11 +111,17 @@ class Block:
         """What was seen so far, once the acceptance test was applied."""
         return None if self._verdict is None else self._verdict.report
 
+    def _use_slots(self, first_slot: int, pulses: int) -> None:
+        """No slot of this block is ever sifted again, whatever becomes of it."""
+        self.next_slot = first_slot + pulses
+        self._line.mark(Usage(BlockNumber(self.number + 1), self.next_slot))
+
     # ---------------------------------------------------------------- commands of the owner
 
     def announce(self, detections: Detections) -> None:
         """Bob: say what clicked, under a tag of its own, before Alice reveals anything."""
         self._detections = detections
+        self._use_slots(detections.first_slot, detections.pulses)
         self._announced = detect_message(self.number, detections)
         self._line.send(self._announced)
         self._line.seal()
@@ -148,7 +159,7 @@ class Block:
         assert self._announced is not None
         self._line.check(message.value)
         slots = read_slots(self._announced, self._contract, self.next_slot)
-        self.next_slot = self._announced.first_slot + self._announced.pulses
+        self._use_slots(self._announced.first_slot, self._announced.pulses)
         self.step = Step.STATES
         self._line.emit(StatesWanted(slots))
 
@@ -187,7 +198,13 @@ class Block:
         assert self._correction is not None
         assert self._announced is not None
         self._verdict = judge(
-            self.number, self._announced.count, self._sifted, self._correction, self._contract, self._authenticator
+            self.number,
+            self._announced.count,
+            self._sifted,
+            self._correction,
+            self._contract,
+            self._authenticator,
+            self._earlier,
         )
         if self._role is Role.BOB:
             self.step = Step.AMPLIFY
@@ -209,8 +226,9 @@ class Block:
     def _on_amplify(self, message: Message) -> None:
         assert isinstance(message, Amplify)
         assert self._sifted is not None
-        if len(message.seed) != packed_size(max(len(self._sifted.key) - 1, 0)):
-            raise ProtocolError(f"{len(message.seed)} bytes of Toeplitz seed for {len(self._sifted.key)} bits")
+        fault = packed_fault(message.seed, max(len(self._sifted.key) - 1, 0))
+        if fault is not None:
+            raise ProtocolError(f"Toeplitz seed: {fault}")
         if self._verdict is None or not self._verdict.accepted:
             raise ProtocolError("the peer accepts a block that the contract refuses here")
         self._seed = message.seed
@@ -279,17 +297,18 @@ class Block:
         cut, end = WORD * alice, WORD * (alice + bob)
         report = self.report()
         assert report is not None
-        real = contract.origin is Origin.PHOTONS and report.ledger is not None
+        assert report.ledger is not None
+        self.own_epsilon = math.fsum(e.value for e in report.ledger.entries if e.name != EARLIER)
         block = SecretBlock(
             link_id=LinkId(contract.link_id),
             number=self.number,
             origin=contract.origin,
             key=SecretBytes(secret[end : end + report.net_bits // 8]),
-            epsilon=report.ledger.total if real and report.ledger is not None else None,
+            epsilon=report.ledger.total if contract.origin is Origin.PHOTONS else None,
             proof=contract.proof,
             leak_bits=report.leak_counted,
         )
-        return HoldPending(block, SecretBytes(secret[:cut]), SecretBytes(secret[cut:end]))
+        return HoldPending(block, self.own_epsilon, SecretBytes(secret[:cut]), SecretBytes(secret[cut:end]))
 
     def _deliver(self) -> None:
         report = self.report()

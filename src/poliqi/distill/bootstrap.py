@@ -37,7 +37,7 @@ class SignatureBootstrap:
         self._capacity: Final = capacity
         self._hashes = {role: hashlib.sha384() for role in Role}
 
-    def begin(self, context: bytes, tags: int, *, jump: bool) -> None:  # noqa: ARG002 (no pad to place)
+    def begin(self, context: bytes, *, jump: bool) -> None:  # noqa: ARG002 (no pad to place)
         for role in Role:
             self._hashes[role] = hashlib.sha384(_LABEL + role.encode())
             self._hashes[role].update(framed(context))
@@ -66,5 +66,5 @@ class SignatureBootstrap:
     def words_left(self) -> int | None:
         return None
 
-    def epsilon(self) -> float:
+    def epsilon(self, more_bytes: int) -> float:  # noqa: ARG002 (a signature's strength is computational)
         return 0.0

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import msgspec
 
-from poliqi.base.errors import ProtocolError
+from poliqi.base.errors import PoliqiError, ProtocolError
 from poliqi.base.ids import LeakModel, Origin
-from poliqi.proof import ProofName
+from poliqi.proof import BasisCounts, Counts, ProofName, secret_length
 
-__all__ = ["MAX_PULSES", "Contract", "check_contract", "encode_contract"]
+__all__ = ["MAX_PULSES", "SMALLEST_LENGTH", "Contract", "check_contract", "encode_contract"]
 
 MAX_PULSES: Final = 1 << 40
 _MAX_BITS: Final = 1 << 40
+SMALLEST_LENGTH: Final = 1024
 
 
 class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -49,10 +49,13 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 def check_contract(contract: Contract) -> None:
     """Refuse a contract whose numbers make no sense, before anything is sized by them (ProtocolError)."""
     c = contract
-    levels = len(c.intensities)
     _in("pulses", c.pulses, 1, MAX_PULSES)
     _in("max_detections", c.max_detections, 1, min(c.pulses, 1 << 32))
     _in("length", c.length, 0, c.max_detections)
+    if 0 < c.length < SMALLEST_LENGTH:
+        raise ProtocolError(f"contract: length = {c.length} repays no pad: 0, or {SMALLEST_LENGTH} and more")
+    if len(c.entropy) > 200 or not c.entropy.isprintable():
+        raise ProtocolError("contract: entropy must be at most 200 printable characters")
     _in("leak_cap", c.leak_cap, 0, _MAX_BITS)
     _in("frame_bits", c.frame_bits, 4096, 1 << 24)
     if c.frame_bits % 4096:
@@ -63,14 +66,33 @@ def check_contract(contract: Contract) -> None:
     _in("intensity_uncertainty", c.intensity_uncertainty, 0.0, 0.5)
     if c.reconciler != "cascade":
         raise ProtocolError(f"contract: reconciler {c.reconciler!r} is not known here; known: cascade")
-    wanted = 3 if c.proof is ProofName.LIM else 2
-    if c.proof is ProofName.BBM92 or levels != wanted or len(c.probabilities) != levels:
-        raise ProtocolError(f"contract: proof {c.proof} needs {wanted} intensities and probabilities, got {levels}")
-    falling = all(a > b for a, b in zip(c.intensities, c.intensities[1:], strict=False))
-    if not falling or not all(math.isfinite(mu) and mu >= 0 for mu in c.intensities):
-        raise ProtocolError(f"contract: intensities must fall and be finite, got {c.intensities}")
-    if abs(math.fsum(c.probabilities) - 1) > 1e-9 or min(c.probabilities) <= 0:
-        raise ProtocolError(f"contract: probabilities must be positive and sum to 1, got {c.probabilities}")
+    if c.leak_model is LeakModel.ERROR_STRING and c.proof is not ProofName.WIESEMANN:
+        raise ProtocolError(
+            f"contract: leak model error-string gives Eve the bits of vacuum detections, which proof {c.proof} "
+            "counts as secret; use both-directions, or proof wiesemann"
+        )
+    if not all(0 < p < 1 for p in c.probabilities) or not all(0 <= mu <= 10 for mu in c.intensities):
+        raise ProtocolError(f"contract: intensities {c.intensities}, probabilities {c.probabilities}: out of range")
+    try:
+        _dry_run(c)
+    except PoliqiError as error:
+        raise ProtocolError(f"contract: {error}") from error
+
+
+def _dry_run(c: Contract) -> None:
+    """Ask the proof about made-up counts: whatever it cannot digest is found before any light is spent."""
+    if c.proof is ProofName.BBM92:
+        raise ProtocolError("proof bbm92 belongs to entangled pairs, not to weak pulses")
+    counts = BasisCounts(tuple(1e6 for _ in c.intensities), tuple(1e4 for _ in c.intensities))
+    secret_length(
+        Counts(c.intensities, c.probabilities, counts, counts),
+        proof=c.proof,
+        leak_bits=c.leak_cap,
+        epsilon_sec=c.epsilon_sec,
+        epsilon_cor=c.epsilon_cor,
+        clamp=c.clamp,
+        intensity_uncertainty=c.intensity_uncertainty or None,
+    )
 
 
 def _in(name: str, value: float, low: float, high: float) -> None:

@@ -15,7 +15,7 @@ from poliqi.base.secret import Entropy
 from poliqi.distill.contract import Contract
 from poliqi.distill.messages import Disclose, FrameTags, FrameVerdict, Message, Parities, Verdict, Verify
 from poliqi.distill.reconcile.cascade import Cascade, CascadeParameters
-from poliqi.distill.verify import verification_tag
+from poliqi.distill.verify import frame_tags
 
 __all__ = ["Correction", "counted_leak"]
 
@@ -61,7 +61,7 @@ class Correction:
         self._leak = {Role.ALICE: 0, Role.BOB: 0}
         self._failed: list[tuple[int, int]] = []
         self._patch: Bits | None = None
-        self.tests = 0
+        self.tested: list[int] = []
         self.stopped = False
 
     # ---------------------------------------------------------------- what the block reads
@@ -138,13 +138,10 @@ class Correction:
             self._step = _Step.VERIFY
             return []
         self._step = _Step.VERDICT
-        point = self._entropy.draw(16)
-        self._count_tests(1)
-        return [Verify(point=point, value=self._hash(self._key, point))]
+        return [Verify(point=(point := self._entropy.draw(16)), value=self._whole_tag(self._key, point))]
 
     def _compare(self, point: bytes, value: bytes) -> list[Message]:
-        self._count_tests(1)
-        same = self._hash(self.corrected(), point) == value
+        same = self._whole_tag(self.corrected(), point) == value
         self._leak[Role.BOB] += 1
         self._step = _Step.FINISHED if same else _Step.FRAME_TAGS
         return [Verdict(same=same)]
@@ -156,21 +153,15 @@ class Correction:
             return []
         self._step = _Step.FRAME_VERDICT
         point = self._entropy.draw(16)
-        self._count_tests(len(self._frames()))
-        return [
-            FrameTags(point=point, values=b"".join(self._hash(self._key[a:b], point) for a, b in self._frames()))
-        ]
+        return [FrameTags(point=point, values=b"".join(self._tags(self._key, self._frames(), point)))]
 
     def _compare_frames(self, point: bytes, values: bytes) -> list[Message]:
         frames = self._frames()
         if len(values) != 16 * len(frames):
             raise ProtocolError(f"{len(values)} bytes of frame tags for {len(frames)} frames")
-        self._count_tests(len(frames))
-        mine = self.corrected()
-        differs = np.array(
-            [self._hash(mine[a:b], point) != values[16 * i : 16 * i + 16] for i, (a, b) in enumerate(frames)],
-            np.uint8,
-        )
+        mine = self._tags(self.corrected(), frames, point)
+        theirs = [values[at : at + 16] for at in range(0, len(values), 16)]
+        differs = np.array([a != b for a, b in zip(mine, theirs, strict=True)], np.uint8)
         self._mark_failed(differs)
         self._leak[Role.BOB] += len(frames)
         self._step = _Step.PEER_FRAMES
@@ -200,10 +191,11 @@ class Correction:
     def _frames(self) -> list[tuple[int, int]]:
         return [(int(a), int(b)) for a, b in self._cascade.frame_bounds()]
 
-    def _count_tests(self, tags: int) -> None:
-        self.tests += tags
-        self._leak[Role.ALICE] += _TAG_BITS * tags
+    def _whole_tag(self, bits: Bits, point: bytes) -> bytes:
+        return self._tags(bits, [(0, len(bits))], point)[0]
 
-    @staticmethod
-    def _hash(bits: Bits, point: bytes) -> bytes:
-        return verification_tag(pack_bits(bits), len(bits), point)
+    def _tags(self, bits: Bits, bounds: list[tuple[int, int]], point: bytes) -> list[bytes]:
+        """Tags of parts of a string; each says 128 bits of Alice's, whoever computes it."""
+        self.tested += [b - a for a, b in bounds]
+        self._leak[Role.ALICE] += _TAG_BITS * len(bounds)
+        return frame_tags(bits, bounds, point)

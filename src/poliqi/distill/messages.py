@@ -28,6 +28,7 @@ __all__ = [
     "Tag",
     "Verdict",
     "Verify",
+    "Welcome",
     "decode_message",
     "encode_message",
     "frame_limit",
@@ -37,6 +38,8 @@ VERSION: Final = 1
 FIRST_FRAME_LIMIT: Final = 1 << 16
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+Small = Annotated[int, msgspec.Meta(ge=0, le=1 << 48)]
+Slot = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 Word = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Text = Annotated[str, msgspec.Meta(max_length=300)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -54,8 +57,9 @@ class Hello(_Message, frozen=True, tag=0):
     link_id: Name
     nonce: Word
     peer_nonce: Annotated[bytes, msgspec.Meta(max_length=16)]
-    next_block: Count
-    last_confirmed: Count
+    next_block: Small
+    next_slot: Slot
+    last_confirmed: Small
     contract: Contract | None
 
 
@@ -158,6 +162,12 @@ class Refused(_Message, frozen=True, tag=13):
     number: Count
 
 
+class Welcome(_Message, frozen=True, tag=15):
+    """Alice, third word of the hello: she has heard this session's Bob; before it he acts on nothing."""
+
+    peer_nonce: Word
+
+
 class Abort(_Message, frozen=True, tag=14):
     """Either: the session ends, and why."""
 
@@ -180,6 +190,7 @@ Message = (
     | Final_
     | Refused
     | Abort
+    | Welcome
 )
 
 _encoder: Final = msgspec.msgpack.Encoder()

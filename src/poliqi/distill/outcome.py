@@ -91,16 +91,23 @@ class PadCursor:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Block numbers below `next_block` are used."""
+    """Block numbers below `next_block` and slots below `next_slot` are used."""
 
     next_block: BlockNumber
+    next_slot: int
 
 
 @dataclass(frozen=True, slots=True)
 class HoldPending:
-    """Keep this block, undelivered, until the peer is known to hold it too (at most one at a time)."""
+    """Keep this block, undelivered, until the peer is known to hold it too (at most one at a time).
+
+    `own_epsilon` is what the block itself may fail with, without the pads it was authenticated with; the sum
+    over the confirmed blocks of a pairing enters the ledger of the next. It is kept for simulated light too,
+    where it means nothing but keeps the ledgers of a demonstration right.
+    """
 
     block: SecretBlock
+    own_epsilon: float
     refill_alice: SecretBytes
     refill_bob: SecretBytes
 
@@ -126,7 +133,9 @@ Mark = PadCursor | Usage | HoldPending | Confirm | Burn
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The peers know each other and the contract: Bob may begin a block."""
+    """The peers know each other and the contract: Bob may begin a block, of slots from `next_slot` on."""
+
+    next_slot: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from poliqi.base.errors import PoliqiError, ProtocolError
+from poliqi.base.errors import KeyExhausted, PoliqiError, ProtocolError
 from poliqi.base.ids import BlockNumber, LeakModel, LinkId, Origin, Role
 from poliqi.base.secret import Entropy
-from poliqi.distill.authenticate import TAGS_PER_BLOCK, Authenticator
+from poliqi.distill.authenticate import WORDS_PER_BLOCK, Authenticator
 from poliqi.distill.block import Block, Step
 from poliqi.distill.contract import Contract, check_contract, encode_contract
 from poliqi.distill.messages import (
@@ -28,6 +28,7 @@ from poliqi.distill.messages import (
     Hello,
     Message,
     Tag,
+    Welcome,
     decode_message,
     encode_message,
     frame_limit,
@@ -45,6 +46,7 @@ from poliqi.distill.outcome import (
     Usage,
 )
 from poliqi.link.device import Detections
+from poliqi.proof import ProofName
 
 __all__ = ["History", "Policy", "Session"]
 
@@ -53,37 +55,62 @@ _REASON_LIMIT: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the state on disk says of a link: the next block number, the last confirmed, one pending (Bob)."""
+    """What the state on disk says of a link.
+
+    Block numbers below `next_block` and slots below `next_slot` are used; `last_confirmed` is 0 before the
+    first; `pending` is Bob's, at most one; `epsilon` is the sum of `own_epsilon` over the confirmed blocks.
+    """
 
     next_block: BlockNumber
+    next_slot: int
     last_confirmed: BlockNumber
+    epsilon: float
     pending: HoldPending | None
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What this end accepts in a peer's contract; nothing outside it is ever agreed to."""
+    """What this end accepts in a contract; nothing outside it is ever agreed to.
+
+    `intensities` and `probabilities` are those of this end's own description of the link (None: any), because
+    the proof rests on them and this end cannot measure them.
+    """
 
     origins: frozenset[Origin] = frozenset({Origin.PHOTONS})
     leak_models: frozenset[LeakModel] = frozenset({LeakModel.BOTH_DIRECTIONS})
+    proofs: frozenset[ProofName] = frozenset({ProofName.WIESEMANN})
+    intensities: tuple[float, ...] | None = None
+    probabilities: tuple[float, ...] | None = None
+    least_uncertainty: float = 0.0
     largest_epsilon_sec: float = 1e-9
     largest_epsilon_cor: float = 1e-9
+    most_pulses: int = 1 << 40
     most_detections: int = 1 << 28
     reserve_words: int = 8
 
     def refusal(self, contract: Contract) -> str | None:
         """Why this policy refuses `contract`, or None."""
         c = contract
-        if c.origin not in self.origins:
-            return f"the contract is for {c.origin} light; policy allows {', '.join(sorted(self.origins))}"
-        if c.leak_model not in self.leak_models:
-            return f"leak model {c.leak_model} is not allowed; policy allows {', '.join(sorted(self.leak_models))}"
-        if c.epsilon_sec > self.largest_epsilon_sec:
-            return f"epsilon_sec {c.epsilon_sec:g} exceeds policy's {self.largest_epsilon_sec:g}"
-        if c.epsilon_cor > self.largest_epsilon_cor:
-            return f"epsilon_cor {c.epsilon_cor:g} exceeds policy's {self.largest_epsilon_cor:g}"
-        if c.max_detections > self.most_detections:
-            return f"{c.max_detections} detections a block exceed policy's {self.most_detections}"
+        checks: tuple[tuple[str, object, bool, object], ...] = (
+            ("origin", c.origin, c.origin in self.origins, sorted(self.origins)),
+            ("leak model", c.leak_model, c.leak_model in self.leak_models, sorted(self.leak_models)),
+            ("proof", c.proof, c.proof in self.proofs, sorted(self.proofs)),
+            ("intensities", c.intensities, self.intensities in (None, c.intensities), self.intensities),
+            ("probabilities", c.probabilities, self.probabilities in (None, c.probabilities), self.probabilities),
+            (
+                "intensity uncertainty",
+                c.intensity_uncertainty,
+                c.intensity_uncertainty >= self.least_uncertainty,
+                f"at least {self.least_uncertainty:g}",
+            ),
+            ("epsilon_sec", c.epsilon_sec, c.epsilon_sec <= self.largest_epsilon_sec, self.largest_epsilon_sec),
+            ("epsilon_cor", c.epsilon_cor, c.epsilon_cor <= self.largest_epsilon_cor, self.largest_epsilon_cor),
+            ("pulses", c.pulses, c.pulses <= self.most_pulses, self.most_pulses),
+            ("max_detections", c.max_detections, c.max_detections <= self.most_detections, self.most_detections),
+        )
+        for name, value, fits, allowed in checks:
+            if not fits:
+                return f"{name} {value} is not allowed; policy allows {allowed}"
         return None
 
 
@@ -91,6 +118,8 @@ class _State(StrEnum):
     NEW = "start"
     HELLO = "the peer's hello"
     HELLO_TAG = "the tag of the peer's hello"
+    WELCOME = "the peer's welcome"
+    WELCOME_TAG = "the tag of the peer's welcome"
     IDLE = "a block"
     BLOCK = "the block under way"
     ENDED = "nothing: the session has ended"
@@ -113,6 +142,7 @@ class Session:
         contract: Contract | None = None,
         policy: Policy | None = None,
         timeout_s: float = 60.0,
+        idle_timeout_s: float = 600.0,
     ) -> None:
         if (contract is None) == (role is Role.ALICE):
             raise ValueError("Alice proposes the contract; Bob is given none")
@@ -122,20 +152,27 @@ class Session:
         self._entropy: Final = entropy
         self._policy: Final = policy or Policy()
         self._timeout_s: Final = timeout_s
+        self._idle_timeout_s: Final = idle_timeout_s
         self._contract = contract
         self._next_block = history.next_block
         self._last_confirmed = history.last_confirmed
+        self._epsilon = history.epsilon
+        self._next_slot = history.next_slot
         self._pending = history.pending
         self._state = _State.NEW
         self._nonces: dict[Role, bytes] = {}
         self._peer_hello: Hello | None = None
         self._block: Block | None = None
-        self._next_slot = 0
         self._deadline: float | None = None
+        self._patience_s: float | None = None
         self._marked: list[PadCursor] = []
         self._marks: list[Mark] = []
         self._output: list[bytes] = []
         self._events: list[Event] = []
+        if self._pending is not None:
+            # Alice may have confirmed it, refilled her lane and gone on: her hello must be readable
+            alice, bob = self._pending.refill_alice, self._pending.refill_bob
+            authenticator.refill(bytes(alice.view()), bytes(bob.view()))
 
     # ---------------------------------------------------------------- what the owner takes
 
@@ -144,11 +181,13 @@ class Session:
         cursors = self._authenticator.marks()
         moved: list[Mark] = [c for c in cursors if c not in self._marked]
         self._marked = cursors
-        marks, self._marks = moved + self._marks, []
+        marks, self._marks = self._marks + moved, []
         return marks
 
     def take_output(self) -> list[bytes]:
-        """Frames for the peer, in order."""
+        """Frames for the peer, in order. ValueError while marks wait: they must be durable before."""
+        if self._marks or self._authenticator.marks() != self._marked:
+            raise ValueError("take the marks and make them durable before any output leaves")
         output, self._output = self._output, []
         return output
 
@@ -168,8 +207,8 @@ class Session:
     @property
     def frame_limit(self) -> int:
         """Bytes of the largest frame that may come now; a longer one is not worth reading."""
-        ready = self._state in (_State.IDLE, _State.BLOCK) and self._contract is not None
-        return frame_limit(self._contract) if ready and self._contract is not None else FIRST_FRAME_LIMIT
+        large = self._state is _State.BLOCK or (self._state is _State.IDLE and self._role is Role.ALICE)
+        return frame_limit(self._contract) if large and self._contract is not None else FIRST_FRAME_LIMIT
 
     def next_timeout(self) -> float | None:
         """When `tick` is due, in the owner's time; None while nothing is awaited from the peer."""
@@ -189,7 +228,8 @@ class Session:
         if self._role is Role.ALICE:
             assert self._contract is not None
             self._agree(self._contract)
-            self._authenticator.begin(self._hello_context(), 1, jump=True)
+            self._check_reserve()
+            self._authenticator.begin(self._hello_context(), jump=True)
             self._send_hello()
 
     def begin_block(self, detections: Detections, now: float) -> None:
@@ -218,12 +258,12 @@ class Session:
         """Let time pass."""
         if self._deadline is not None and now >= self._deadline:
             waited = self._block.step if self._block is not None else self._state
-            self._end(f"the peer has been silent for {self._timeout_s:g} s; {waited} was due")
+            self._end(f"the peer has been silent for {self._patience_s:g} s; {waited} was due")
 
     def close(self, reason: str) -> None:
         """End the session from this side; a block under way is dropped, a pending one stays pending."""
         if self._state is not _State.ENDED:
-            self._end(reason)
+            self._end(reason, told="closed by the other end")
 
     # ---------------------------------------------------------------- hello
 
@@ -238,6 +278,11 @@ class Session:
             self._on_hello(message, frame)
         elif self._state is _State.HELLO_TAG and isinstance(message, Tag):
             self._on_hello_tag(message)
+        elif self._state is _State.WELCOME and isinstance(message, Welcome):
+            self._on_welcome(message, frame)
+        elif self._state is _State.WELCOME_TAG and isinstance(message, Tag):
+            self._authenticator.check(message.value)
+            self._on_acquainted()
         elif self._state is _State.IDLE and self._role is Role.ALICE and isinstance(message, Detect):
             self._begin_block()
             self._pass_on(message, frame)
@@ -260,7 +305,8 @@ class Session:
             raise ProtocolError("the peer's hello does not answer this session")
         self._nonces[self._role.peer] = hello.nonce
         if self._role is Role.BOB:
-            self._authenticator.begin(self._hello_context(), 1, jump=True)
+            self._check_reserve()
+            self._authenticator.begin(self._hello_context(), jump=True)
         self._authenticator.absorb(self._role.peer, frame)
         self._peer_hello = hello
         self._state = _State.HELLO_TAG
@@ -269,15 +315,31 @@ class Session:
         hello = self._peer_hello
         assert hello is not None
         self._authenticator.check(tag.value)
+        if self._role is Role.ALICE:
+            self.send(Welcome(peer_nonce=hello.nonce))
+            self.seal()
+            self._on_acquainted()
+        else:
+            assert hello.contract is not None
+            self._agree(hello.contract)
+            self._send_hello()
+            self._state = _State.WELCOME
+
+    def _on_welcome(self, welcome: Welcome, frame: bytes) -> None:
+        if welcome.peer_nonce != self._nonces[self._role]:
+            raise ProtocolError("the peer's welcome does not answer this session")
+        self._authenticator.absorb(self._role.peer, frame)
+        self._state = _State.WELCOME_TAG
+
+    def _on_acquainted(self) -> None:
+        """The peer is the paired one and is here now: only from here on its word changes anything."""
+        hello = self._peer_hello
+        assert hello is not None
         self._settle(hello)
         self._next_block = BlockNumber(max(self._next_block, hello.next_block))
-        contract = hello.contract if self._role is Role.BOB else self._contract
-        assert contract is not None
-        self._agree(contract)
-        if self._role is Role.BOB:
-            self._send_hello()
+        self._next_slot = max(self._next_slot, hello.next_slot)
         self._state = _State.IDLE
-        self._events.append(Ready())
+        self._events.append(Ready(self._next_slot))
 
     def _agree(self, contract: Contract) -> None:
         check_contract(contract)
@@ -290,21 +352,24 @@ class Session:
 
     def _settle(self, hello: Hello) -> None:
         """Bob: a pending block stands if and only if Alice has confirmed it."""
-        if self._pending is not None:
-            number = self._pending.block.number
-            if hello.last_confirmed == number:
-                alice, bob = self._pending.refill_alice, self._pending.refill_bob
-                self._authenticator.refill(bytes(alice.view()), bytes(bob.view()))
-                self._marks.append(Confirm(number))
-                self._last_confirmed = number
-            else:
-                self._marks.append(Burn(number))
-            self._pending = None
-        if hello.last_confirmed != self._last_confirmed:
+        pending, self._pending = self._pending, None
+        expected = self._last_confirmed
+        if pending is not None and hello.last_confirmed == pending.block.number:
+            expected = pending.block.number
+        if self._role is Role.BOB and hello.last_confirmed != expected:
             raise ProtocolError(
-                f"the peer last confirmed block {hello.last_confirmed}, this end block {self._last_confirmed}: "
+                f"the peer last confirmed block {hello.last_confirmed}, this end block {expected}: "
                 "one end was restored from an old copy; pair the link again"
             )
+        if pending is None:
+            return
+        if expected != pending.block.number:
+            self._marks.append(Burn(pending.block.number))
+            raise ProtocolError(f"the peer does not hold block {pending.block.number}: it was burnt; connect again")
+        self._marks.append(Confirm(expected))
+        self._marked = []  # cursors may stand on the words that the block brings: say them again after it
+        self._last_confirmed = expected
+        self._epsilon += pending.own_epsilon
 
     def _send_hello(self) -> None:
         alice = self._role is Role.ALICE
@@ -316,6 +381,7 @@ class Session:
                 nonce=self._nonces[self._role],
                 peer_nonce=b"" if alice else self._nonces[Role.ALICE],
                 next_block=self._next_block,
+                next_slot=self._next_slot,
                 last_confirmed=self._last_confirmed,
                 contract=self._contract if alice else None,
             )
@@ -340,13 +406,11 @@ class Session:
 
     def _begin_block(self) -> Block:
         assert self._contract is not None
-        left, reserve = self._authenticator.words_left(), self._policy.reserve_words
-        if left is not None and left < TAGS_PER_BLOCK + reserve:
-            raise ProtocolError(f"{left} pad words are left, the reserve is {reserve}: pair the link again")
+        self._check_reserve()
         number = self._next_block
         self._next_block = BlockNumber(number + 1)
-        self._marks.append(Usage(self._next_block))
-        self._authenticator.begin(self._block_context(number), TAGS_PER_BLOCK, jump=False)
+        self._marks.append(Usage(self._next_block, self._next_slot))
+        self._authenticator.begin(self._block_context(number), jump=False)
         self._block = Block(
             self._role,
             number,
@@ -355,10 +419,16 @@ class Session:
             authenticator=self._authenticator,
             entropy=self._entropy,
             next_slot=self._next_slot,
+            earlier_epsilon=self._epsilon,
         )
         self._state = _State.BLOCK
         self._events.append(BlockBegun(number))
         return self._block
+
+    def _check_reserve(self) -> None:
+        left, reserve = self._authenticator.words_left(), self._policy.reserve_words
+        if left is not None and left < WORDS_PER_BLOCK + reserve:
+            raise KeyExhausted(f"{left} pad words are left, the reserve is {reserve}: pair the link again")
 
     def _block_context(self, number: BlockNumber) -> bytes:
         nonces = self._nonces[Role.ALICE] + self._nonces[Role.BOB]
@@ -381,12 +451,19 @@ class Session:
                 self._state = _State.IDLE
             if block.confirmed:
                 self._last_confirmed = block.number
+                self._epsilon += block.own_epsilon
             if block.confirmed and self._authenticator.one_block_only:
                 self._end("the first block has paired the link: connect again", tell=False)
-        waits_for_peer = self._state in (_State.HELLO, _State.HELLO_TAG) or (
-            self._block is not None and self._block.step is not Step.STATES
-        )
-        self._deadline = now + self._timeout_s if waits_for_peer else None
+        self._patience_s = self._patience()
+        self._deadline = None if self._patience_s is None else now + self._patience_s
+
+    def _patience(self) -> float | None:
+        """Seconds that the peer may be silent; None while this end's own device is awaited."""
+        if self._state is _State.IDLE:
+            return self._idle_timeout_s if self._role is Role.ALICE else None
+        if self._block is not None:
+            return None if self._block.step is Step.STATES else self._timeout_s
+        return None if self.finished else self._timeout_s
 
     # ---------------------------------------------------------------- the line that a block speaks on
 
@@ -419,11 +496,17 @@ class Session:
             step()
         except PoliqiError as error:
             self._end(str(error))
+        except Exception:
+            self._end("an internal error", told="an internal error at the other end")
+            raise
         self._after(now)
 
-    def _end(self, reason: str, *, tell: bool = True) -> None:
+    def _end(self, reason: str, *, tell: bool = True, told: str | None = None) -> None:
+        """End the session. A peer that has not shown yet that it is the paired one learns nothing of the reason."""
         if tell:
-            self._output.append(encode_message(Abort(reason=reason[:_REASON_LIMIT])))
+            known = self._state in (_State.IDLE, _State.BLOCK)
+            text = told or (reason if known else "refused")
+            self._output.append(encode_message(Abort(reason=text[:_REASON_LIMIT])))
         block, self._block = self._block, None
         report = block.report() if block is not None else None
         number = block.number if block is not None else None

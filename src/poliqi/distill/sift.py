@@ -5,7 +5,7 @@ State byte: bit 0 the bit, bit 1 the basis (0 key, 1 test), bits 2-3 the intensi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -32,8 +32,8 @@ class Sifted:
     `test_detections[k]` and `test_errors[k]` count the test basis at intensity k.
     """
 
-    key: Bits
-    key_intensity: Bits
+    key: Bits = field(repr=False)
+    key_intensity: Bits = field(repr=False)
     test_detections: tuple[int, ...]
     test_errors: tuple[int, ...]
 

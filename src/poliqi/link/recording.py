@@ -153,14 +153,14 @@ class ReplayTransmitter:
 
 
 class ReplayReceiver:
-    """Bob's end of a recording: satisfies `poliqi.link.device.Receiver`; starts at slot 0."""
+    """Bob's end of a recording: satisfies `poliqi.link.device.Receiver`; starts at `first_slot`."""
 
     __slots__ = ("_event", "_recording", "_slot")
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, first_slot: int = 0) -> None:
         self._recording = recording
-        self._slot = 0
-        self._event = 0
+        self._slot = min(first_slot, recording.pulses)
+        self._event = int(np.searchsorted(recording.slots, self._slot))
 
     @property
     def origin(self) -> Origin:

@@ -52,14 +52,14 @@ class SimulatedTransmitter:
 
 
 class SimulatedReceiver:
-    """Bob's end of simulated light: satisfies `poliqi.link.device.Receiver`; starts at slot 0."""
+    """Bob's end of simulated light: satisfies `poliqi.link.device.Receiver`; starts at `first_slot`."""
 
     __slots__ = ("_sampler",)
 
-    def __init__(self, link: LinkParameters, seed: int) -> None:
+    def __init__(self, link: LinkParameters, seed: int, first_slot: int = 0) -> None:
         from poliqi.optics.sampler import Sampler
 
-        self._sampler = Sampler(link, check_seed(seed))
+        self._sampler = Sampler(link, check_seed(seed), first_slot)
 
     @property
     def origin(self) -> Origin:

@@ -1,1 +1,1 @@
-"""The physics of a link as pure functions."""
+"""Physics as pure functions: source, fibre, detectors, closed form, sampler."""

@@ -9,7 +9,7 @@ from two_parties import Disk, make_contract, wire
 from poliqi.base.errors import AuthenticationError, KeyExhausted
 from poliqi.base.ids import Role
 from poliqi.base.secret import SecretBytes
-from poliqi.distill.authenticate import EPOCH, WORD, Lane, OneTimeMac
+from poliqi.distill.authenticate import WORD, Lane, OneTimeMac
 from poliqi.distill.bootstrap import SignatureBootstrap
 
 POLY = (1 << 128) | (1 << 127) | (1 << 126) | (1 << 121) | 1
@@ -37,15 +37,8 @@ def part(data: bytes) -> bytes:
     return len(data).to_bytes(8, "little") + bytes(8) + data + bytes(-len(data) % 16)
 
 
-def lane(sender: Role, words: bytes, next_word: int = 0, first_word: int = 0, key: bytes | None = None) -> Lane:
-    return Lane(
-        sender,
-        next_word=next_word,
-        first_word=first_word,
-        words=SecretBytes(words),
-        hash_key=SecretBytes(key or words[:16]),
-        capacity=64,
-    )
+def lane(sender: Role, words: bytes, next_word: int = 0) -> Lane:
+    return Lane(sender, next_word=next_word, first_word=0, words=SecretBytes(words), capacity=64)
 
 
 def pair(words: int = 64) -> tuple[OneTimeMac, OneTimeMac]:
@@ -63,7 +56,7 @@ def test_the_published_vector_of_rfc_8452_holds_for_the_plain_definition_used_he
 def test_a_tag_is_the_masked_polyval_of_the_framed_transcript() -> None:
     words = bytes(range(256)) * 4
     mac = OneTimeMac(Role.ALICE, {r: lane(r, words) for r in Role})
-    mac.begin(b"context", 2, jump=False)
+    mac.begin(b"context", jump=False)
     mac.absorb(Role.ALICE, b"first frame")
     mac.absorb(Role.ALICE, b"x" * 32)
     text = part(b"context") + part(b"first frame") + part(b"x" * 32)
@@ -75,7 +68,7 @@ def test_a_tag_is_the_masked_polyval_of_the_framed_transcript() -> None:
 def test_the_second_tag_of_a_transcript_covers_the_first_part_too() -> None:
     alice, bob = pair()
     for mac in (alice, bob):
-        mac.begin(b"c", 2, jump=False)
+        mac.begin(b"c", jump=False)
         mac.absorb(Role.ALICE, b"one")
     bob.check(alice.seal())
     alice.absorb(Role.ALICE, b"two")
@@ -86,7 +79,7 @@ def test_the_second_tag_of_a_transcript_covers_the_first_part_too() -> None:
 def test_a_tag_is_accepted_once_and_only_in_its_place() -> None:
     alice, bob = pair()
     for mac in (alice, bob):
-        mac.begin(b"c", 2, jump=False)
+        mac.begin(b"c", jump=False)
         mac.absorb(Role.ALICE, b"one")
     tag = alice.seal()
     bob.check(tag)
@@ -98,32 +91,35 @@ def test_a_hello_may_skip_words_but_never_go_back() -> None:
     pads = {r: bytes(16 * 64) for r in Role}
     ahead = OneTimeMac(Role.ALICE, {r: lane(r, pads[r], next_word=9) for r in Role})
     behind = OneTimeMac(Role.BOB, {r: lane(r, pads[r], next_word=3) for r in Role})
-    ahead.begin(b"h", 1, jump=True)
-    behind.begin(b"h", 1, jump=True)
+    ahead.begin(b"h", jump=True)
+    behind.begin(b"h", jump=True)
     behind.check(ahead.seal())
     restored = OneTimeMac(Role.ALICE, {r: lane(r, pads[r], next_word=4) for r in Role})
-    restored.begin(b"h", 1, jump=True)
-    behind.begin(b"h", 1, jump=True)
+    restored.begin(b"h", jump=True)
+    behind.begin(b"h", jump=True)
     with pytest.raises(AuthenticationError, match="restored from an old copy"):
         behind.check(restored.seal())
 
 
-def test_an_epoch_ends_with_a_new_hash_key() -> None:
-    first = EPOCH - 3
-    words = bytes(i % 256 for i in range(16 * 16))
-    made = lane(Role.ALICE, words, next_word=first, first_word=first, key=b"k" * 16)
-    made.align(2)
-    assert made.next_word == first
-    made.next_word += 2
-    made.align(2)
-    assert made.next_word == EPOCH + 1
-    assert made.hash_key(EPOCH + 1) == words[3 * WORD : 4 * WORD]
+def test_every_transcript_has_a_hash_key_of_its_own() -> None:
+    alice, bob = pair()
+    tags = []
+    for _ in range(2):
+        for mac in (alice, bob):
+            mac.begin(b"c", jump=False)
+            mac.absorb(Role.ALICE, b"one")
+        tags.append(alice.seal())
+        bob.check(tags[-1])
+    indexes = [int.from_bytes(tag[:8], "little") for tag in tags]
+    assert indexes == [1, 3]
 
 
 def test_an_empty_lane_says_so() -> None:
     made = lane(Role.BOB, bytes(16 * 2))
-    with pytest.raises(KeyExhausted, match=r"pad of bob: 1 words left, 2 needed"):
-        made.align(2)
+    made.take()
+    made.take()
+    with pytest.raises(KeyExhausted, match=r"pad of bob: word 2 is not among those held \(0 to 2\)"):
+        made.take()
 
 
 def test_the_first_block_of_an_unpaired_link_is_signed_and_fills_both_lanes() -> None:

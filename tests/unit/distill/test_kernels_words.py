@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from poliqi.distill.kernels import words
 from poliqi.distill.kernels.definitions import fold_parity
 from poliqi.distill.kernels.interleave import interleave, position_from, position_to
-from poliqi.distill.reconcile.plan import FramePlan, splitmix64
+from poliqi.distill.reconcile.plan import FramePlan, public_word, public_words, splitmix64
 from poliqi.distill.reconcile.reference import lane_positions
 
 EXTREMES = [0, 1, 1 << 63, (1 << 64) - 1, 0x5555555555555555, 1 << 31, 1 << 32]
@@ -41,7 +41,9 @@ def test_parity_of_a_range(text: list[int], mask: list[int], data: st.DataObject
     whole = sum((a & b) << 64 * i for i, (a, b) in enumerate(zip(text, mask, strict=True)))
     expected = (whole >> start & ((1 << stop - start) - 1)).bit_count() & 1
     arrays = np.array(text, np.uint64), np.array(mask, np.uint64)
-    assert words.range_parity(*arrays, start, stop) == expected
+    assert words.range_parity(arrays[0], 0, arrays[1], 0, start, stop) == expected
+    shifted = np.concatenate([arrays[1], arrays[0]]), np.concatenate([arrays[0][:2], arrays[1]])
+    assert words.range_parity(shifted[0], 5, shifted[1], 2, start, stop) == expected
     if (start, stop) == (0, 320):
         assert fold_parity(arrays[0] & arrays[1]) == expected
 
@@ -64,6 +66,11 @@ def test_splitmix64_gives_the_published_outputs() -> None:
     assert [splitmix64(1234567, i) for i in range(4)] == published
 
 
+@pytest.mark.parametrize("seed", [0, 1, (1 << 64) - 1])
+def test_a_public_stream_is_its_words_one_by_one(seed: int) -> None:
+    assert public_words(seed, 256, 20).tolist() == [public_word(seed, 256, i) for i in range(20)]
+
+
 @pytest.mark.parametrize("bits", [1, 4095, 4096, 9000])
 @pytest.mark.parametrize("p", [1, 2])
 def test_the_interleaver_is_the_one_written_out_in_lists(bits: int, p: int) -> None:
@@ -80,8 +87,8 @@ def test_positions_follow_the_interleaver_both_ways() -> None:
     plan = FramePlan.make(8192, (16, 128, 8192), 1, seed=5)
     for p in (1, 2):
         order = lane_positions(8192, 1, 5)[p]
-        assert [position_from(plan.tables[p - 1], i) for i in range(0, 8192, 7)] == order[::7]
-        assert all(position_to(plan.tables[p - 1], order[i]) == i for i in range(0, 8192, 7))
+        assert [position_from(plan.tables, p - 1, i) for i in range(0, 8192, 7)] == order[::7]
+        assert all(position_to(plan.tables, p - 1, order[i]) == i for i in range(0, 8192, 7))
 
 
 @pytest.mark.parametrize("bits", [1, 100, 5000, 8192])

@@ -88,7 +88,7 @@ def test_leak_counts_what_each_end_said() -> None:
 def test_a_pad_below_the_reserve_stops_the_link() -> None:
     disks = Disk.pair(words=8)
     run = wire(disks=disks).run()
-    assert "pair the link again" in run.aborts(Role.BOB)[-1].reason
+    assert "8 pad words are left, the reserve is 8: pair the link again" in run.aborts(Role.ALICE)[0].reason
     assert not run.disks[Role.BOB].keys
 
 
@@ -114,7 +114,10 @@ def test_a_pending_block_that_alice_lacks_is_burnt() -> None:
     alice, bob = run.disks[Role.ALICE], run.disks[Role.BOB]
     assert not alice.keys
     assert bob.pending is not None
-    wire(disks=(alice, bob), seed=2).run()
+    burnt = wire(disks=(alice, bob), seed=2).run()
+    assert "it was burnt; connect again" in burnt.aborts(Role.BOB)[0].reason
+    assert bob.pending is None
+    wire(disks=(alice, bob), seed=3).run()
     assert list(bob.keys) == [2]
     assert alice.keys == bob.keys
 

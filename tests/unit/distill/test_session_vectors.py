@@ -46,6 +46,8 @@ def replay(v: dict, tamper=None):
     states = np.frombuffer(base64.b64decode(v["states"]), np.uint8)
 
     class Light:
+        first_slot = 0
+
         def detect(self, _pulses: int) -> Detections:
             return seen
 
@@ -114,21 +116,28 @@ def test_every_tag_follows_the_specification(name: str) -> None:
     contract = msgspec.msgpack.encode(msgspec.convert(v["contract"], Contract))
     block = b"block" + nonces[Role.ALICE] + nonces[Role.BOB] + (1).to_bytes(8, "little") + contract
     transcript = {role: part(b"hello" + link) for role in Role}
+    hash_key = dict.fromkeys(Role, 0)
+    expected = dict.fromkeys(Role, 0)
     tags = 0
     for sender, frame in frames:
+        if frame[1] == 2:
+            transcript = {role: part(block) for role in Role}
+            hash_key = dict(expected)
         if frame[1] == 1:
             value = decode_message(frame).value
             index = int.from_bytes(value[:8], "little")
+            expected[sender] = max(expected[sender], hash_key[sender] + 1)
+            assert index == expected[sender]
             pad = base64.b64decode(lanes[sender])
             text = transcript[sender] + (8 * len(transcript[sender])).to_bytes(8, "little") + bytes(8)
             word = int.from_bytes(pad[16 * index : 16 * index + 16], "little")
-            assert value[8:] == (polyval(pad[:16], text) ^ word).to_bytes(16, "little")
+            key = pad[16 * hash_key[sender] : 16 * hash_key[sender] + 16]
+            assert value[8:] == (polyval(key, text) ^ word).to_bytes(16, "little")
             tags += 1
-            if tags == 2:
-                transcript = {role: part(block) for role in Role}
+            expected[sender] += 1
         else:
             transcript[sender] += part(frame)
-    assert tags == (6 if v["result"]["key"] else 3)
+    assert tags == (7 if v["result"]["key"] else 4)
 
 
 def test_the_accepted_key_is_the_modified_toeplitz_hash_of_alices_string() -> None:

@@ -77,9 +77,9 @@ def main() -> None:
     vectors = {
         "accepted": record("a block that is accepted", accepted, 5),
         "measuring": record("a contract that only measures", make_contract(**small, length=0), 6),
-        "too-long": record("counts that do not support the length", make_contract(**small, length=64), 7),
+        "too-long": record("counts that do not support the length", make_contract(**small, length=1024), 7),
         "over-cap": record(
-            "reconciliation over the leak cap", make_contract(**(small | {"leak_cap": 20, "length": 64})), 8
+            "reconciliation over the leak cap", make_contract(**(small | {"leak_cap": 20, "length": 1024})), 8
         ),
     }
     for stem, vector in vectors.items():

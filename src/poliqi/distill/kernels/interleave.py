@@ -47,16 +47,16 @@ def interleave(
 
 
 @kernel
-def position_to(tables: NDArray[np.int32], position: Index) -> Index:
-    """Where a bit of the frame stands after interleaving."""
-    row = np.int64(tables[1, position >> 6])
-    column = ((position & 63) + tables[2, row]) & 63
-    return (np.int64(tables[4, (row & ~63) + column]) << 6) + (row & 63)
+def position_to(tables: NDArray[np.int32], p: Index, position: Index) -> Index:
+    """Where a bit of the frame stands after interleaver p of `tables`, int32[passes, 5, W]."""
+    row = np.int64(tables[p, 1, position >> 6])
+    column = ((position & 63) + tables[p, 2, row]) & 63
+    return (np.int64(tables[p, 4, (row & ~63) + column]) << 6) + (row & 63)
 
 
 @kernel
-def position_from(tables: NDArray[np.int32], position: Index) -> Index:
-    """Where a bit of the interleaved frame stands in the frame."""
-    word = np.int64(tables[3, position >> 6])
+def position_from(tables: NDArray[np.int32], p: Index, position: Index) -> Index:
+    """Where a bit of the frame after interleaver p stands in the frame."""
+    word = np.int64(tables[p, 3, position >> 6])
     row = (word & ~63) + (position & 63)
-    return (np.int64(tables[0, row]) << 6) + (((word & 63) - tables[2, row]) & 63)
+    return (np.int64(tables[p, 0, row]) << 6) + (((word & 63) - tables[p, 2, row]) & 63)

@@ -79,16 +79,20 @@ def select_one(x: np.uint64, rank: Index) -> Index:
 
 
 @kernel
-def range_parity(words: NDArray[np.uint64], mask: NDArray[np.uint64], start: Index, stop: Index) -> Index:
-    """Parity of bits start to stop (start < stop) of words AND mask."""
+def range_parity(
+    words: NDArray[np.uint64], at: Index, mask: NDArray[np.uint64], mask_at: Index, start: Index, stop: Index
+) -> Index:
+    """Parity of bits start to stop (start < stop) of words AND mask, strings that begin at words[at] and
+    mask[mask_at]."""
     first, last = start >> 6, (stop - 1) >> 6
     head = ~bits_below(start & 63)
     tail = bits_below(((stop - 1) & 63) + 1)
+    fold = words[at + first] & mask[mask_at + first] & head
     if first == last:
-        return count_ones(words[first] & mask[first] & head & tail) & 1
-    fold = (words[first] & mask[first] & head) ^ (words[last] & mask[last] & tail)
+        return count_ones(fold & tail) & 1
+    fold ^= words[at + last] & mask[mask_at + last] & tail
     for i in range(first + 1, last):
-        fold ^= words[i] & mask[i]
+        fold ^= words[at + i] & mask[mask_at + i]
     return count_ones(fold) & 1
 
 

@@ -7,7 +7,7 @@ machine on it. All frames' answers of a round travel in one message. docs/spec/c
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,84 +22,72 @@ __all__ = ["Cascade"]
 class _Frames:
     """Frames of one size and their part of the public state machine."""
 
-    __slots__ = ("_counts", "_found", "_known", "_odd", "_own", "_shape", "_starts", "count", "plan", "status")
+    __slots__ = (
+        "_count",
+        "_counts",
+        "_found",
+        "_known",
+        "_odd",
+        "_own",
+        "_plan",
+        "_relevant",
+        "_shape",
+        "_starts",
+        "_status",
+    )
 
     def __init__(self, bits: NDArray[np.uint8], plan: FramePlan) -> None:
         from poliqi.distill.kernels.cascade import STATUS_FIELDS, begin
         from poliqi.distill.kernels.interleave import interleave
 
         count, words, lanes = bits.size // plan.bits, plan.words, plan.relevant.shape[0]
-        self.plan, self.count = plan, count
-        self._own = np.zeros((count, BLOCK_PASSES, words), np.uint64)
+        own = np.zeros((count, BLOCK_PASSES, words), np.uint64)
         packed = np.zeros(8 * words, np.uint8)
         scratch = np.empty(words, np.uint64)
         for f in range(count):
             data = np.packbits(bits[f * plan.bits : (f + 1) * plan.bits], bitorder="little")
             packed[: data.size] = data
-            self._own[f, 0] = packed.view("<u8")
-            for p in (1, 2):
-                interleave(self._own[f, 0], plan.tables[p - 1], scratch, self._own[f, p])
-        self._found = np.zeros((count, BLOCK_PASSES, words), np.uint64)
-        self._known = np.zeros((count, lanes, words + words // 64), np.uint64)
-        self._odd = np.zeros((count, lanes, words + words // 64), np.uint64)
-        self._counts = np.zeros((count, lanes), np.int32)
-        self.status = np.zeros((count, STATUS_FIELDS), np.int64)
+            own[f, 0] = packed.view("<u8")
+            for p in range(1, BLOCK_PASSES):
+                interleave(own[f, 0], plan.tables[p - 1], scratch, own[f, p])
+        self._plan, self._count = plan, count
+        self._own = own.reshape(-1)
+        self._relevant = plan.relevant.reshape(-1)
+        self._found = np.zeros(own.size, np.uint64)
+        self._known = np.zeros(count * lanes * (words + words // 64), np.uint64)
+        self._odd = np.zeros_like(self._known)
+        self._counts = np.zeros(count * lanes, np.int32)
+        self._status = np.zeros(count * STATUS_FIELDS, np.int64)
         self._starts = np.concatenate(plan.blocks)
         ends = np.cumsum([blocks.size for blocks in plan.blocks])
-        masks = (lanes - BLOCK_PASSES) // 2
-        self._shape = np.array([words, masks, *plan.sizes, 0, *ends], np.int64)
-        begin(self.status, self._shape)
+        self._shape = np.array([words, lanes, *plan.sizes, 0, *ends], np.int64)
+        begin(self._status, self._shape)
 
     def answer(self, message: NDArray[np.uint8], offset: int) -> int:
         """Write the own parities from bit `offset` of `message` on; returns the next offset."""
         from poliqi.distill.kernels.cascade import answer
 
-        plan = self.plan
-        return int(
-            answer(
-                self._own,
-                self._known,
-                self._odd,
-                self.status,
-                plan.relevant,
-                self._starts,
-                self._shape,
-                message,
-                offset,
-            )
-        )
+        state = self._own, self._known, self._odd, self._status
+        return int(answer(*state, self._relevant, self._starts, self._shape, message, offset))
 
     def advance(self, difference: NDArray[np.uint8], offset: int) -> int:
         """Take the parity differences from bit `offset` on; returns the next offset."""
         from poliqi.distill.kernels.cascade import advance
 
-        plan = self.plan
-        return int(
-            advance(
-                difference,
-                offset,
-                self._found,
-                self._known,
-                self._odd,
-                self._counts,
-                self.status,
-                plan.relevant,
-                plan.tables,
-                self._starts,
-                self._shape,
-            )
-        )
+        state = self._found, self._known, self._odd, self._counts, self._status
+        public = self._relevant, self._plan.tables, self._starts, self._shape
+        return int(advance(difference, offset, *state, *public))
 
     def asked(self) -> int:
         """Ranges asked in this round."""
-        from poliqi.distill.kernels.cascade import ASKED
+        from poliqi.distill.kernels.cascade import ASKED, STATUS_FIELDS
 
-        return int(self.status[:, ASKED].sum())
+        return int(self._status[ASKED::STATUS_FIELDS].sum())
 
     def errors(self) -> NDArray[np.uint8]:
-        """Errors found so far, uint8[count * plan.bits]."""
-        packed = np.ascontiguousarray(self._found[:, 0]).astype("<u8").view(np.uint8)
-        unpacked = np.unpackbits(packed, axis=1, bitorder="little", count=self.plan.bits)
+        """Errors found so far, uint8[frames * bits of a frame]."""
+        natural = self._found.reshape(self._count, BLOCK_PASSES, -1)[:, 0].astype("<u8")
+        unpacked = np.unpackbits(natural.view(np.uint8), axis=1, bitorder="little", count=self._plan.bits)
         return unpacked.reshape(-1)
 
 
@@ -109,7 +97,7 @@ class Cascade:
     `qber` is the public estimate both ends share and `seed` the public 64-bit seed of interleavers and masks.
     """
 
-    name: Final = "cascade"
+    name: ClassVar[str] = "cascade"
 
     def __init__(
         self,

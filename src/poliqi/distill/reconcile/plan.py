@@ -79,17 +79,26 @@ def public_word(seed: int, stream: int, index: int) -> int:
     return splitmix64(splitmix64(seed, stream), index)
 
 
+def public_words(seed: int, stream: int, count: int) -> NDArray[np.uint64]:
+    """The first `count` words of a public stream."""
+    x = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_GOLDEN) + np.uint64(splitmix64(seed, stream))
+    x = (x ^ x >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ x >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return x ^ x >> np.uint64(31)
+
+
 def _permutation(seed: int, stream: int, count: int) -> NDArray[np.int32]:
     order = list(range(count))
+    draws = (public_words(seed, stream, count) >> np.uint64(32)).tolist()
     for i in range(count - 1, 0, -1):
-        j = (public_word(seed, stream, i) >> 32) * (i + 1) >> 32
+        j = draws[i] * (i + 1) >> 32
         order[i], order[j] = order[j], order[i]
     return np.array(order, np.int32)
 
 
 def _interleaver(seed: int, stream: int, count: int) -> NDArray[np.int32]:
     first, second = _permutation(seed, stream, count), _permutation(seed, stream + 2, count)
-    turns = np.array([public_word(seed, stream + 1, i) >> 58 for i in range(count)], np.int32)
+    turns = (public_words(seed, stream + 1, count) >> np.uint64(58)).astype(np.int32)
     return np.stack([first, np.argsort(first).astype(np.int32), turns, second, np.argsort(second).astype(np.int32)])
 
 
@@ -124,7 +133,7 @@ class FramePlan:
         for p in (1, 2):
             interleave(relevant[0], tables[p - 1], scratch, relevant[p])
         for j in range(random_passes):
-            mask = np.array([public_word(seed, MASK_STREAM + j, w) for w in range(words)], np.uint64)
+            mask = public_words(seed, MASK_STREAM + j, words)
             relevant[BLOCK_PASSES + 2 * j] = relevant[0] & mask
             relevant[BLOCK_PASSES + 2 * j + 1] = relevant[0] & ~mask
         k1, k2, k3 = (min(k, 64 * words) for k in sizes)

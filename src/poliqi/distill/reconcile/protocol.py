@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,8 @@ class Reconciler(Protocol):
     direction apart: the leak of the round is `sent_bits` of one end plus `sent_bits` of the other.
     """
 
-    @property
-    def name(self) -> str:
-        """The reconciler's name in contracts and ledgers."""
-        ...
+    name: ClassVar[str]
+    """The reconciler's name in contracts and ledgers."""
 
     @property
     def done(self) -> bool:

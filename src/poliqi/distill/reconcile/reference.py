@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Iterator
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,7 +176,7 @@ class _Frame:
 class ReferenceCascade:
     """As `poliqi.distill.reconcile.cascade.Cascade`, with the same parameters; for a few thousand bits."""
 
-    name: Final = "cascade"
+    name: ClassVar[str] = "cascade"
 
     def __init__(
         self, bits: NDArray[np.uint8], *, qber: float, seed: int, parameters: CascadeParameters | None = None

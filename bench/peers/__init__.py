@@ -1,0 +1,1 @@
+"""Other programs, measured in the same run, each in an environment of its own."""

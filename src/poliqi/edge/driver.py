@@ -1,0 +1,258 @@
+"""Drives one session over one connection: the only place where a session meets sockets, clock and disk.
+
+Every step of the session runs in a worker thread (its kernels release the interpreter lock) and is
+followed, in this order, by: marks made durable, output sent, events acted on. A step at a time; meanwhile
+the next frame is read and the next block's light is gathered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, assert_never
+
+from poliqi.base.errors import DataRefused, LinkDown, PoliqiError, ProtocolError
+from poliqi.distill.outcome import Aborted, BlockBegun, BlockConfirmed, Event, Mark, Ready, StatesWanted
+from poliqi.distill.session import Session
+from poliqi.edge.framing import FrameStream
+from poliqi.link.device import Detections, Receiver, Transmitter
+
+__all__ = ["Alice", "Bob", "drive"]
+
+_HELLO_S: Final = 20.0
+_CLOSE_S: Final = 5.0
+
+
+class Alice:
+    """Alice's side of a session's owner: her device answers for the slots that Bob names."""
+
+    __slots__ = ("_device",)
+
+    def __init__(self, device: Transmitter) -> None:
+        self._device = device
+
+    async def act(self, session: Session, event: Event, now: Callable[[], float]) -> None:
+        """React to an event."""
+        if not isinstance(event, StatesWanted):
+            return
+        slots = event.slots
+
+        def answer() -> None:
+            try:
+                states = self._device.states(slots)
+            except DataRefused as error:
+                session.close(f"my device has no states for the slots you name: {error}")
+            else:
+                session.provide_states(states, now())
+
+        await asyncio.to_thread(answer)
+
+    def waiting(self) -> asyncio.Task[Detections] | None:
+        """What may wake the session besides a frame: nothing."""
+        return None
+
+    async def begin(self, session: Session, now: Callable[[], float]) -> None:
+        """Never called: Alice waits for no light."""
+        raise AssertionError(f"Alice begins no block at {now()} in {session}")
+
+
+class Bob:
+    """Bob's side: gathers the next block's light while the last one is distilled.
+
+    `more()` says whether one more block shall begin. One object serves all sessions of a link in turn, so
+    light that was gathered when a connection broke is not lost. `dark` says why no more light will come.
+    """
+
+    __slots__ = ("_device", "_gathering", "_idle", "_more", "_pulses", "dark")
+
+    def __init__(self, device: Receiver, more: Callable[[], bool]) -> None:
+        self._device = device
+        self._more = more
+        self._gathering: asyncio.Task[Detections] | None = None
+        self._idle = False
+        self._pulses = 0
+        self.dark: str | None = None
+
+    async def act(self, session: Session, event: Event, now: Callable[[], float]) -> None:  # noqa: ARG002 (same face)
+        """React to an event."""
+        match event:
+            case Ready() | BlockConfirmed() | Aborted(fatal=False):
+                self._idle = True
+                self._gather(session)
+            case BlockBegun():
+                self._idle = False
+                self._gather(session)
+            case StatesWanted() | Aborted():
+                self._idle = False
+            case _:
+                assert_never(event)
+
+    def _gather(self, session: Session) -> None:
+        if session.contract is None or self.dark is not None or not self._more():
+            return
+        pulses = session.contract.pulses
+        if self._gathering is None or pulses != self._pulses:
+            self._pulses = pulses
+            self._gathering = asyncio.create_task(asyncio.to_thread(self._device.detect, pulses))
+            self._gathering.add_done_callback(_look_at)
+
+    def waiting(self) -> asyncio.Task[Detections] | None:
+        """The light being gathered, while the session has nothing else to do."""
+        return self._gathering if self._idle else None
+
+    async def begin(self, session: Session, now: Callable[[], float]) -> None:
+        """Begin a block with the light that was gathered."""
+        assert self._gathering is not None
+        gathered, self._gathering, self._idle = self._gathering, None, False
+        try:
+            detections = gathered.result()
+        except DataRefused as error:
+            self.dark = str(error)
+            session.close("the light has ended")
+            return
+        await asyncio.to_thread(lambda: session.begin_block(detections, now()))
+
+
+def _look_at(task: asyncio.Task[Detections]) -> None:
+    """Light that nobody waits for any more may have failed without a word."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def drive(
+    session: Session,
+    stream: FrameStream,
+    owner: Alice | Bob,
+    *,
+    durable: Callable[[list[Mark]], None],
+    observe: Callable[[Event], None],
+    stopping: asyncio.Event,
+) -> None:
+    """Run the session until it ends, then close the connection.
+
+    `durable` makes marks durable (`LinkStore.apply`); what it raises ends everything, with nothing sent.
+    `observe` sees every event. Once `stopping` is set the session ends as soon as no block is under way.
+    A broken connection ends the session as a fatal `Aborted`, like everything else.
+    """
+    try:
+        await _Drive(session, stream, owner, durable, observe, stopping).run()
+        try:
+            await asyncio.wait_for(stream.close(), _CLOSE_S)
+        except TimeoutError:
+            stream.abort()
+    except BaseException:
+        stream.abort()
+        raise
+
+
+class _Drive:
+    def __init__(
+        self,
+        session: Session,
+        stream: FrameStream,
+        owner: Alice | Bob,
+        durable: Callable[[list[Mark]], None],
+        observe: Callable[[Event], None],
+        stopping: asyncio.Event,
+    ) -> None:
+        self._session: Final = session
+        self._stream: Final = stream
+        self._owner: Final = owner
+        self._durable: Final = durable
+        self._observe: Final = observe
+        self._stopping: Final = stopping
+        self._now: Final = asyncio.get_running_loop().time
+        self._reading: asyncio.Task[bytes | None] | None = None
+        self._ready = False
+        self._in_block = False
+        self._hello_by: Final = self._now() + _HELLO_S
+
+    async def run(self) -> None:
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            await self._step(lambda: self._session.start(self._now()))
+            while not self._session.finished:
+                await self._turn(stop)
+        finally:
+            for task in (stop, self._reading):
+                if task is not None:
+                    task.cancel()
+            await asyncio.gather(stop, *([self._reading] if self._reading else []), return_exceptions=True)
+
+    async def _turn(self, stop: asyncio.Task[bool]) -> None:
+        """Wait for whatever comes first and let the session take it."""
+        if self._stopping.is_set() and not self._in_block:
+            await self._step(lambda: self._session.close("this end is stopping"))
+            return
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._stream.read(lambda: self._session.frame_limit))
+        light = self._owner.waiting()
+        waiting = [task for task in (self._reading, light, None if stop.done() else stop) if task is not None]
+        done, _ = await asyncio.wait(waiting, timeout=self._patience(), return_when=asyncio.FIRST_COMPLETED)
+        if self._reading in done:
+            reading, self._reading = self._reading, None
+            await self._take(reading)
+        elif light is not None and light in done:
+            await self._owner.begin(self._session, self._now)
+            await self._settle()
+        elif not self._ready and self._now() >= self._hello_by:
+            await self._step(lambda: self._session.close(f"no hello within {_HELLO_S:g} s"))
+        else:
+            await self._step(lambda: self._session.tick(self._now()))
+
+    def _patience(self) -> float | None:
+        due = [t for t in (self._session.next_timeout(), None if self._ready else self._hello_by) if t is not None]
+        return max(0.0, min(due) - self._now()) if due else None
+
+    async def _take(self, reading: asyncio.Task[bytes | None]) -> None:
+        try:
+            frame = reading.result()
+        except (LinkDown, ProtocolError) as error:
+            reason = str(error)
+            await self._step(lambda: self._session.close(reason))
+            return
+        if frame is None:
+            await self._step(lambda: self._session.close("the peer closed the connection"))
+        else:
+            await self._step(lambda: self._session.receive(frame, self._now()))
+
+    async def _step(self, action: Callable[[], None]) -> None:
+        await asyncio.to_thread(action)
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """Marks, output, events; again for what acting on an event brought."""
+        while True:
+            marks = self._session.take_marks()
+            if marks:
+                await asyncio.to_thread(self._durable, marks)
+            frames = self._session.take_output()
+            await self._send(frames)
+            events = self._session.take_events()
+            for event in events:
+                self._note(event)
+                self._observe(event)
+                await self._owner.act(self._session, event, self._now)
+            if not (marks or frames or events):
+                return
+
+    async def _send(self, frames: list[bytes]) -> None:
+        if not frames:
+            return
+        try:
+            await self._stream.write(frames)
+        except PoliqiError as error:
+            self._session.close(str(error))
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case Ready():
+                self._ready = True
+            case BlockBegun():
+                self._in_block = True
+            case BlockConfirmed() | Aborted():
+                self._in_block = False
+            case StatesWanted():
+                pass
+            case _:
+                assert_never(event)

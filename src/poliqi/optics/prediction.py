@@ -1,0 +1,150 @@
+"""What a link will give: its averages, put through the proof for a block of the size it names.
+
+A prediction is no contract: a block counts what it really detects and reveals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from poliqi.base.errors import ConfigError
+from poliqi.base.ids import LeakModel
+from poliqi.optics.channel import Expectation, expectation
+from poliqi.optics.parameters import AttackKind, LinkParameters
+from poliqi.proof import LARGEST_COUNT, Counts, KeyLength, exact_length, secret_length, shannon_leak
+
+__all__ = ["Prediction", "at_length", "caveats", "endless_rate", "merit", "predict", "predicted_leak"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One block of `link` on average: `pulses` sent in `block_s` seconds give `key`, `rate_hz` bits per second.
+
+    `endless_rate_hz` is the rate of the same link and proof if a block never ended.
+    """
+
+    link: LinkParameters
+    expectation: Expectation
+    counts: Counts
+    pulses: float
+    block_s: float
+    key: KeyLength
+    rate_hz: float
+    endless_rate_hz: float
+
+
+def predict(link: LinkParameters) -> Prediction:
+    """The averages and the finite key of a block. Raises ConfigError where there are no key-basis clicks."""
+    mean = expectation(link)
+    pulses = _pulses(link, mean)
+    counts = _counts(link, mean, pulses)
+    block = link.block
+    key = secret_length(
+        counts,
+        proof=block.proof,
+        leak_bits=predicted_leak(counts, block.leak_model, block.efficiency),
+        epsilon_sec=block.epsilon_sec,
+        epsilon_cor=block.epsilon_cor,
+        clamp=block.clamp,
+        intensity_uncertainty=block.intensity_uncertainty or None,
+    )
+    block_s = pulses / link.source.clock_hz
+    return Prediction(link, mean, counts, pulses, block_s, key, key.length / block_s, endless_rate(link, mean))
+
+
+def at_length(link: LinkParameters, length_m: float) -> LinkParameters:
+    """The same link over another length of its fibre; its lump losses stay."""
+    return replace(link, fibre=replace(link.fibre, length_m=length_m))
+
+
+def caveats(link: LinkParameters) -> tuple[str, ...]:
+    """What this link's prediction assumes beyond its proof, in words that stand beside the numbers."""
+    block, detector = link.block, link.detector
+    ways = (
+        "in both directions, 2 f n h(q)" if block.leak_model is LeakModel.BOTH_DIRECTIONS else "one way, f n h(q)"
+    )
+    notes = [
+        "Averages of a channel model, not a measurement: a block scatters about them and counts what it reveals.",
+        f"Error correction is predicted to reveal, {ways}, with f = {block.efficiency:g}.",
+    ]
+    if link.dead_slots > 0:
+        notes.append(f"One dead time of {link.dead_slots} slots, common to all of Bob's detectors.")
+    if detector.pixels > 1:
+        notes.append(
+            f"{detector.pixels} pixels share the light and are taken as one detector of 1/{detector.pixels} of the "
+            "dead time; the proof asks that rounds in which any of them is dead be dropped in both bases."
+        )
+    if detector.afterpulse > 0.0:
+        notes.append("Afterpulses are counted as errors, but the proof asks for detectors without memory.")
+    if link.source.intensity_noise > 0.0:
+        notes.append(
+            "The intensity's noise from pulse to pulse is in the counts, but the proof takes it as steady."
+        )
+    if block.leak_model is LeakModel.ERROR_STRING:
+        notes.append("Leak model error-string: only one party's parities are counted as revealed.")
+    if link.attack.kind is not AttackKind.NONE:
+        notes.append(f"An attack is under way: {link.attack.kind}, on {link.attack.fraction:.0%} of the pulses.")
+    return tuple(notes)
+
+
+def predicted_leak(counts: Counts, leak_model: LeakModel, efficiency: float) -> float:
+    """Bits that error correction is going to reveal: f n h(q) one way, twice that where both directions count.
+
+    Each parity that Alice discloses in an interactive correction meets one of Bob's.
+    """
+    one_way = shannon_leak(counts, efficiency)
+    return 2.0 * one_way if leak_model is LeakModel.BOTH_DIRECTIONS else one_way
+
+
+def merit(link: LinkParameters) -> float:
+    """What an optimiser climbs: secret bits per pulse, or, without a key, the (negative) length per sifted bit.
+
+    Both meet at 0. Per pulse, a link without a key would look best where it hardly ever clicks.
+    """
+    mean = expectation(link)
+    pulses = _pulses(link, mean)
+    length = _exact(link, _counts(link, mean, pulses))
+    return length / pulses if length > 0.0 else length / link.block.sifted_key
+
+
+def endless_rate(link: LinkParameters, mean: Expectation) -> float:
+    """Secret bits per second of a block so long that counts stand for probabilities; at least 0."""
+    pulses = 0.5 * LARGEST_COUNT / max(mean.clicks, 1e-300)
+    pulses = min(pulses, 1e30)
+    length = _exact(link, _counts(link, mean, pulses))
+    return max(length, 0.0) * link.source.clock_hz / pulses
+
+
+def _exact(link: LinkParameters, counts: Counts) -> float:
+    block = link.block
+    leak = predicted_leak(counts, block.leak_model, block.efficiency)
+    if block.intensity_uncertainty > 0.0:
+        return secret_length(
+            counts,
+            proof=block.proof,
+            leak_bits=leak,
+            epsilon_sec=block.epsilon_sec,
+            epsilon_cor=block.epsilon_cor,
+            clamp=block.clamp,
+            intensity_uncertainty=block.intensity_uncertainty,
+        ).exact_length
+    return exact_length(
+        counts,
+        proof=block.proof,
+        leak_bits=leak,
+        epsilon_sec=block.epsilon_sec,
+        epsilon_cor=block.epsilon_cor,
+        clamp=block.clamp,
+    )
+
+
+def _pulses(link: LinkParameters, mean: Expectation) -> float:
+    per_pulse = mean.key.total_detections
+    if per_pulse <= 0.0:
+        raise ConfigError("source.key_basis: no click is ever sifted in the key basis; raise it above 0")
+    return link.block.sifted_key / per_pulse
+
+
+def _counts(link: LinkParameters, mean: Expectation, pulses: float) -> Counts:
+    source = link.source
+    return Counts(source.intensities, source.probabilities, mean.key.scaled(pulses), mean.test.scaled(pulses))
