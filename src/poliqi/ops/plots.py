@@ -54,8 +54,8 @@ def draw_rate(points: list[SweepPoint], own: SweepPoint, title: str, block: str,
         errors.plot(km, [100 * p.qber_key for p in points], color="#1b6ca8", label="key basis")
         errors.plot(km, [100 * p.qber_test for p in points], color="#c05a1c", ls="--", label="test basis")
         errors.set(xlabel="fibre length (km)", ylabel="QBER (%)", xlim=(0, km[-1]))
-        errors.set_ylim(0, min(50.0, max(2.0, 1.15 * max(100 * max(p.qber_key, p.qber_test) for p in points))))
-        errors.legend(framealpha=0.9, edgecolor="none", loc="upper left")
+        errors.set_ylim(0, min(50.0, max(2.0, 1.6 * max(100 * max(p.qber_key, p.qber_test) for p in points))))
+        errors.legend(frameon=False, loc="upper right", ncols=2)
         for axes in (rates, errors):
             axes.axvline(own.length_m / 1e3, color="0.4", lw=0.8, ls=":")
         figure.suptitle(title, x=0.02, ha="left", fontsize=12)

@@ -49,7 +49,9 @@ def alice_states(source: Source, seed: int, slots: NDArray[np.int64]) -> NDArray
 
     ends = state_thresholds(source)
     out = np.empty(slots.shape, np.uint8)
-    states_kernel(np.uint64(stream_keys(seed)[0]), ends, guide_table(ends), np.ascontiguousarray(slots), out)
+    states_kernel(
+        np.uint64(stream_keys(seed)[0]), ends, guide_table(ends), np.ascontiguousarray(slots, np.int64), out
+    )
     return out
 
 
