@@ -224,7 +224,7 @@ def test_signature_pairing_has_no_pad_yet(tmp_path: Path) -> None:
     make_identity(tmp_path / "state")
     trusted(tmp_path / "state", Role.ALICE, MLDSA65PrivateKey.generate().public_key())
     status = link_status(tmp_path / "state")
-    assert (status.settled, status.link.bootstrap, status.link.capacity) == (False, "ML-DSA-65", 64)
+    assert (status.has_pads, status.link.bootstrap, status.link.capacity) == (False, "ML-DSA-65", 64)
     with closing(LinkStore(tmp_path / "state")) as store, pytest.raises(KeyExhausted):
         store.lanes()
 

@@ -105,10 +105,38 @@ def test_refills_continue_the_lane(folder: Path) -> None:
         assert (lane.end_word, lane.word(WORDS + 1)) == (WORDS + 2, pad("bob", WORDS + 1, 1))
 
 
+def test_words_of_a_pending_block_may_be_in_use_already(folder: Path) -> None:
+    with opened(folder) as store:
+        store.apply([PadCursor(Role.BOB, WORDS), make_block(1, refill=4)])
+        store.apply([PadCursor(Role.BOB, WORDS + 3)])
+    with opened(folder) as store:
+        store.apply([Confirm(BlockNumber(1))])
+        lane = store.lanes()[Role.BOB]
+        assert (lane.next_word, lane.available, lane.word(WORDS + 3)) == (WORDS + 3, 1, pad("bob", WORDS + 3, 1))
+
+
+def test_lane_that_only_a_pending_block_fills_starts_where_it_ends(folder: Path) -> None:
+    with opened(folder) as store:
+        store.apply([PadCursor(Role.BOB, WORDS), make_block(1, refill=4)])
+        store.apply([PadCursor(Role.BOB, WORDS + 3)])
+        lane = store.lanes()[Role.BOB]
+        lane.extend(pad("bob", WORDS, 4))
+        assert (lane.next_word, lane.word(WORDS + 3)) == (WORDS + 3, pad("bob", WORDS + 3, 1))
+
+
+def test_burnt_block_takes_its_words_along(folder: Path) -> None:
+    with opened(folder) as store:
+        store.apply([PadCursor(Role.BOB, WORDS), make_block(1, refill=4)])
+        store.apply([PadCursor(Role.BOB, WORDS + 3)])
+        store.apply([Burn(BlockNumber(1))])
+        confirm(store, make_block(2, refill=4))
+        assert store.lanes()[Role.BOB].available == 4
+
+
 # ---------------------------------------------------------------- blocks
 
 
-def test_block_numbers_are_never_used_twice(folder: Path) -> None:
+def test_block_numbers_and_slots_are_never_used_twice(folder: Path) -> None:
     with opened(folder) as store:
         store.apply([Usage(BlockNumber(8), 500)])
         store.apply([Usage(BlockNumber(3), 900)])
@@ -198,6 +226,13 @@ def test_simulated_light_in_a_real_state_is_refused(tmp_path: Path, origin: Orig
     folder = make_state(tmp_path / "state", simulated=False)
     with opened(folder) as store, pytest.raises(ConfigError, match="made for real photons"):
         store.apply([make_block(1, origin=origin)])
+
+
+def test_own_epsilons_of_all_blocks_add_up_for_the_next_ledger(folder: Path) -> None:
+    with opened(folder) as store:
+        confirm(store, make_block(1, epsilon=1e-10, first=32))
+        confirm(store, make_block(2, epsilon=2e-10, first=34))
+        assert store.history().epsilon == pytest.approx(3e-10)
 
 
 def test_epsilon_of_all_keys_is_the_last_block_s(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""Which light an end of a link works with, and the device that stands for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from poliqi.base.ids import Origin
+from poliqi.link.device import Receiver, Transmitter
+from poliqi.optics.parameters import LinkParameters
+
+__all__ = ["LightChoice", "ReplayedLight", "SimulatedLight"]
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedLight:
+    """Both ends compute the same light from one seed; whoever knows the seed knows the key."""
+
+    seed: int
+
+    @property
+    def origin(self) -> Origin:
+        return Origin.SIMULATED
+
+    def transmitter(self, link: LinkParameters) -> Transmitter:
+        from poliqi.link.simulated import SimulatedTransmitter
+
+        return SimulatedTransmitter(link, self.seed)
+
+    def receiver(self, link: LinkParameters, first_slot: int) -> Receiver:
+        """Bob's device; slots below `first_slot` were used by earlier runs of this pairing."""
+        from poliqi.link.simulated import SimulatedReceiver
+
+        return SimulatedReceiver(link, self.seed, first_slot)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedLight:
+    """Both ends read one recording."""
+
+    path: Path
+
+    @property
+    def origin(self) -> Origin:
+        return Origin.REPLAY
+
+    def transmitter(self, link: LinkParameters) -> Transmitter:  # noqa: ARG002 (the recording knows)
+        from poliqi.edge.recordings import open_recording
+        from poliqi.link.recording import ReplayTransmitter
+
+        return ReplayTransmitter(open_recording(self.path))
+
+    def receiver(self, link: LinkParameters, first_slot: int) -> Receiver:  # noqa: ARG002 (the recording knows)
+        """Bob's device; slots below `first_slot` were used by earlier runs of this pairing."""
+        from poliqi.edge.recordings import open_recording
+        from poliqi.link.recording import ReplayReceiver
+
+        return ReplayReceiver(open_recording(self.path), first_slot)
+
+
+LightChoice = SimulatedLight | ReplayedLight

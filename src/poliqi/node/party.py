@@ -1,0 +1,303 @@
+"""One process, one end of a link: meets its peer, runs session after session, stops when it should."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, assert_never
+
+from poliqi.base.errors import ConfigError, KeyExhausted, LinkDown
+from poliqi.base.ids import LeakModel, Origin, Role
+from poliqi.distill.contract import Contract
+from poliqi.distill.outcome import Aborted, BlockBegun, BlockConfirmed, BlockReport, Event, Ready, StatesWanted
+from poliqi.distill.session import Policy, Session
+from poliqi.edge.driver import Alice, Bob, drive
+from poliqi.edge.entropy import OperatingSystemEntropy
+from poliqi.edge.framing import FrameStream
+from poliqi.edge.network import Address, Connector, Listener, Meeting
+from poliqi.edge.store import LinkStore
+from poliqi.edge.trust import authenticator_for
+from poliqi.node.light import LightChoice
+from poliqi.node.lines import block_record, light_name
+from poliqi.optics.parameters import LinkParameters
+
+__all__ = ["Party", "PartySettings", "run_party"]
+
+Say = Callable[[dict[str, Any]], None]
+
+_RETRY_FIRST_S: Final = 0.25
+_RETRY_MOST_S: Final = 5.0
+_IDLE_S: Final = 600.0
+_BLOCKS_WAITED: Final = 4
+_FRUITLESS_FIRST_S: Final = 0.25
+_FRUITLESS_MOST_S: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class PartySettings:
+    """What an end needs to run. Exactly one of `listen` and `connect` is given; `blocks` None means for ever."""
+
+    role: Role
+    link: LinkParameters
+    light: LightChoice
+    state: Path
+    keys: Path
+    listen: Address | None = None
+    connect: Address | None = None
+    blocks: int | None = None
+    timeout_s: float = 60.0
+
+
+def run_party(settings: PartySettings, say: Say) -> None:
+    """Run one end until its blocks are done, a signal stops it, or the pad falls below its reserve.
+
+    `say` gets a record for everything that happens. Raises ConfigError, StoreError, KeyExhausted.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with closing(LinkStore(settings.state)) as store:
+        if store.link.role is not settings.role:
+            raise ConfigError(
+                f"state {settings.state} is {store.link.role}'s; start it with --role {store.link.role}"
+            )
+        store.link.check_origin(settings.light.origin)
+        store.deliver_to(settings.keys)
+        try:
+            asyncio.run(Party(settings, store, say).run())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
+
+class Party:
+    """The life of one end. A pad below its reserve ends it; so do `blocks` finished blocks."""
+
+    def __init__(self, settings: PartySettings, store: LinkStore, say: Say) -> None:
+        self._settings: Final = settings
+        self._store: Final = store
+        self._tell: Final = say
+        self._began: Final = time.monotonic()
+        self._entropy: Final = OperatingSystemEntropy()
+        self._stopping: Final = asyncio.Event()
+        self._owner: Alice | Bob | None = None
+        self._contract: Contract | None = None
+        self._under_way = 0
+        self._ended = 0
+        self._block_at = 0.0
+        self._progress = False
+        self._low_pad = False
+        self._wait_s = 0.0
+
+    def _say(self, event: str, text: str, **more: Any) -> None:
+        elapsed = round(time.monotonic() - self._began, 3)
+        self._tell({"event": event, "role": self._settings.role.value, "time_s": elapsed, "text": text, **more})
+
+    async def run(self) -> None:
+        """Until stopped."""
+        self._heed_signals()
+        s = self._settings
+        meeting: Meeting
+        if s.listen is not None and s.connect is None:
+            meeting = Listener(s.listen)
+        elif s.connect is not None and s.listen is None:
+            meeting = Connector(s.connect)
+        else:
+            raise ConfigError("give one of --listen and --connect: one end listens, the other connects")
+        address = await meeting.open()
+        verb = "listening on" if s.listen is not None else "connecting to"
+        self._say(
+            verb.split()[0], f"{s.role} of {self._store.link.link_id}: {verb} {address}", address=str(address)
+        )
+        try:
+            await asyncio.to_thread(self._prepare)
+            while not self._stopping.is_set():
+                await self._once(meeting)
+        finally:
+            await meeting.close()
+        if self._low_pad:
+            raise KeyExhausted(self._low_pad_text())
+        self._say("stopped", f"stopped after {self._ended} blocks", blocks=self._ended)
+
+    def _heed_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+
+        def heed() -> None:
+            if self._stopping.is_set() and task is not None:
+                task.cancel()
+            self._stopping.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, heed)
+
+    def _prepare(self) -> None:
+        """The device, and Alice's proposal of a contract."""
+        from poliqi.distill.plan import block_pulses, plan_contract
+
+        s, link_id = self._settings, self._store.link.link_id
+        if s.role is Role.BOB:
+            self._owner = Bob(s.light.receiver(s.link, self._store.history().next_slot), self._more)
+            return
+        self._owner = Alice(s.light.transmitter(s.link))
+        pulses, source = block_pulses(s.link), self._entropy.source
+        contract = plan_contract(s.link, pulses, link_id=link_id, origin=s.light.origin, entropy=source)
+        if contract.length == 0:
+            raise ConfigError(
+                f"link {s.link.name}: blocks of {s.link.block.sifted_key:,} sifted bits give no key and use up the "
+                "pad for nothing; give a larger block.sifted_key (poliqi rate says what the link can do)"
+            )
+        self._contract = contract
+
+    # ---------------------------------------------------------------- connections
+
+    async def _once(self, meeting: Meeting) -> None:
+        """One connection: wait for it, run a session on it."""
+        self._check_pad()
+        stream = await self._meet(meeting)
+        if stream is None:
+            return
+        self._progress = False
+        session = self._session()
+        assert self._owner is not None
+        await drive(
+            session,
+            stream,
+            self._owner,
+            durable=self._store.apply,
+            observe=lambda event: self._observe(session, event),
+            stopping=self._stopping,
+        )
+        if isinstance(self._owner, Bob) and self._owner.dark is not None:
+            self._say("dark", f"no more light: {self._owner.dark}")
+            self._stopping.set()
+        if self._progress:
+            self._wait_s = 0.0
+        elif self._settings.role is Role.ALICE or self._settings.connect is not None:
+            # a hello costs pad words: a peer with whom no block is ever finished must not drain the pad
+            self._wait_s = min(max(2 * self._wait_s, _FRUITLESS_FIRST_S), _FRUITLESS_MOST_S)
+            await self._pause(self._wait_s)
+
+    async def _meet(self, meeting: Meeting) -> FrameStream | None:
+        """The next connection, or None when stopping or after a pause for a peer that is not there."""
+        meet = asyncio.create_task(meeting.next())
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait((meet, stop), return_when=asyncio.FIRST_COMPLETED)
+            if not meet.done():
+                return None
+            return meet.result()
+        except LinkDown as error:
+            self._wait_s = min(max(2 * self._wait_s, _RETRY_FIRST_S), _RETRY_MOST_S)
+            self._say("link-down", f"{error}; trying again in {self._wait_s:g} s", retry_s=self._wait_s)
+            await self._pause(self._wait_s)
+            return None
+        finally:
+            meet.cancel()
+            stop.cancel()
+            await asyncio.gather(meet, stop, return_exceptions=True)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _session(self) -> Session:
+        s, link = self._settings, self._store.link
+        origins = {Origin.PHOTONS} if link.light is Origin.PHOTONS else {Origin.SIMULATED, Origin.REPLAY}
+        block = s.link.block
+        policy = Policy(
+            origins=frozenset(origins),
+            leak_models=frozenset({LeakModel.BOTH_DIRECTIONS, block.leak_model}),
+            proofs=frozenset({block.proof}),
+            intensities=s.link.source.intensities,
+            probabilities=s.link.source.probabilities,
+            least_uncertainty=block.intensity_uncertainty,
+            largest_epsilon_sec=block.epsilon_sec,
+            largest_epsilon_cor=block.epsilon_cor,
+            reserve_words=link.reserve,
+        )
+        return Session(
+            s.role,
+            link_id=link.link_id,
+            authenticator=authenticator_for(self._store),
+            entropy=self._entropy,
+            history=self._store.history(),
+            contract=self._contract,
+            policy=policy,
+            timeout_s=s.timeout_s,
+            idle_timeout_s=_IDLE_S + self._light_s(),
+        )
+
+    def _light_s(self) -> float:
+        """How long Bob may gather light before he speaks: several times what a block of Alice's takes."""
+        pulses = 0 if self._contract is None else self._contract.pulses
+        return _BLOCKS_WAITED * pulses / self._settings.link.source.clock_hz
+
+    # ---------------------------------------------------------------- what happens in a session
+
+    def _observe(self, session: Session, event: Event) -> None:
+        match event:
+            case Ready():
+                self._on_ready(session)
+            case BlockBegun():
+                self._under_way = 1
+                self._block_at = time.monotonic()
+            case StatesWanted():
+                pass
+            case BlockConfirmed(_, report):
+                self._on_block(report, None, finished=True)
+            case Aborted(reason, fatal, _, report):
+                self._on_block(report, reason, finished=not fatal)
+                if fatal:
+                    self._say("session-ended", f"session ended: {reason}", reason=reason)
+            case _:
+                assert_never(event)
+
+    def _on_ready(self, session: Session) -> None:
+        contract = session.contract
+        assert contract is not None
+        promise = (
+            f"{contract.length:,} secret bits or none" if contract.length else "measured only: it gives no key"
+        )
+        text = f"ready: each block has {contract.pulses:,} pulses, {promise} ({light_name(contract.origin)})"
+        self._say("ready", text, pulses=contract.pulses, length=contract.length, leak_cap=contract.leak_cap)
+
+    def _on_block(self, report: BlockReport | None, reason: str | None, *, finished: bool) -> None:
+        self._under_way = 0
+        if report is not None:
+            took_s = time.monotonic() - self._block_at
+            clock_hz = self._settings.link.source.clock_hz
+            record = block_record(report, reason=reason, clock_hz=clock_hz, took_s=took_s)
+            left = {role.value: words for role, words in self._store.status().words_left.items()}
+            self._say("block", "", **record, pad_words=left)
+        if finished:
+            self._progress = True
+            self._ended += 1
+            if self._settings.blocks is not None and self._ended >= self._settings.blocks:
+                self._stopping.set()
+        self._check_pad()
+
+    def _more(self) -> bool:
+        wanted = self._settings.blocks
+        return not self._stopping.is_set() and (wanted is None or self._ended + self._under_way < wanted)
+
+    # ---------------------------------------------------------------- the pad
+
+    def _check_pad(self) -> None:
+        if self._store.status().below_reserve and not self._low_pad:
+            self._low_pad = True
+            self._stopping.set()
+            self._say("pad-low", self._low_pad_text())
+
+    def _low_pad_text(self) -> str:
+        status = self._store.status()
+        left = ", ".join(f"{words} words for {role}" for role, words in status.words_left.items())
+        return (
+            f"link {status.link.link_id}: {left} left in the pad, reserve {status.link.reserve}: stopped, because "
+            "too few blocks gave key to repay it; find out why, then pair the link again"
+        )

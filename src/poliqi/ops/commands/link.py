@@ -1,0 +1,188 @@
+"""`poliqi link`: pair two ends, run one, look at its state, record simulated light."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from poliqi.base.errors import ConfigError
+from poliqi.base.ids import Role
+from poliqi.ops.commands.link_record import command as record
+from poliqi.ops.commands.pair import JSON, PATH, ROLES, STATE, pair
+
+if TYPE_CHECKING:
+    from poliqi.edge.store import LinkStatus
+    from poliqi.node.light import LightChoice
+    from poliqi.optics.parameters import LinkParameters
+
+__all__ = ["command"]
+
+
+@click.group()
+def command() -> None:
+    """Pair two ends, run one of them, look at its state, record simulated light."""
+
+
+command.add_command(pair)
+command.add_command(record)
+
+
+def read_link(path: Path | None, eve: str | None) -> LinkParameters:
+    """The link of a LINK.toml (the default one for None), with an attack on it where `eve` names one."""
+    from poliqi.ops.config import default_link, load_link
+
+    link = default_link() if path is None else load_link(path)
+    if eve is None:
+        return link
+    from poliqi.optics.attack import parse_attack
+
+    return replace(link, attack=parse_attack(eve))
+
+
+@command.command()
+@click.argument("link_toml", type=PATH)
+@click.option("--role", type=ROLES, required=True, help="alice prepares light, bob detects it")
+@STATE
+@click.option("--key", "keys", type=PATH, required=True, metavar="FILE", help="file that finished keys go to")
+@click.option("--listen", metavar="HOST:PORT", help="wait for the other end there")
+@click.option("--connect", metavar="HOST:PORT", help="connect to the other end there")
+@click.option("--blocks", type=click.IntRange(1), help="stop after so many blocks (else run until stopped)")
+@click.option(
+    "--seed", type=click.IntRange(0, (1 << 64) - 1), help="simulated light, from the same seed at both ends"
+)
+@click.option("--replay", type=PATH, metavar="EVENTS", help="replayed light, from the same recording at both ends")
+@click.option("--allow-simulated", is_flag=True, help="needed with --seed and --replay: such keys protect nothing")
+@click.option("--eve", metavar="ATTACK", help="attack the simulated light: intercept=0.2, intercept-key=0.2 or pns")
+@click.option("--sifted-key", type=click.IntRange(1), help="sifted key bits of a block (else LINK.toml's)")
+@click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="seconds a silent peer is waited for")
+@click.option("--json", "as_json", is_flag=True, help="a JSON record a line")
+def run(
+    link_toml: Path,
+    role: str,
+    state: Path,
+    keys: Path,
+    listen: str | None,
+    connect: str | None,
+    blocks: int | None,
+    seed: int | None,
+    replay: Path | None,
+    allow_simulated: bool,
+    eve: str | None,
+    sifted_key: int | None,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    """Run one end of a paired link: meet the other end, make block after block, put the keys into --key.
+
+    SIGTERM or Ctrl-C lets the block under way finish; a second one stops at once. Neither loses a key.
+    """
+    from poliqi.edge.network import parse_address
+    from poliqi.node.lines import describe, to_json
+    from poliqi.node.party import PartySettings, run_party
+
+    if (listen is None) == (connect is None):
+        raise ConfigError("give one of --listen and --connect: one end listens, the other connects")
+    link = read_link(link_toml, eve)
+    if sifted_key is not None:
+        link = replace(link, block=replace(link.block, sifted_key=sifted_key))
+    settings = PartySettings(
+        role=Role(role),
+        link=link,
+        light=_light(seed, replay, allow_simulated, eve),
+        state=state,
+        keys=keys,
+        listen=None if listen is None else parse_address(listen, "--listen"),
+        connect=None if connect is None else parse_address(connect, "--connect"),
+        blocks=blocks,
+        timeout_s=timeout_s,
+    )
+
+    def say(record: dict[str, Any]) -> None:
+        click.echo(to_json(record) if as_json else describe(record))
+
+    try:
+        run_party(settings, say)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _light(seed: int | None, replay: Path | None, allowed: bool, eve: str | None) -> LightChoice:
+    from poliqi.node.light import ReplayedLight, SimulatedLight
+
+    if (seed is None) == (replay is None):
+        raise ConfigError("light: give one of --seed and --replay (no driver of real hardware is built in yet)")
+    if not allowed:
+        raise ConfigError(
+            "simulated and replayed light gives keys that protect nothing: add --allow-simulated if that is meant"
+        )
+    if eve is not None and replay is not None:
+        raise ConfigError("--eve acts on simulated light (--seed); a recording holds what happened")
+    if replay is not None:
+        return ReplayedLight(replay)
+    assert seed is not None
+    return SimulatedLight(seed)
+
+
+@command.command()
+@STATE
+@JSON
+def status(state: Path, as_json: bool) -> None:
+    """Show how a link was paired, what is left of its pads, and what it has made. Works while it runs."""
+    from poliqi.edge.pairing import link_status
+
+    found = link_status(state)
+    click.echo(json.dumps(_status_record(found)) if as_json else _status_text(found))
+
+
+def _status_record(s: LinkStatus) -> dict[str, Any]:
+    link = s.link
+    return {
+        "link": link.link_id,
+        "role": link.role.value,
+        "light": link.light.value,
+        "bootstrap": link.bootstrap,
+        "pair_id": link.pair_id,
+        "has_pads": s.has_pads,
+        "pad_words_left": {role.value: words for role, words in s.words_left.items()},
+        "pad_words_used": {role.value: words for role, words in s.used_words.items()},
+        "reserve_words": link.reserve,
+        "capacity_words": link.capacity,
+        "below_reserve": s.below_reserve,
+        "next_block": s.next_block,
+        "last_confirmed": s.last_confirmed,
+        "pending": s.pending or None,
+        "undelivered": s.undelivered,
+        "blocks": s.blocks,
+        "key_bits": s.key_bits,
+        "epsilon": s.epsilon,
+    }
+
+
+def _status_text(s: LinkStatus) -> str:
+    link = s.link
+    light = "real photons" if link.light.value == "photons" else "simulated light: its keys protect nothing"
+    trust = f"paired: {link.bootstrap} (pair {link.pair_id})" + (
+        "" if s.has_pads else ", first block still to come"
+    )
+    lines = [
+        f"link {link.link_id}, this end is {link.role}, {light}",
+        trust,
+        *(
+            f"pad {role} -> {role.peer}: {words} words left of {link.capacity}"
+            for role, words in s.words_left.items()
+        ),
+        f"reserve: {link.reserve} words" + ("; BELOW IT: pair the link again" if s.below_reserve else ""),
+        f"keys: {s.key_bits:,} bits from {s.blocks} blocks, last confirmed {s.last_confirmed or '-'}",
+    ]
+    if s.epsilon is not None:
+        lines.append(f"epsilon of all keys together: {s.epsilon:.2g}")
+    if s.pending:
+        lines.append(f"block {s.pending} is pending: the other end's next hello decides whether it holds it")
+    if s.undelivered:
+        lines.append(f"{s.undelivered} confirmed blocks wait for the key file: the next run delivers them")
+    return "\n".join(lines)
