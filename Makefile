@@ -1,9 +1,9 @@
 # POLIQI: every target does its own set-up.
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
-STAMPS := .stamps
+STAMPS ?= .stamps
 INSTALL := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python
 
 .PHONY: setup demo test check bench docs lock soak clean
