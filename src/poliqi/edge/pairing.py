@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, M
 
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.base.ids import LinkId, Origin, Role
+from poliqi.edge.linkrecord import LinkRecord, LinkStatus, read_signing_keys, read_status
+from poliqi.edge.pads import extend_lane
 from poliqi.edge.pairfile import LEAST_WORDS, MOST_WORDS, PairFile, check_link_id, read_private, wipe
 from poliqi.edge.statefile import StateFile
-from poliqi.edge.store import LinkRecord, LinkStatus, extend_lane, read_signing_keys, read_status
 
 __all__ = [
     "BY_HAND",

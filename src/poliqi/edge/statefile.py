@@ -35,8 +35,8 @@ CREATE TABLE pad (
   sender TEXT NOT NULL, word INTEGER NOT NULL, value BLOB NOT NULL,
   PRIMARY KEY (sender, word)) STRICT, WITHOUT ROWID;
 CREATE TABLE pending (
-  one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL, origin TEXT NOT NULL, secret BLOB NOT NULL,
-  epsilon REAL, own_epsilon REAL NOT NULL, proof TEXT NOT NULL, leak_bits INTEGER NOT NULL,
+  one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL, origin TEXT NOT NULL, epsilon REAL,
+  own_epsilon REAL NOT NULL, proof TEXT NOT NULL, leak_bits INTEGER NOT NULL, secret BLOB NOT NULL,
   refill_alice BLOB NOT NULL, refill_bob BLOB NOT NULL, digest BLOB NOT NULL) STRICT;
 CREATE TABLE confirmed (
   number INTEGER PRIMARY KEY, origin TEXT NOT NULL, secret BLOB NOT NULL, digest BLOB NOT NULL,

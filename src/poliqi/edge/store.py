@@ -11,82 +11,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, assert_never
 
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 
-from poliqi.base.errors import ConfigError, KeyExhausted, StoreError
-from poliqi.base.ids import BlockNumber, LinkId, Origin, Role
+from poliqi.base.errors import StoreError
+from poliqi.base.ids import BlockNumber, Origin, Role
 from poliqi.base.secret import SecretBytes
-from poliqi.distill.authenticate import WORD, WORDS_PER_BLOCK, Lane
+from poliqi.distill.authenticate import Lane
 from poliqi.distill.outcome import Burn, Confirm, HoldPending, Mark, PadCursor, SecretBlock, Usage
 from poliqi.distill.session import History
 from poliqi.edge.keyfile import KeyFile
+from poliqi.edge.linkrecord import LinkStatus, read_link, read_signing_keys, read_status
+from poliqi.edge.pads import advance, check_lane, drop_promised, extend_lane, read_lane
 from poliqi.edge.statefile import StateFile
 
-__all__ = ["LinkRecord", "LinkStatus", "LinkStore", "extend_lane", "read_link", "read_signing_keys", "read_status"]
-
-
-@dataclass(frozen=True, slots=True)
-class LinkRecord:
-    """How a link was paired; fixed for the life of its state.
-
-    `light` is PHOTONS or SIMULATED; a replay counts as simulated. `bootstrap` says how the first trust
-    came. `reserve` and `capacity` are words of 16 bytes in each lane.
-    """
-
-    link_id: LinkId
-    role: Role
-    light: Origin
-    bootstrap: str
-    pair_id: str
-    reserve: int
-    capacity: int
-
-    def check_origin(self, origin: Origin) -> None:
-        """Refuse light of the wrong kind: simulated keys never mix with real ones (ConfigError)."""
-        real = origin is Origin.PHOTONS
-        if real != (self.light is Origin.PHOTONS):
-            made, wanted = ("simulated light", "real photons") if real else ("real photons", "simulated light")
-            raise ConfigError(
-                f"link {self.link_id}: its state was made for {made} and cannot be used with {wanted}"
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class LinkStatus:
-    """Figures of a state, none of them secret. `words_left` and `used_words` count per lane.
-
-    `epsilon` holds for all keys of the link together: it is the last block's, whose ledger counts every
-    earlier block as a possible source of its pads. None where the light is not real.
-    """
-
-    link: LinkRecord
-    words_left: dict[Role, int]
-    used_words: dict[Role, int]
-    next_block: BlockNumber
-    next_slot: int
-    last_confirmed: BlockNumber
-    pending: BlockNumber
-    undelivered: int
-    blocks: int
-    key_bits: int
-    own_epsilons: float
-    epsilon: float | None
-
-    @property
-    def has_pads(self) -> bool:
-        """Whether both lanes were ever filled; not so on a link paired by public keys before its first block."""
-        return all(
-            left + used > 0 for left, used in zip(self.words_left.values(), self.used_words.values(), strict=True)
-        )
-
-    @property
-    def below_reserve(self) -> bool:
-        """Whether the pad is too short to begin another block."""
-        return self.has_pads and min(self.words_left.values()) < self.link.reserve + WORDS_PER_BLOCK
+__all__ = ["LinkStore"]
 
 
 class LinkStore:
@@ -99,7 +40,7 @@ class LinkStore:
         try:
             self.link: Final = read_link(self._state)
             for role in Role:
-                self._check_lane(role)
+                check_lane(self._state, role)
             self._state.fold()
         except BaseException:
             self._state.close()
@@ -112,11 +53,8 @@ class LinkStore:
         return read_status(self._state)
 
     def lanes(self) -> dict[Role, Lane]:
-        """Both lanes with their unused words; those of a pending block are not among them.
-
-        Raises KeyExhausted where a lane has none and no pending block may bring some.
-        """
-        return {role: self._lane(role) for role in Role}
+        """Both lanes with their unused words. Raises KeyExhausted where one has none and gets none."""
+        return {role: read_lane(self._state, role, self.link.capacity) for role in Role}
 
     def signing_keys(self) -> tuple[MLDSA65PrivateKey, MLDSA65PublicKey | None]:
         """This end's ML-DSA-65 key and the one it trusts. Raises ConfigError on a link paired by hand."""
@@ -131,46 +69,13 @@ class LinkStore:
         rows = self._state.run("SELECT * FROM pending")
         if not rows:
             return None
-        _, number, origin, secret, epsilon, own, proof, leak_bits, alice, bob, digest = rows[0]
-        if _digest(number, secret, alice, bob) != digest:
+        _, number, origin, epsilon, own, proof, leak_bits, secret, alice, bob, digest = rows[0]
+        if _digest(number, origin, epsilon, own, proof, leak_bits, secret, alice, bob) != digest:
             raise StoreError(f"state {self._state.path}: pending block {number} is damaged; pair the link again")
         block = SecretBlock(
             self.link.link_id, BlockNumber(number), Origin(origin), SecretBytes(secret), epsilon, proof, leak_bits
         )
         return HoldPending(block, own, SecretBytes(alice), SecretBytes(bob))
-
-    def _cursor(self, sender: Role) -> tuple[int, int]:
-        rows = self._state.run("SELECT next_word, end_word FROM lane WHERE sender = ?", (sender.value,))
-        return (int(rows[0][0]), int(rows[0][1])) if rows else (0, 0)
-
-    def _lane(self, sender: Role) -> Lane:
-        next_word, end_word = self._cursor(sender)
-        if next_word >= end_word and not self._promised(sender):
-            raise KeyExhausted(f"link {self.link.link_id}: the pad of {sender} is used up; pair the link again")
-        rows = self._state.run("SELECT value FROM pad WHERE sender = ? ORDER BY word", (sender.value,))
-        return Lane(
-            sender,
-            next_word=next_word,
-            first_word=min(next_word, end_word),
-            words=SecretBytes(b"".join(row[0] for row in rows)),
-            capacity=self.link.capacity,
-        )
-
-    def _promised(self, sender: Role) -> int:
-        """Words that the pending block would bring: Alice may have them already, so they may be in use."""
-        rows = self._state.run(f"SELECT length(refill_{sender.value}) FROM pending")  # noqa: S608 (a column's name)
-        return int(rows[0][0]) // WORD if rows else 0
-
-    def _check_lane(self, sender: Role) -> None:
-        """The words held are exactly the unused ones: a cursor cannot have gone back."""
-        next_word, end_word = self._cursor(sender)
-        expected = set(range(next_word, end_word))
-        rows = self._state.run("SELECT word, length(value) FROM pad WHERE sender = ?", (sender.value,))
-        if {row[0] for row in rows} != expected or any(row[1] != WORD for row in rows):
-            raise StoreError(
-                f"state {self._state.path}: the pad of {sender} holds other words than {next_word} to {end_word}: "
-                "it is damaged or was edited; pair the link again"
-            )
 
     # ---------------------------------------------------------------- marks
 
@@ -194,7 +99,7 @@ class LinkStore:
     def _write(self, mark: Mark) -> None:
         match mark:
             case PadCursor(sender, next_word):
-                self._advance(sender, next_word)
+                advance(self._state, sender, next_word)
             case Usage(next_block, next_slot):
                 self._state.run(
                     "UPDATE link SET next_block = max(next_block, ?), next_slot = max(next_slot, ?)",
@@ -207,18 +112,9 @@ class LinkStore:
             case Burn(number):
                 self._expect_pending(number)
                 self._state.run("DELETE FROM pending")
-                self._state.run("UPDATE lane SET next_word = min(next_word, end_word)")
+                drop_promised(self._state)
             case _:
                 assert_never(mark)
-
-    def _advance(self, sender: Role, next_word: int) -> None:
-        current, end_word = self._cursor(sender)
-        wanted = min(next_word, end_word + self._promised(sender))
-        if wanted < current:
-            raise StoreError(f"the pad of {sender} stands at word {current}; it cannot go back to {next_word}")
-        self._state.run("INSERT OR IGNORE INTO lane VALUES (?, 0, 0)", (sender.value,))
-        self._state.run("UPDATE lane SET next_word = ? WHERE sender = ?", (wanted, sender.value))
-        self._state.run("DELETE FROM pad WHERE sender = ? AND word < ?", (sender.value, wanted))
 
     def _hold(self, mark: HoldPending) -> None:
         block = mark.block
@@ -231,20 +127,19 @@ class LinkStore:
                 f"block {block.number} cannot be held: another is pending, or block {last} came after it"
             )
         secret, alice, bob = block.key.view(), mark.refill_alice.view(), mark.refill_bob.view()
-        digest = _digest(block.number, secret, alice, bob)
+        epsilon = None if block.epsilon is None else float(block.epsilon)
         row = (
-            block.number,
+            int(block.number),
             block.origin.value,
-            secret,
-            block.epsilon,
-            mark.own_epsilon,
-            block.proof,
-            block.leak_bits,
-            alice,
-            bob,
-            digest,
+            epsilon,
+            float(mark.own_epsilon),
+            str(block.proof),
+            int(block.leak_bits),
         )
-        self._state.run("INSERT INTO pending VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        self._state.run(
+            "INSERT INTO pending VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row, secret, alice, bob, _digest(*row, secret, alice, bob)),
+        )
 
     def _expect_pending(self, number: BlockNumber) -> None:
         if self._state.run("SELECT number FROM pending") != [(number,)]:
@@ -267,7 +162,7 @@ class LinkStore:
             destination = None if self._keys is None else str(self._keys.path)
             self._state.run(
                 "INSERT INTO confirmed SELECT number, origin, secret, ?, ? FROM pending",
-                (_digest(number, secret), destination),
+                (_digest(number, pending.block.origin.value, secret), destination),
             )
         self._state.run("DELETE FROM pending")
 
@@ -320,7 +215,7 @@ class LinkStore:
             "SELECT number, origin, secret, digest FROM confirmed WHERE destination = ? ORDER BY number",
             (str(self._keys.path),),
         ):
-            if _digest(number, secret) != digest:
+            if _digest(number, origin, secret) != digest:
                 raise StoreError(
                     f"state {self._state.path}: confirmed block {number} is damaged; pair the link again"
                 )
@@ -337,79 +232,11 @@ class LinkStore:
         self._state.close()
 
 
-def read_link(state: StateFile) -> LinkRecord:
-    """The pairing of an open state. Raises ConfigError where the ends do not trust each other yet."""
-    rows = state.run("SELECT link_id, role, light, bootstrap, pair_id, reserve, capacity FROM link")
-    if not rows:
-        raise ConfigError(
-            f"state {state.folder} is not paired yet: run `poliqi link pair trust` with the peer's key"
-        )
-    name, role, light, bootstrap, pair_id, reserve, capacity = rows[0]
-    try:
-        return LinkRecord(LinkId(name), Role(role), Origin(light), bootstrap, pair_id, reserve, capacity)
-    except ValueError as error:
-        raise StoreError(f"state {state.path} is damaged: {error}; pair the link again") from error
-
-
-def read_status(state: StateFile) -> LinkStatus:
-    """The figures of an open state."""
-    link = read_link(state)
-    [row] = state.run(
-        "SELECT next_block, next_slot, last_confirmed, blocks, key_bits, own_epsilons, epsilon FROM link"
-    )
-    next_block, next_slot, last_confirmed, blocks, key_bits, own_epsilons, epsilon = row
-    lanes = dict.fromkeys(Role, (0, 0))
-    lanes |= {Role(s): (n, e) for s, n, e in state.run("SELECT sender, next_word, end_word FROM lane")}
-    [(pending,)] = state.run("SELECT coalesce(max(number), 0) FROM pending")
-    [(undelivered,)] = state.run("SELECT count(*) FROM confirmed")
-    return LinkStatus(
-        link=link,
-        words_left={role: max(end - begin, 0) for role, (begin, end) in lanes.items()},
-        used_words={role: min(begin, end) for role, (begin, end) in lanes.items()},
-        next_block=BlockNumber(next_block),
-        next_slot=next_slot,
-        last_confirmed=BlockNumber(last_confirmed),
-        pending=BlockNumber(pending),
-        undelivered=undelivered,
-        blocks=blocks,
-        key_bits=key_bits,
-        own_epsilons=own_epsilons,
-        epsilon=epsilon,
-    )
-
-
-def read_signing_keys(state: StateFile) -> tuple[MLDSA65PrivateKey, MLDSA65PublicKey | None]:
-    """This end's ML-DSA-65 key and its peer's, where it has been trusted. Raises ConfigError."""
-    rows = state.run("SELECT seed, peer FROM identity")
-    if not rows:
-        raise ConfigError(f"state {state.folder} has no ML-DSA-65 key: it was paired by a file")
-    seed, peer = rows[0]
-    try:
-        private = MLDSA65PrivateKey.from_seed_bytes(seed)
-        return private, None if peer is None else MLDSA65PublicKey.from_public_bytes(peer)
-    except ValueError as error:
-        raise StoreError(f"state {state.folder}: its ML-DSA-65 keys are damaged; pair the link again") from error
-
-
-def extend_lane(state: StateFile, sender: Role, words: SecretBytes) -> None:
-    """Append words to a lane, making it where there is none yet; inside the caller's transaction.
-
-    Words that were used while they were only promised are not kept.
-    """
-    data = bytes(words.view())
-    count = len(data) // WORD
-    state.run("INSERT OR IGNORE INTO lane VALUES (?, 0, 0)", (sender.value,))
-    [(next_word, end_word)] = state.run("SELECT next_word, end_word FROM lane WHERE sender = ?", (sender.value,))
-    fresh = range(max(next_word - end_word, 0), count)
-    rows = ((sender.value, end_word + i, data[WORD * i : WORD * (i + 1)]) for i in fresh)
-    state.run_many("INSERT INTO pad VALUES (?, ?, ?)", rows)
-    state.run("UPDATE lane SET end_word = end_word + ? WHERE sender = ?", (count, sender.value))
-
-
-def _digest(number: int, *parts: bytes | memoryview) -> bytes:
+def _digest(*fields: str | float | bytes | memoryview | None) -> bytes:
     """Guards a row against bit rot, nothing else."""
-    digest = hashlib.sha256(number.to_bytes(8, "little"))
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
+    digest = hashlib.sha256()
+    for field in fields:
+        data = field if isinstance(field, bytes | memoryview) else str(field).encode()
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
     return digest.digest()

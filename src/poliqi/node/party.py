@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Final, assert_never
 
 from poliqi.base.errors import ConfigError, KeyExhausted, LinkDown
-from poliqi.base.ids import LeakModel, Origin, Role
+from poliqi.base.ids import Role
 from poliqi.distill.contract import Contract
 from poliqi.distill.outcome import Aborted, BlockBegun, BlockConfirmed, BlockReport, Event, Ready, StatesWanted
-from poliqi.distill.session import Policy, Session
+from poliqi.distill.session import Session
 from poliqi.edge.driver import Alice, Bob, drive
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.framing import FrameStream
@@ -25,6 +25,7 @@ from poliqi.edge.store import LinkStore
 from poliqi.edge.trust import authenticator_for
 from poliqi.node.light import LightChoice
 from poliqi.node.lines import block_record, light_name
+from poliqi.node.terms import policy_of, proposal
 from poliqi.optics.parameters import LinkParameters
 
 __all__ = ["Party", "PartySettings", "run_party"]
@@ -136,21 +137,12 @@ class Party:
 
     def _prepare(self) -> None:
         """The device, and Alice's proposal of a contract."""
-        from poliqi.distill.plan import block_pulses, plan_contract
-
-        s, link_id = self._settings, self._store.link.link_id
+        s = self._settings
         if s.role is Role.BOB:
             self._owner = Bob(s.light.receiver(s.link, self._store.history().next_slot), self._more)
             return
         self._owner = Alice(s.light.transmitter(s.link))
-        pulses, source = block_pulses(s.link), self._entropy.source
-        contract = plan_contract(s.link, pulses, link_id=link_id, origin=s.light.origin, entropy=source)
-        if contract.length == 0:
-            raise ConfigError(
-                f"link {s.link.name}: blocks of {s.link.block.sifted_key:,} sifted bits give no key and use up the "
-                "pad for nothing; give a larger block.sifted_key (poliqi rate says what the link can do)"
-            )
-        self._contract = contract
+        self._contract = proposal(s.link, self._store.link, s.light.origin, self._entropy.source)
 
     # ---------------------------------------------------------------- connections
 
@@ -208,19 +200,6 @@ class Party:
 
     def _session(self) -> Session:
         s, link = self._settings, self._store.link
-        origins = {Origin.PHOTONS} if link.light is Origin.PHOTONS else {Origin.SIMULATED, Origin.REPLAY}
-        block = s.link.block
-        policy = Policy(
-            origins=frozenset(origins),
-            leak_models=frozenset({LeakModel.BOTH_DIRECTIONS, block.leak_model}),
-            proofs=frozenset({block.proof}),
-            intensities=s.link.source.intensities,
-            probabilities=s.link.source.probabilities,
-            least_uncertainty=block.intensity_uncertainty,
-            largest_epsilon_sec=block.epsilon_sec,
-            largest_epsilon_cor=block.epsilon_cor,
-            reserve_words=link.reserve,
-        )
         return Session(
             s.role,
             link_id=link.link_id,
@@ -228,7 +207,7 @@ class Party:
             entropy=self._entropy,
             history=self._store.history(),
             contract=self._contract,
-            policy=policy,
+            policy=policy_of(s.link, link),
             timeout_s=s.timeout_s,
             idle_timeout_s=_IDLE_S + self._light_s(),
         )

@@ -387,11 +387,12 @@ def test_cursor_set_back_by_hand_is_noticed(folder: Path) -> None:
         LinkStore(folder)
 
 
-def test_rotten_pending_block_is_noticed(folder: Path) -> None:
+@pytest.mark.parametrize("rot", ["secret = x'00000000'", "origin = 'photons'", "epsilon = 0.5", "refill_bob = x''"])
+def test_rotten_pending_block_is_noticed(folder: Path, rot: str) -> None:
     with opened(folder) as store:
         store.apply([make_block(1, b"good")])
     with closing(sqlite3.connect(folder / "link.sqlite")) as other:
-        other.execute("UPDATE pending SET secret = x'00000000'")
+        other.execute(f"UPDATE pending SET {rot}")
         other.commit()
     with opened(folder) as store, pytest.raises(StoreError, match="pending block 1 is damaged"):
         store.history()

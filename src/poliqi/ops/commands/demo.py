@@ -131,12 +131,12 @@ class _Lines:
         click.echo("(a digest of a real key is never shown; these keys are simulated and protect nothing)")
         if not s["net_bits"]:
             click.echo(
-                f"{s['blocks']} blocks, no secret key: {summary.blocks[-1]['reason'] if summary.blocks else '-'}"
+                f"{_count(s['blocks'])}, no secret key: {summary.blocks[-1]['reason'] if summary.blocks else '-'}"
             )
             return
         rate = "" if s["rate_bit_s"] is None else f", {s['rate_bit_s'] / 1e3:,.1f} kb/s of link time"
         click.echo(
-            f"{s['blocks']} blocks, {s['blocks_with_key']} with key: {s['gross_bits']:,} secret bits gross, "
+            f"{_count(s['blocks'])}, {s['blocks_with_key']} with key: {s['gross_bits']:,} secret bits gross, "
             f"{s['refill_bits']:,} repay the pad, {s['net_bits']:,} net{rate}"
         )
         click.echo(
@@ -145,6 +145,10 @@ class _Lines:
         )
         if settings.kept:
             click.echo(f"key files: {settings.folder}/alice.keys and bob.keys, one record a block")
+
+
+def _count(blocks: int) -> str:
+    return "1 block" if blocks == 1 else f"{blocks} blocks"
 
 
 def _summary(settings: DemoSettings, summary: DemoSummary) -> dict[str, Any]:

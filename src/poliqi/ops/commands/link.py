@@ -16,7 +16,7 @@ from poliqi.ops.commands.link_record import command as record
 from poliqi.ops.commands.pair import JSON, PATH, ROLES, STATE, pair
 
 if TYPE_CHECKING:
-    from poliqi.edge.store import LinkStatus
+    from poliqi.edge.linkrecord import LinkStatus
     from poliqi.node.light import LightChoice
     from poliqi.optics.parameters import LinkParameters
 
