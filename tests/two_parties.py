@@ -23,7 +23,8 @@ from poliqi.distill.outcome import (
     StatesWanted,
     Usage,
 )
-from poliqi.distill.session import History, Policy, Session
+from poliqi.distill.policy import History, Policy
+from poliqi.distill.session import Session
 from poliqi.link.device import Detections
 from poliqi.proof import ProofName
 

@@ -21,7 +21,7 @@ from poliqi.base.ids import BlockNumber, Origin, Role
 from poliqi.base.secret import SecretBytes
 from poliqi.distill.authenticate import Lane
 from poliqi.distill.outcome import Burn, Confirm, HoldPending, Mark, PadCursor, SecretBlock, Usage
-from poliqi.distill.session import History
+from poliqi.distill.policy import History
 from poliqi.edge.keyfile import KeyFile
 from poliqi.edge.linkrecord import LinkStatus, read_link, read_signing_keys, read_status
 from poliqi.edge.pads import advance, check_lane, drop_promised, extend_lane, read_lane

@@ -14,7 +14,8 @@ from poliqi.base.errors import PoliqiError, ProtocolError
 from poliqi.base.ids import LeakModel, LinkId, Origin, Role
 from poliqi.distill.contract import Contract
 from poliqi.distill.outcome import Aborted, BlockBegun, BlockConfirmed, BlockReport, Event
-from poliqi.distill.session import Policy, Session
+from poliqi.distill.policy import Policy
+from poliqi.distill.session import Session
 from poliqi.edge.driver import Alice, Bob, drive
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.framing import FrameStream

@@ -5,7 +5,7 @@ from __future__ import annotations
 from poliqi.base.errors import ConfigError
 from poliqi.base.ids import LeakModel, Origin
 from poliqi.distill.contract import Contract
-from poliqi.distill.session import Policy
+from poliqi.distill.policy import Policy
 from poliqi.edge.linkrecord import LinkRecord
 from poliqi.optics.parameters import LinkParameters
 

@@ -14,7 +14,7 @@ from poliqi.base.ids import LeakModel, Origin, Role
 from poliqi.distill.contract import Contract, check_contract
 from poliqi.distill.messages import Final_, Tag, Welcome, decode_message
 from poliqi.distill.outcome import Burn, Ready
-from poliqi.distill.session import Policy
+from poliqi.distill.policy import Policy
 from poliqi.proof import ProofName
 
 

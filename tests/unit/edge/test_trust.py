@@ -17,7 +17,8 @@ from poliqi.distill.authenticate import OneTimeMac
 from poliqi.distill.bootstrap import SignatureBootstrap
 from poliqi.distill.messages import Tag, decode_message
 from poliqi.distill.outcome import Aborted, BlockConfirmed, Event, PadCursor, Ready, StatesWanted
-from poliqi.distill.session import Policy, Session
+from poliqi.distill.policy import Policy
+from poliqi.distill.session import Session
 from poliqi.edge.pairing import make_identity, trust_peer
 from poliqi.edge.store import LinkStore
 from poliqi.edge.trust import EitherFirst, authenticator_for
