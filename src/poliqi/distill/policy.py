@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from poliqi.base.errors import KeyExhausted
 from poliqi.base.ids import BlockNumber, LeakModel, Origin
+from poliqi.distill.authenticate import WORDS_PER_BLOCK
 from poliqi.distill.contract import Contract
 from poliqi.distill.outcome import HoldPending
 from poliqi.proof import ProofName
@@ -71,3 +73,10 @@ class Policy:
             if not fits:
                 return f"{name} {value} is not allowed; policy allows {allowed}"
         return None
+
+    def check_reserve(self, words_left: int | None) -> None:
+        """Refuse to begin anything on a pad below the reserve (KeyExhausted); None: tags cost no pad."""
+        if words_left is not None and words_left < WORDS_PER_BLOCK + self.reserve_words:
+            raise KeyExhausted(
+                f"{words_left} pad words are left, the reserve is {self.reserve_words}: pair the link again"
+            )

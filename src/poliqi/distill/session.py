@@ -13,21 +13,19 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from poliqi.base.errors import KeyExhausted, PoliqiError, ProtocolError
+from poliqi.base.errors import PoliqiError, ProtocolError
 from poliqi.base.ids import BlockNumber, LinkId, Role
 from poliqi.base.secret import Entropy
-from poliqi.distill.authenticate import WORDS_PER_BLOCK, Authenticator
+from poliqi.distill.authenticate import Authenticator
 from poliqi.distill.block import Block, Step
-from poliqi.distill.contract import Contract, check_contract, encode_contract
+from poliqi.distill.contract import Contract, encode_contract
+from poliqi.distill.greeting import Greeting
 from poliqi.distill.messages import (
     FIRST_FRAME_LIMIT,
-    VERSION,
     Abort,
     Detect,
-    Hello,
     Message,
     Tag,
-    Welcome,
     decode_message,
     encode_message,
     frame_limit,
@@ -35,7 +33,6 @@ from poliqi.distill.messages import (
 from poliqi.distill.outcome import (
     Aborted,
     BlockBegun,
-    Burn,
     Confirm,
     Event,
     Mark,
@@ -53,10 +50,7 @@ _REASON_LIMIT: Final = 300
 
 class _State(StrEnum):
     NEW = "start"
-    HELLO = "the peer's hello"
-    HELLO_TAG = "the tag of the peer's hello"
-    WELCOME = "the peer's welcome"
-    WELCOME_TAG = "the tag of the peer's welcome"
+    GREETING = "the hello"
     IDLE = "a block"
     BLOCK = "the block under way"
     ENDED = "nothing: the session has ended"
@@ -84,32 +78,32 @@ class Session:
         if (contract is None) == (role is Role.ALICE):
             raise ValueError("Alice proposes the contract; Bob is given none")
         self._role: Final = role
-        self._link_id: Final = link_id
         self._authenticator: Final = authenticator
         self._entropy: Final = entropy
         self._policy: Final = policy or Policy()
         self._timeout_s: Final = timeout_s
         self._idle_timeout_s: Final = idle_timeout_s
-        self._contract = contract
-        self._next_block = history.next_block
-        self._last_confirmed = history.last_confirmed
-        self._epsilon = history.epsilon
-        self._next_slot = history.next_slot
-        self._pending = history.pending
+        self._greeting: Final = Greeting(
+            role,
+            link_id,
+            line=self,
+            authenticator=authenticator,
+            entropy=entropy,
+            history=history,
+            policy=self._policy,
+            contract=contract,
+        )
         self._state = _State.NEW
-        self._nonces: dict[Role, bytes] = {}
-        self._peer_hello: Hello | None = None
         self._block: Block | None = None
+        self._next_block = history.next_block
+        self._next_slot = history.next_slot
+        self._epsilon = history.epsilon
         self._deadline: float | None = None
         self._patience_s: float | None = None
         self._marked: list[PadCursor] = []
         self._marks: list[Mark] = []
         self._output: list[bytes] = []
         self._events: list[Event] = []
-        if self._pending is not None:
-            # Alice may have confirmed it, refilled her lane and gone on: her hello must be readable
-            alice, bob = self._pending.refill_alice, self._pending.refill_bob
-            authenticator.refill(bytes(alice.view()), bytes(bob.view()))
 
     # ---------------------------------------------------------------- what the owner takes
 
@@ -139,13 +133,14 @@ class Session:
 
     @property
     def contract(self) -> Contract | None:
-        return self._contract
+        """The contract: proposed at Alice, agreed on once `Ready` was said."""
+        return self._greeting.contract
 
     @property
     def frame_limit(self) -> int:
         """Bytes of the largest frame that may come now; a longer one is not worth reading."""
         large = self._state is _State.BLOCK or (self._state is _State.IDLE and self._role is Role.ALICE)
-        return frame_limit(self._contract) if large and self._contract is not None else FIRST_FRAME_LIMIT
+        return frame_limit(self._agreed()) if large else FIRST_FRAME_LIMIT
 
     def next_timeout(self) -> float | None:
         """When `tick` is due, in the owner's time; None while nothing is awaited from the peer."""
@@ -160,14 +155,8 @@ class Session:
     def _start(self) -> None:
         if self._state is not _State.NEW:
             raise ValueError("a session starts once")
-        self._state = _State.HELLO
-        self._nonces[self._role] = self._entropy.draw(16)
-        if self._role is Role.ALICE:
-            assert self._contract is not None
-            self._agree(self._contract)
-            self._check_reserve()
-            self._authenticator.begin(self._hello_context(), jump=True)
-            self._send_hello()
+        self._state = _State.GREETING
+        self._greeting.start()
 
     def begin_block(self, detections: Detections, now: float) -> None:
         """Bob: distil these detections. ValueError unless the session is ready and idle; nothing once it ended."""
@@ -194,7 +183,11 @@ class Session:
     def tick(self, now: float) -> None:
         """Let time pass."""
         if self._deadline is not None and now >= self._deadline:
-            waited = self._block.step if self._block is not None else self._state
+            waited: str = self._state
+            if self._block is not None:
+                waited = self._block.step
+            elif self._state is _State.GREETING:
+                waited = self._greeting.step
             self._end(f"the peer has been silent for {self._patience_s:g} s; {waited} was due")
 
     def close(self, reason: str) -> None:
@@ -202,7 +195,7 @@ class Session:
         if self._state is not _State.ENDED:
             self._end(reason, told="closed by the other end")
 
-    # ---------------------------------------------------------------- hello
+    # ---------------------------------------------------------------- what comes in
 
     def _receive(self, frame: bytes) -> None:
         if len(frame) > self.frame_limit:
@@ -211,15 +204,10 @@ class Session:
         if isinstance(message, Abort):
             printable = "".join(c if c.isprintable() else "?" for c in message.reason)
             self._end(f"the peer ended the session: {printable}", tell=False)
-        elif self._state is _State.HELLO and isinstance(message, Hello):
-            self._on_hello(message, frame)
-        elif self._state is _State.HELLO_TAG and isinstance(message, Tag):
-            self._on_hello_tag(message)
-        elif self._state is _State.WELCOME and isinstance(message, Welcome):
-            self._on_welcome(message, frame)
-        elif self._state is _State.WELCOME_TAG and isinstance(message, Tag):
-            self._authenticator.check(message.value)
-            self._on_acquainted()
+        elif self._state is _State.GREETING:
+            self._greeting.receive(message, frame)
+            if self._greeting.done:
+                self._on_greeted()
         elif self._state is _State.IDLE and self._role is Role.ALICE and isinstance(message, Detect):
             self._begin_block()
             self._pass_on(message, frame)
@@ -228,113 +216,23 @@ class Session:
         else:
             raise ProtocolError(f"{type(message).__name__} came while {self._state} was due")
 
-    def _on_hello(self, hello: Hello, frame: bytes) -> None:
-        if hello.version != VERSION:
-            raise ProtocolError(f"the peer speaks version {hello.version} of the protocol, this end {VERSION}")
-        if hello.role != self._role.peer:
-            raise ProtocolError(
-                f"the peer calls itself {hello.role!r}; this end is {self._role}, it must be the other"
-            )
-        if hello.link_id != self._link_id:
-            raise ProtocolError(f"the peer calls the link {hello.link_id!r}, here it is {self._link_id!r}")
-        expected = self._nonces[self._role] if self._role is Role.ALICE else b""
-        if hello.peer_nonce != expected or (hello.contract is None) != (self._role is Role.ALICE):
-            raise ProtocolError("the peer's hello does not answer this session")
-        self._nonces[self._role.peer] = hello.nonce
-        if self._role is Role.BOB:
-            self._check_reserve()
-            self._authenticator.begin(self._hello_context(), jump=True)
-        self._authenticator.absorb(self._role.peer, frame)
-        self._peer_hello = hello
-        self._state = _State.HELLO_TAG
-
-    def _on_hello_tag(self, tag: Tag) -> None:
-        hello = self._peer_hello
-        assert hello is not None
-        self._authenticator.check(tag.value)
-        if self._role is Role.ALICE:
-            self.send(Welcome(peer_nonce=hello.nonce))
-            self.seal()
-            self._on_acquainted()
-        else:
-            assert hello.contract is not None
-            self._agree(hello.contract)
-            self._send_hello()
-            self._state = _State.WELCOME
-
-    def _on_welcome(self, welcome: Welcome, frame: bytes) -> None:
-        if welcome.peer_nonce != self._nonces[self._role]:
-            raise ProtocolError("the peer's welcome does not answer this session")
-        self._authenticator.absorb(self._role.peer, frame)
-        self._state = _State.WELCOME_TAG
-
-    def _on_acquainted(self) -> None:
-        """The peer is the paired one and is here now: only from here on its word changes anything."""
-        hello = self._peer_hello
-        assert hello is not None
-        self._settle(hello)
-        self._next_block = BlockNumber(max(self._next_block, hello.next_block))
-        self._next_slot = max(self._next_slot, hello.next_slot)
+    def _on_greeted(self) -> None:
+        self._next_block, self._next_slot = self._greeting.next_block, self._greeting.next_slot
+        self._epsilon = self._greeting.epsilon
         self._state = _State.IDLE
         self._events.append(Ready(self._next_slot))
 
-    def _agree(self, contract: Contract) -> None:
-        check_contract(contract)
-        if contract.link_id != self._link_id:
-            raise ProtocolError(f"the contract is for link {contract.link_id!r}, this is {self._link_id!r}")
-        refusal = self._policy.refusal(contract)
-        if refusal is not None:
-            raise ProtocolError(f"contract refused: {refusal}")
-        self._contract = contract
-
-    def _settle(self, hello: Hello) -> None:
-        """Bob: a pending block stands if and only if Alice has confirmed it."""
-        pending, self._pending = self._pending, None
-        expected = self._last_confirmed
-        if pending is not None and hello.last_confirmed == pending.block.number:
-            expected = pending.block.number
-        if self._role is Role.BOB and hello.last_confirmed != expected:
-            raise ProtocolError(
-                f"the peer last confirmed block {hello.last_confirmed}, this end block {expected}: "
-                "one end was restored from an old copy; pair the link again"
-            )
-        if pending is None:
-            return
-        if expected != pending.block.number:
-            self._marks.append(Burn(pending.block.number))
-            raise ProtocolError(f"the peer does not hold block {pending.block.number}: it was burnt; connect again")
-        self._marks.append(Confirm(expected))
-        self._marked = []  # cursors may stand on the words that the block brings: say them again after it
-        self._last_confirmed = expected
-        self._epsilon += pending.own_epsilon
-
-    def _send_hello(self) -> None:
-        alice = self._role is Role.ALICE
-        self.send(
-            Hello(
-                version=VERSION,
-                role=self._role,
-                link_id=self._link_id,
-                nonce=self._nonces[self._role],
-                peer_nonce=b"" if alice else self._nonces[Role.ALICE],
-                next_block=self._next_block,
-                next_slot=self._next_slot,
-                last_confirmed=self._last_confirmed,
-                contract=self._contract if alice else None,
-            )
-        )
-        self.seal()
-
-    def _hello_context(self) -> bytes:
-        return b"hello" + self._link_id.encode()
+    def _agreed(self) -> Contract:
+        assert self._greeting.contract is not None
+        return self._greeting.contract
 
     # ---------------------------------------------------------------- blocks
 
     def _begin(self, detections: Detections) -> None:
-        assert self._contract is not None
-        seen, limit = len(detections.slots), self._contract.max_detections
-        if detections.pulses != self._contract.pulses:
-            raise ProtocolError(f"a block of {detections.pulses} pulses, the contract says {self._contract.pulses}")
+        contract, seen = self._agreed(), len(detections.slots)
+        limit = contract.max_detections
+        if detections.pulses != contract.pulses:
+            raise ProtocolError(f"a block of {detections.pulses} pulses, the contract says {contract.pulses}")
         if seen > limit:
             raise ProtocolError(
                 f"{seen} detections in a block, the contract allows {limit}: are detectors blinded?"
@@ -342,8 +240,7 @@ class Session:
         self._begin_block().announce(detections)
 
     def _begin_block(self) -> Block:
-        assert self._contract is not None
-        self._check_reserve()
+        self._policy.check_reserve(self._authenticator.words_left())
         number = self._next_block
         self._next_block = BlockNumber(number + 1)
         self._marks.append(Usage(self._next_block, self._next_slot))
@@ -352,7 +249,7 @@ class Session:
             self._role,
             number,
             line=self,
-            contract=self._contract,
+            contract=self._agreed(),
             authenticator=self._authenticator,
             entropy=self._entropy,
             next_slot=self._next_slot,
@@ -362,15 +259,9 @@ class Session:
         self._events.append(BlockBegun(number))
         return self._block
 
-    def _check_reserve(self) -> None:
-        left, reserve = self._authenticator.words_left(), self._policy.reserve_words
-        if left is not None and left < WORDS_PER_BLOCK + reserve:
-            raise KeyExhausted(f"{left} pad words are left, the reserve is {reserve}: pair the link again")
-
     def _block_context(self, number: BlockNumber) -> bytes:
-        nonces = self._nonces[Role.ALICE] + self._nonces[Role.BOB]
-        assert self._contract is not None
-        return b"block" + nonces + number.to_bytes(8, "little") + encode_contract(self._contract)
+        nonces = self._greeting.nonces[Role.ALICE] + self._greeting.nonces[Role.BOB]
+        return b"block" + nonces + number.to_bytes(8, "little") + encode_contract(self._agreed())
 
     def _pass_on(self, message: Message, frame: bytes) -> None:
         assert self._block is not None
@@ -387,7 +278,6 @@ class Session:
             if self._state is _State.BLOCK:
                 self._state = _State.IDLE
             if block.confirmed:
-                self._last_confirmed = block.number
                 self._epsilon += block.own_epsilon
             if block.confirmed and self._authenticator.one_block_only:
                 self._end("the first block has paired the link: connect again", tell=False)
@@ -421,6 +311,8 @@ class Session:
     def mark(self, mark: Mark) -> None:
         """Queue a mark."""
         self._marks.append(mark)
+        if isinstance(mark, Confirm):
+            self._marked = []  # cursors may stand on the words that the block brings: say them again after it
 
     def emit(self, event: Event) -> None:
         """Queue an event."""
