@@ -129,7 +129,7 @@ def _counts(
 
 
 def _tally(intensity: NDArray[np.uint8], levels: int) -> tuple[int, ...]:
-    return tuple(int(n) for n in np.bincount(intensity, minlength=levels))
+    return tuple(int(np.count_nonzero(intensity == level)) for level in range(levels))
 
 
 def _bound(counts: Counts, contract: Contract) -> KeyLength:

@@ -8,6 +8,7 @@ import msgspec
 
 from poliqi.base.errors import PoliqiError, ProtocolError
 from poliqi.base.ids import LeakModel, Origin
+from poliqi.distill.reconcile import RECONCILERS
 from poliqi.proof import BasisCounts, Counts, ProofName, secret_length
 
 __all__ = ["MAX_PULSES", "SMALLEST_LENGTH", "Contract", "check_contract", "encode_contract"]
@@ -64,8 +65,9 @@ def check_contract(contract: Contract) -> None:
     _in("epsilon_cor", c.epsilon_cor, 1e-60, 1e-3)
     _in("expected_qber", c.expected_qber, 0.0, 0.5)
     _in("intensity_uncertainty", c.intensity_uncertainty, 0.0, 0.5)
-    if c.reconciler != "cascade":
-        raise ProtocolError(f"contract: reconciler {c.reconciler!r} is not known here; known: cascade")
+    if c.reconciler not in RECONCILERS:
+        known = ", ".join(RECONCILERS)
+        raise ProtocolError(f"contract: reconciler {c.reconciler!r} is not known here; known: {known}")
     if c.leak_model is LeakModel.ERROR_STRING and c.proof is not ProofName.WIESEMANN:
         raise ProtocolError(
             f"contract: leak model error-string gives Eve the bits of vacuum detections, which proof {c.proof} "

@@ -14,7 +14,7 @@ from poliqi.base.ids import LeakModel, Role
 from poliqi.base.secret import Entropy
 from poliqi.distill.contract import Contract
 from poliqi.distill.messages import Disclose, FrameTags, FrameVerdict, Message, Parities, Verdict, Verify
-from poliqi.distill.reconcile.cascade import Cascade, CascadeParameters
+from poliqi.distill.reconcile import RECONCILERS
 from poliqi.distill.verify import frame_tags
 
 __all__ = ["Correction", "counted_leak"]
@@ -51,12 +51,8 @@ class Correction:
         self._key: Final = key
         self._contract: Final = contract
         self._entropy: Final = entropy
-        self._cascade: Final = Cascade(
-            key,
-            qber=contract.expected_qber,
-            seed=seed,
-            parameters=CascadeParameters(frame_bits=contract.frame_bits),
-        )
+        make = RECONCILERS[contract.reconciler]
+        self._reconciler: Final = make(key, contract.expected_qber, seed, contract.frame_bits)
         self._step = _Step.PARITIES
         self._leak = {Role.ALICE: 0, Role.BOB: 0}
         self._failed: list[tuple[int, int]] = []
@@ -72,7 +68,7 @@ class Correction:
 
     @property
     def rounds(self) -> int:
-        return self._cascade.rounds
+        return self._reconciler.rounds
 
     @property
     def failed_frames(self) -> int:
@@ -80,7 +76,7 @@ class Correction:
 
     @property
     def errors(self) -> Bits:
-        found = self._cascade.errors
+        found = self._reconciler.errors
         if self._patch is None:
             return found
         return self._patch
@@ -91,7 +87,7 @@ class Correction:
 
     def leak(self, role: Role) -> int:
         """Bits that `role` has revealed so far."""
-        sent = self._cascade.sent_bits if role is self._role else self._cascade.received_bits
+        sent = self._reconciler.sent_bits if role is self._role else self._reconciler.received_bits
         return sent + self._leak[role]
 
     def _over_cap(self) -> bool:
@@ -108,9 +104,9 @@ class Correction:
         """Take the peer's next message; ProtocolError where it is not the one that is due."""
         match self._step, message:
             case _Step.PARITIES, Parities(turn=turn, bits=bits):
-                if turn != self._cascade.rounds:
-                    raise ProtocolError(f"the peer answers round {turn}, round {self._cascade.rounds} is due")
-                self._cascade.receive(bits)
+                if turn != self._reconciler.rounds:
+                    raise ProtocolError(f"the peer answers round {turn}, round {self._reconciler.rounds} is due")
+                self._reconciler.receive(bits)
                 self.stopped = self._over_cap()
                 return [] if self.stopped else self._next_round()
             case _Step.VERIFY, Verify(point=point, value=value):
@@ -131,9 +127,9 @@ class Correction:
                 raise ProtocolError(f"{type(message).__name__} came while {self._step} was due")
 
     def _next_round(self) -> list[Message]:
-        answer = self._cascade.message()
+        answer = self._reconciler.message()
         if answer is not None:
-            return [Parities(turn=self._cascade.rounds, bits=answer)]
+            return [Parities(turn=self._reconciler.rounds, bits=answer)]
         if self._role is Role.BOB:
             self._step = _Step.VERIFY
             return []
@@ -180,7 +176,7 @@ class Correction:
 
     def _patch_failed(self, bits: bytes) -> None:
         theirs = unpack_bits(bits, sum(b - a for a, b in self._failed))
-        patched = self._cascade.errors.copy()
+        patched = self._reconciler.errors.copy()
         at = 0
         for a, b in self._failed:
             patched[a:b] = self._key[a:b] ^ theirs[at : at + b - a]
@@ -189,7 +185,7 @@ class Correction:
         self._step = _Step.FINISHED
 
     def _frames(self) -> list[tuple[int, int]]:
-        return [(int(a), int(b)) for a, b in self._cascade.frame_bounds()]
+        return [(int(a), int(b)) for a, b in self._reconciler.frame_bounds()]
 
     def _whole_tag(self, bits: Bits, point: bytes) -> bytes:
         return self._tags(bits, [(0, len(bits))], point)[0]

@@ -151,4 +151,4 @@ def _sifted(key: Bits, intensity: Bits, basis: Bits, test_errors: Bits, contract
 
 
 def _per_level(intensity: Bits, levels: int) -> tuple[int, ...]:
-    return tuple(int(n) for n in np.bincount(intensity, minlength=levels))
+    return tuple(int(np.count_nonzero(intensity == level)) for level in range(levels))

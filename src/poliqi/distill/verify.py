@@ -8,7 +8,6 @@ point; every tag says 128 bits about the key, and they count as leak.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,7 @@ from numpy.typing import NDArray
 from poliqi.base.bits import pack_bits, packed_fault
 from poliqi.distill.kernels.polyval import BLOCK_BYTES, PolyHash
 
-__all__ = ["TAG_BYTES", "frame_tags", "verification_epsilon", "verification_tag"]
-
-TAG_BYTES: Final = BLOCK_BYTES
+__all__ = ["frame_tags", "verification_epsilon", "verification_tag"]
 
 
 def verification_tag(bits_packed: bytes, n_bits: int, point: bytes | memoryview) -> bytes:

@@ -59,8 +59,7 @@ class FrameStream:
             for frame in frames:
                 if len(frame) > _LARGEST:
                     raise ProtocolError(f"a frame of {len(frame)} bytes cannot be sent; at most {_LARGEST} fit")
-                self._writer.write(len(frame).to_bytes(HEADER_BYTES, "big"))
-                self._writer.write(frame)
+                self._writer.writelines((len(frame).to_bytes(HEADER_BYTES, "big"), frame))
                 await self._writer.drain()
         except OSError as error:
             raise LinkDown(f"the connection broke while sending: {error}") from error

@@ -89,6 +89,7 @@ def _bound(report: BlockReport) -> Record | None:
         "single_photon_key": bound.single_photon_key,
         "single_photon_test": bound.single_photon_test,
         "proof": bound.proof.value,
+        "assumptions": list(bound.assumptions),
         "reason": bound.reason,
     }
 

@@ -261,7 +261,8 @@ class Attack:
 class Block:
     """What a block is and under which statement it becomes key.
 
-    A block ends at `sifted_key` sifted bits in the key basis. `efficiency` is the f of a *prediction*
+    `sifted_key` is the size that people think in: a block is as many pulses as give, on average, that many
+    sifted bits in the key basis. `efficiency` is the f of a *prediction*
     (bits that one direction reveals over n h(q)); a real block counts the bits it revealed.
     """
 
@@ -276,6 +277,11 @@ class Block:
 
     def __post_init__(self) -> None:
         _within("block.sifted_key", self.sifted_key, 1, 1 << 40)
+        if self.leak_model is LeakModel.ERROR_STRING and self.proof is not ProofName.WIESEMANN:
+            raise ConfigError(
+                "block.leak_model: error-string gives Eve the bits of vacuum detections, which proof "
+                f"{self.proof} counts as secret; use both-directions, or proof wiesemann"
+            )
         _within("block.epsilon_sec", self.epsilon_sec, 1e-60, 1e-3)
         _within("block.epsilon_cor", self.epsilon_cor, 1e-60, 1e-3)
         _within("block.efficiency", self.efficiency, 1.0, 10.0)

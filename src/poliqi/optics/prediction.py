@@ -10,10 +10,19 @@ from dataclasses import dataclass, replace
 from poliqi.base.errors import ConfigError
 from poliqi.base.ids import LeakModel
 from poliqi.optics.channel import Expectation, expectation
-from poliqi.optics.parameters import AttackKind, LinkParameters
+from poliqi.optics.parameters import AttackKind, BasisChoice, LinkParameters
 from poliqi.proof import LARGEST_COUNT, Counts, KeyLength, exact_length, secret_length, shannon_leak
 
-__all__ = ["Prediction", "at_length", "caveats", "endless_rate", "merit", "predict", "predicted_leak"]
+__all__ = [
+    "Prediction",
+    "at_length",
+    "caveats",
+    "depends_on_basis",
+    "endless_rate",
+    "merit",
+    "predict",
+    "predicted_leak",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,11 @@ def caveats(link: LinkParameters) -> tuple[str, ...]:
             f"{detector.pixels} pixels share the light and are taken as one detector of 1/{detector.pixels} of the "
             "dead time; the proof asks that rounds in which any of them is dead be dropped in both bases."
         )
+    if depends_on_basis(link):
+        notes.append(
+            "receiver.test_loss with an active basis choice makes detection depend on the basis, which the proof "
+            "excludes: no contract is made for this link."
+        )
     if detector.afterpulse > 0.0:
         notes.append("Afterpulses are counted as errors, but the proof asks for detectors without memory.")
     if link.source.intensity_noise > 0.0:
@@ -85,6 +99,14 @@ def caveats(link: LinkParameters) -> tuple[str, ...]:
     if link.attack.kind is not AttackKind.NONE:
         notes.append(f"An attack is under way: {link.attack.kind}, on {link.attack.fraction:.0%} of the pulses.")
     return tuple(notes)
+
+
+def depends_on_basis(link: LinkParameters) -> bool:
+    """Whether the chance of a detection depends on Bob's basis, against the assumption of every proof here.
+
+    With a passive choice a loss in one arm only shifts the splitting ratio and the common loss.
+    """
+    return link.receiver.basis_choice is BasisChoice.ACTIVE and link.receiver.test_loss_db > 0.0
 
 
 def predicted_leak(counts: Counts, leak_model: LeakModel, efficiency: float) -> float:

@@ -15,9 +15,13 @@ mean number of clicks differs from n / E[cycle] by at most E[cycle^2] / E[cycle]
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from poliqi.base.errors import ConfigError
 
 __all__ = ["Cycle", "cycle", "paralysable_cycle"]
+
+_SATURATED: Final = 1e-15  # registered clicks a slot: a click in eleven days at 1 GHz
 
 
 class Cycle(NamedTuple):
@@ -38,7 +42,7 @@ def cycle(click: float, dead_slots: int, afterpulse: float, release: float) -> C
     # E[J^2] from sum over j of (2 j - 1) x^(j-1) = 2/(1-x)^2 - 1/(1-x)
     square = (1.0 - share) * (2.0 / (a * a) - 1.0 / a) + share * (2.0 / (b * b) - 1.0 / b)
     released = share * release / b
-    return Cycle(dead_slots + live, square - live * live, live - released, released)
+    return Cycle(dead_slots + live, max(square - live * live, 0.0), live - released, released)
 
 
 def paralysable_cycle(click: float, dead_slots: int) -> Cycle:
@@ -50,5 +54,10 @@ def paralysable_cycle(click: float, dead_slots: int) -> Cycle:
     q = 1.0 - click
     run = q**dead_slots
     rate = click * run
+    if rate < _SATURATED:
+        raise ConfigError(
+            f"detector: saturated; a paralysable dead time of {dead_slots} slots at {click:.3g} clicks a slot "
+            "leaves no counts: shorten detector.dead_time or attenuate the light"
+        )
     variance = (1.0 - (2 * dead_slots + 1) * rate - run * run * q) / (rate * rate) + q / (click * click)
     return Cycle(1.0 / rate, variance, 1.0 / click, 0.0)

@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from poliqi.optics.counter import stream_keys, thresholds, words
 from poliqi.optics.parameters import Source
 
-__all__ = ["BASIS_BIT", "INTENSITY_SHIFT", "alice_states", "guide_table", "state_probabilities", "state_thresholds"]
+__all__ = ["alice_states", "guide_table", "state_probabilities", "state_thresholds"]
 
-BASIS_BIT: Final = 2
-INTENSITY_SHIFT: Final = 2
 AMBIGUOUS: Final = 255
 
 

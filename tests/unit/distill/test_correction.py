@@ -9,7 +9,7 @@ from two_parties import CountingEntropy, make_contract, wire
 
 from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import Role
-from poliqi.distill import correct
+from poliqi.distill import reconcile
 from poliqi.distill.correct import Correction
 from poliqi.distill.messages import Disclose, FrameTags, FrameVerdict, Parities, Verify, decode_message
 from poliqi.distill.reconcile.cascade import CascadeParameters
@@ -18,7 +18,7 @@ from poliqi.distill.reconcile.cascade import CascadeParameters
 @pytest.fixture
 def lazy_cascade(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Cascade that gives up after three rounds."""
-    monkeypatch.setattr(correct, "CascadeParameters", partial(CascadeParameters, round_limit=3))
+    monkeypatch.setattr(reconcile, "CascadeParameters", partial(CascadeParameters, round_limit=3))
 
 
 def test_a_frame_that_fails_is_disclosed_counted_and_kept(lazy_cascade: None) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from poliqi.base.errors import ConfigError
 from poliqi.base.ids import LinkId, Origin
 from poliqi.distill.plan import block_pulses, measuring_contract, plan_contract
 from poliqi.ops.config import load_link
 from poliqi.optics.counts import sample_counts
-from poliqi.optics.parameters import Attack, AttackKind, LinkParameters
-from poliqi.proof import secret_length
+from poliqi.optics.parameters import Attack, AttackKind, BasisChoice, LinkParameters
+from poliqi.proof import ProofName, secret_length
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 NAMES = {"link_id": LinkId("x"), "origin": Origin.SIMULATED, "entropy": "test"}
@@ -65,3 +66,33 @@ def test_a_measuring_contract_never_gives_a_key() -> None:
     contract = measuring_contract(link_named("two-sites/leonardo-bovisa"), 4000, max_detections=4000, **NAMES)
     assert contract.length == 0
     assert contract.max_detections == 4000
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"receiver": {"basis_choice": BasisChoice.ACTIVE, "test_loss_db": 3.0}}, "detection depend on the basis"),
+        ({"block": {"epsilon_cor": 1e-40}}, "epsilon_cor 1e-40 is out of reach"),
+        ({"block": {"proof": ProofName.LIM}}, "intensit"),
+    ],
+)
+def test_what_no_block_could_keep_is_refused(change: dict[str, dict[str, object]], words: str) -> None:
+    link = link_named("two-sites/leonardo-bovisa")
+    for part, values in change.items():
+        link = replace(link, **{part: replace(getattr(link, part), **values)})
+    with pytest.raises(ConfigError, match=words):
+        plan_contract(link, 10**8, **NAMES)
+
+
+def test_a_length_too_short_to_repay_the_pad_is_no_length() -> None:
+    link = link_named("two-sites/leonardo-bovisa")
+    lengths = set()
+    for size in range(277_000, 280_000, 250):
+        sized = replace(link, block=replace(link.block, sifted_key=size))
+        lengths.add(plan_contract(sized, block_pulses(sized), **NAMES).length)
+    assert all(length == 0 or length >= 1024 for length in lengths)
+
+
+def test_error_string_with_a_proof_that_counts_vacuum_is_refused() -> None:
+    with pytest.raises(ConfigError, match="vacuum"):
+        replace(link_named("reference/snspd-10km").block, proof=ProofName.RUSCA)

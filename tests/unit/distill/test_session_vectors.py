@@ -21,6 +21,10 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 POLY = (1 << 128) | (1 << 127) | (1 << 126) | (1 << 121) | 1
 
 
+class OtherPath(Exception):
+    """The run asks for randomness that the recorded run did not ask for."""
+
+
 class Replayed:
     source = "test"
 
@@ -28,8 +32,9 @@ class Replayed:
         self._draws = [base64.b64decode(d) for d in draws]
 
     def draw(self, count: int) -> bytes:
-        given = self._draws.pop(0)
-        assert len(given) == count
+        given = self._draws.pop(0) if self._draws else b""
+        if len(given) != count:
+            raise OtherPath
         return given
 
 
@@ -170,6 +175,6 @@ def test_a_changed_bit_in_any_kind_of_message_gives_no_key(name: str) -> None:
 
         try:
             run = replay(v, flip)
-        except (IndexError, AssertionError):
-            continue  # the recorded entropy was used up on another path: no key came of it either
+        except OtherPath:
+            continue  # the next draw would be the point of frame tags or the like: no key was made before it
         assert not run.disks[Role.BOB].keys

@@ -110,7 +110,7 @@ proof = "lim"
 clamp = false
 epsilon_sec = 1e-9
 epsilon_cor = 1e-12
-leak_model = "error-string"
+leak_model = "both-directions"
 efficiency = 1.16
 intensity_uncertainty = "1 %"
 """
@@ -171,7 +171,7 @@ def test_a_full_file_sets_every_field() -> None:
         ClassicalChannel(-3.0, Direction.BACKWARD, 3e-9),
     )
     assert link.attack == Attack(AttackKind.INTERCEPT_RESEND, 0.2, 1.0)
-    assert link.block == Block(10**6, ProofName.LIM, False, 1e-9, 1e-12, LeakModel.ERROR_STRING, 1.16, 0.01)
+    assert link.block == Block(10**6, ProofName.LIM, False, 1e-9, 1e-12, LeakModel.BOTH_DIRECTIONS, 1.16, 0.01)
 
 
 WRONG: list[tuple[str, str, str]] = [

@@ -176,3 +176,12 @@ def test_arms_share_the_light() -> None:
 def test_receiver_follows_the_source_unless_told() -> None:
     assert PLAIN.receiver_key_basis == PLAIN.source.key_basis
     assert make_link(receiver__key_basis=0.5).receiver_key_basis == 0.5
+
+
+def test_a_saturated_paralysable_detector_is_named_and_not_divided_by() -> None:
+    from poliqi.base.errors import ConfigError
+    from poliqi.optics.renewal import paralysable_cycle
+
+    for click in (1.0, 0.5):
+        with pytest.raises(ConfigError, match="saturated"):
+            paralysable_cycle(click, 50_000)

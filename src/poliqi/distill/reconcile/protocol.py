@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,6 @@ class Reconciler(Protocol):
     `receive`. Both ends see the same transcript and find the same `errors`. What is said is counted, each
     direction apart: the leak of the round is `sent_bits` of one end plus `sent_bits` of the other.
     """
-
-    name: ClassVar[str]
-    """The reconciler's name in contracts and ledgers."""
 
     @property
     def done(self) -> bool:
@@ -42,11 +39,6 @@ class Reconciler(Protocol):
         ...
 
     @property
-    def asked_bits(self) -> int:
-        """Bits each party is about to say in this round; 0 once done."""
-        ...
-
-    @property
     def rounds(self) -> int:
         """Rounds completed."""
         ...
@@ -55,16 +47,8 @@ class Reconciler(Protocol):
         """What to send in this round; None once done. Asking twice gives the same bytes."""
         ...
 
-    def message_size(self) -> int:
-        """Bytes the peer's message of this round must have; 0 once done."""
-        ...
-
     def receive(self, data: bytes) -> None:
         """Take the peer's message of this round; ProtocolError where it cannot be one."""
-        ...
-
-    def corrected(self) -> NDArray[np.uint8]:
-        """The own string with all found errors flipped: uint8[n]."""
         ...
 
     def frame_bounds(self) -> list[tuple[int, int]]:

@@ -192,7 +192,11 @@ def _what_eve_did(link: LinkParameters, attack: str, summary: DemoSummary) -> li
         expected = sum(basis.errors) / sum(basis.detections)
         seen = None if not summary.blocks else summary.blocks[0][f"qber_{name}"]
         lines.append(f"{f'QBER, {name} basis':26}{expected:14.2%}" + (f"{seen:14.2%}" if seen is not None else ""))
-    right = [] if summary.total("net_bits") else ["no key is the RIGHT answer here: the contract asks for more"]
+    right = (
+        []
+        if summary.total("net_bits")
+        else ["no key is the RIGHT answer here: the contract was not met, for the reason above"]
+    )
     if block is None:
         return [*lines, "error correction stopped at the leak cap: so many errors leave no key", *right]
     counts, pulses = block["counts"], block["pulses"]

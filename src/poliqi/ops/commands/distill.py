@@ -205,7 +205,7 @@ def _bound(r: BlockReport, contract: Contract) -> dict[str, Any] | None:
         "single_photon_key": best.single_photon_key,
         "single_photon_test": best.single_photon_test,
         "single_photon_test_errors": best.single_photon_test_errors,
-        "assumptions": list(best.assumptions),
+        "assumptions": list(best.assumptions if r.bound is None else r.bound.assumptions),
         "block_needed": None
         if factor is None
         else {
@@ -264,6 +264,9 @@ def _verdict(a: dict[str, Any]) -> list[str]:
     )
     if bound["largest_length"]:
         lines.append(f"a contract      could have had up to {bound['largest_length']:,} bits with these counts")
+        lines.append("this rests on")
+        for assumption in bound["assumptions"]:
+            lines += textwrap.wrap(f"  - {assumption}", 110, subsequent_indent="    ")
         return lines
     lines.append(f"no contract     could have had key from these counts: {bound['reason']}")
     need = bound["block_needed"]
