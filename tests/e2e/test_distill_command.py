@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -81,4 +82,23 @@ def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
     answer = poliqi("distill", path)
     assert answer.code == 1
     assert answer.err.startswith("poliqi: ")
+    assert "Traceback" not in answer.err
+
+
+def test_a_link_that_is_not_the_recorded_one_is_refused(recording: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    text = re.sub(r"intensities = \[.*?\]", "intensities = [0.61, 0.13]", TINY.read_text())
+    other.write_text(text)
+    answer = poliqi("distill", recording, "--link", other)
+    assert (answer.code, "name the link that was recorded" in answer.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(("--length", 100), "repays no pad"), (("--proof", "lim"), "lim")],
+)
+def test_options_that_no_contract_can_have_are_named(recording: Path, words: tuple[object, ...], says: str) -> None:
+    answer = poliqi("distill", recording, "--link", TINY, *words)
+    assert answer.code == 1
+    assert says in answer.err
     assert "Traceback" not in answer.err

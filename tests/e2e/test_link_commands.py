@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -103,6 +105,31 @@ def test_link_without_key_stops_below_its_reserve(tmp_path: Path) -> None:
     assert "reserve 5: stopped" in answers["bob"].err
     assert "pair the link again" in answers["bob"].err
     assert 0 < min(link_status(tmp_path / "bob").words_left.values()) < 8
+
+
+@pytest.mark.slow
+def test_blocks_without_key_are_tried_less_and_less_often(tmp_path: Path) -> None:
+    pair_by_hand(tmp_path, 64, "--simulated")
+    port = free_port()
+    running = {}
+    for role, meeting in (("bob", "--listen"), ("alice", "--connect")):
+        words = run_words(tmp_path, role, meeting, f"127.0.0.1:{port}", "--seed", 7, "--allow-simulated", "--json")
+        running[role] = start(*words, "--eve", "intercept=0.5")
+    out = running["bob"].stdout
+    assert out is not None
+    records: list[dict[str, Any]] = []
+    for line in out:
+        record = json.loads(line)
+        records.append(record)
+        if sum(r["event"] == "waiting" for r in records) == 2:
+            break
+    for process in running.values():
+        process.send_signal(signal.SIGTERM)
+        finish(process, 30)
+    waits = [r for r in records if r["event"] == "waiting"]
+    assert [r["retry_s"] for r in waits] == [0.25, 0.5]
+    assert "3 blocks in a row gave no key" in waits[0]["text"]
+    assert sum(r["event"] == "block" for r in records) == 4
 
 
 @pytest.mark.slow

@@ -135,6 +135,7 @@ class KeyFile:
 
     def append(self, number: BlockNumber, origin: Origin, key: memoryview) -> None:
         """Make one record durable; doing it again for the last record changes nothing. Raises StoreError."""
+        self._check_place()
         record = _RECORD.pack(number, _ORIGIN_CODES[origin], len(key)) + bytes(key)
         if number < self._last:
             raise StoreError(f"key file {self.path} ends with block {self._last}: block {number} cannot follow")
@@ -142,6 +143,19 @@ class KeyFile:
         stands = os.pread(self._file, self._end - position, position) == record
         self._rewrite(self._end if stands else position, b"" if stands else record)
         self._last, self._last_at, self._end = int(number), position, position + len(record)
+
+    def _check_place(self) -> None:
+        """Refuse to write where nobody looks: the open file must still be the one that the path names."""
+        mine = os.fstat(self._file)
+        try:
+            there = self.path.lstat()
+        except OSError:
+            there = None
+        if there is None or (there.st_dev, there.st_ino) != (mine.st_dev, mine.st_ino):
+            raise StoreError(
+                f"key file {self.path} was moved or removed while in use; the keys that follow wait in the state: "
+                "start again, with the file put back or with a new one, and they are delivered"
+            )
 
     def _rewrite(self, position: int, data: bytes) -> None:
         """Put `data` at `position`, end the file there, and wait for the disk."""

@@ -36,7 +36,8 @@ class LinkRecord:
         if real != (self.light is Origin.PHOTONS):
             made, wanted = ("simulated light", "real photons") if real else ("real photons", "simulated light")
             raise ConfigError(
-                f"link {self.link_id}: its state was made for {made} and cannot be used with {wanted}"
+                f"link {self.link_id}: its state was made for {made} and cannot be used with {wanted}; "
+                "pair both ends again into new --state folders, with --simulated for simulated light only"
             )
 
 

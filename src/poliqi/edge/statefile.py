@@ -99,7 +99,9 @@ class StateFile:
         [(version,)] = connection.execute("PRAGMA user_version")
         if create:
             if (application, version) != (0, 0):
-                raise ConfigError(f"a state stands in {self.folder} already; it is never overwritten (see --help)")
+                raise ConfigError(
+                    f"a state stands in {self.folder} already and is never overwritten: name another with --state"
+                )
             return
         if application != _APPLICATION or version != _VERSION:
             raise StoreError(

@@ -38,6 +38,7 @@ _IDLE_S: Final = 600.0
 _BLOCKS_WAITED: Final = 4
 _FRUITLESS_FIRST_S: Final = 0.25
 _FRUITLESS_MOST_S: Final = 300.0
+_KEYLESS_BLOCKS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,9 @@ class Party:
         self._block_at = 0.0
         self._progress = False
         self._low_pad = False
+        self._keyless = 0
+        self._fruitless = 0
+        self._last_reason = ""
         self._wait_s = 0.0
 
     def _say(self, event: str, text: str, **more: Any) -> None:
@@ -168,10 +172,28 @@ class Party:
             self._stopping.set()
         if self._progress:
             self._wait_s = 0.0
-        elif self._settings.role is Role.ALICE or self._settings.connect is not None:
-            # a hello costs pad words: a peer with whom no block is ever finished must not drain the pad
+            self._fruitless = 0
+        elif self._settings.role is Role.ALICE or self._settings.connect is not None or self._keyless:
+            # hellos and blocks without key cost pad words: neither may drain the pad
             self._wait_s = min(max(2 * self._wait_s, _FRUITLESS_FIRST_S), _FRUITLESS_MOST_S)
-            await self._pause(self._wait_s)
+            if not self._stopping.is_set():
+                self._say_pause()
+                await self._pause(self._wait_s)
+
+    def _say_pause(self) -> None:
+        """One line before each pause: why, and when the next try is."""
+        self._fruitless += 1
+        again = f"next attempt in {self._wait_s:g} s"
+        if self._keyless >= _KEYLESS_BLOCKS:
+            text = f"{self._keyless} blocks in a row gave no key: {self._last_reason}; {again}"
+        elif self._fruitless >= _KEYLESS_BLOCKS:
+            text = (
+                f"no session was agreed in {self._fruitless} attempts; compare the pair ids (`poliqi link status`) "
+                f"and the LINK.toml of both ends, and see what the other end says; {again}"
+            )
+        else:
+            text = again
+        self._say("waiting", text, retry_s=self._wait_s, keyless_blocks=self._keyless, attempts=self._fruitless)
 
     async def _meet(self, meeting: Meeting) -> FrameStream | None:
         """The next connection, or None when stopping or after a pause for a peer that is not there."""
@@ -229,9 +251,12 @@ class Party:
             case StatesWanted():
                 pass
             case BlockConfirmed(_, report):
+                self._keyless = 0
                 self._on_block(report, None, finished=True)
             case Aborted(reason, fatal, _, report):
                 self._on_block(report, reason, finished=not fatal)
+                if not fatal:
+                    self._on_keyless(session, reason)
                 if fatal:
                     self._say("session-ended", f"session ended: {reason}", reason=reason)
             case _:
@@ -261,6 +286,16 @@ class Party:
                 self._stopping.set()
         self._check_pad()
 
+    def _on_keyless(self, session: Session, reason: str) -> None:
+        """After a few blocks without key in a row, try less and less often: each costs pad that none repays."""
+        self._keyless += 1
+        self._last_reason = reason
+        if self._settings.blocks is not None or self._keyless < _KEYLESS_BLOCKS:
+            return
+        self._progress = False
+        if self._settings.role is Role.BOB:
+            session.close(f"{self._keyless} blocks in a row gave no key: waiting before the next")
+
     def _more(self) -> bool:
         wanted = self._settings.blocks
         return not self._stopping.is_set() and (wanted is None or self._ended + self._under_way < wanted)
@@ -276,7 +311,12 @@ class Party:
     def _low_pad_text(self) -> str:
         status = self._store.status()
         left = ", ".join(f"{words} words for {role}" for role, words in status.words_left.items())
+        why = (
+            "too few blocks gave key to repay it"
+            if self._ended or status.blocks
+            else "hellos used it up and no block was ever begun (compare pair ids and LINK.toml of both ends)"
+        )
         return (
             f"link {status.link.link_id}: {left} left in the pad, reserve {status.link.reserve}: stopped, because "
-            "too few blocks gave key to repay it; find out why, then pair the link again"
+            f"{why}; find out why, then pair the link again"
         )

@@ -58,7 +58,8 @@ def distil_recording(recording: Recording, contract: Contract) -> Distilled:
         asyncio.run(_run(ends, recording))
         found = ends[Role.BOB]
         if found.report is None:
-            raise ProtocolError(f"the recording could not be distilled: {found.reason or ends[Role.ALICE].reason}")
+            reasons = [end.reason for end in ends.values() if end.reason and not end.reason.startswith("the peer")]
+            raise ProtocolError(f"the recording could not be distilled: {(reasons or [found.reason])[0]}")
         reason = found.reason if found.report.gross_bits == 0 else None
         return Distilled(found.report, reason, _digests(ends))
 

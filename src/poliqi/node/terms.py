@@ -34,6 +34,9 @@ def proposal(link: LinkParameters, paired: LinkRecord, origin: Origin, entropy: 
     from poliqi.distill.plan import block_pulses, plan_contract
 
     contract = plan_contract(link, block_pulses(link), link_id=paired.link_id, origin=origin, entropy=entropy)
+    refusal = policy_of(link, paired).refusal(contract)
+    if refusal is not None:
+        raise ConfigError(f"link {link.name}: this end's own policy refuses its contract: {refusal}")
     if contract.length == 0:
         raise ConfigError(
             f"link {link.name}: blocks of {link.block.sifted_key:,} sifted bits give no key and use up the pad for "

@@ -17,7 +17,7 @@ COMMANDS: Final = {
     "demo": "photons to a shared key between two processes, on this machine",
     "distill": "run both parties over a recording and report what key it gives",
     "keylength": "secret length of a table of counts, with its proof",
-    "link": "pair two ends, record simulated light",
+    "link": "pair two ends, run one, its status; record simulated light",
     "rate": "what a link will give: gains, QBER, finite key, rate against distance",
 }
 
@@ -53,4 +53,7 @@ def main() -> None:
         cli(prog_name="poliqi")
     except PoliqiError as error:
         click.echo(f"poliqi: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        click.echo(f"poliqi: {error.filename or 'output'}: {error.strerror}", err=True)
         sys.exit(1)

@@ -43,6 +43,9 @@ _DEFAULT: Final = "leonardo-bovisa.toml"
 Number = str | float
 """A probability: 0.01 or "1 %"."""
 
+Quantity = str | float
+"""A number with a unit, as text; a bare number is taken in, so that the error can say which unit is missing."""
+
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -51,59 +54,59 @@ class Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class SourceTable(Table):
-    clock: str
+    clock: Quantity
     intensities: tuple[float, ...]
     probabilities: tuple[float, ...]
     key_basis: Number
     intensity_noise: Number = 0.0
-    pulse_fwhm: str = "0 ps"
-    wavelength: str = "1550 nm"
-    linewidth: str = "0 nm"
+    pulse_fwhm: Quantity = "0 ps"
+    wavelength: Quantity = "1550 nm"
+    linewidth: Quantity = "0 nm"
 
 
 class FibreTable(Table):
-    length: str
-    attenuation: str = "0.2 dB/km"
-    connectors: str = "0 dB"
-    mux: str = "0 dB"
-    switch: str = "0 dB"
-    dispersion: str = "17 ps/(nm km)"
+    length: Quantity
+    attenuation: Quantity = "0.2 dB/km"
+    connectors: Quantity = "0 dB"
+    mux: Quantity = "0 dB"
+    switch: Quantity = "0 dB"
+    dispersion: Quantity = "17 ps/(nm km)"
 
 
 class ReceiverTable(Table):
     error_key: Number | None = None
-    extinction: str | None = None
+    extinction: Quantity | None = None
     error_test: Number | None = None
     visibility: Number | None = None
     front_end: FrontEnd = FrontEnd.POLARISATION
     basis_choice: BasisChoice = BasisChoice.PASSIVE
     key_basis: Number | None = None
-    loss: str = "0 dB"
-    test_loss: str = "0 dB"
-    filter_loss: str = "0 dB"
-    filter_width: str = "0.8 nm"
-    drift: str = "0 rad/sqrt(s)"
-    tracking_time: str = "0 s"
+    loss: Quantity = "0 dB"
+    test_loss: Quantity = "0 dB"
+    filter_loss: Quantity = "0 dB"
+    filter_width: Quantity = "0.8 nm"
+    drift: Quantity = "0 rad/sqrt(s)"
+    tracking_time: Quantity = "0 s"
 
 
 class DetectorTable(Table):
     kind: DetectorKind
     efficiency: Number
-    dark_rate: str = "0 Hz"
+    dark_rate: Quantity = "0 Hz"
     dark_per_gate: Number = 0.0
-    dead_time: str = "0 s"
+    dead_time: Quantity = "0 s"
     dead_time_model: DeadTimeModel = DeadTimeModel.NON_PARALYSABLE
     pixels: int = 1
     afterpulse: Number = 0.0
-    afterpulse_time: str = "0 s"
-    jitter: str = "0 s"
-    window: str | None = None
+    afterpulse_time: Quantity = "0 s"
+    jitter: Quantity = "0 s"
+    window: Quantity | None = None
 
 
 class ClassicalChannelTable(Table):
-    launch: str
+    launch: Quantity
     direction: Direction = Direction.FORWARD
-    rho: str = "2e-9 /(nm km)"
+    rho: Quantity = "2e-9 /(nm km)"
 
 
 class AttackTable(Table):
@@ -129,7 +132,7 @@ class LinkTable(Table):
     fibre: FibreTable
     receiver: ReceiverTable
     detector: DetectorTable
-    note: str = ""
+    note: Quantity = ""
     classical_channel: tuple[ClassicalChannelTable, ...] = ()
     attack: AttackTable | None = None
     block: BlockTable = msgspec.field(default_factory=BlockTable)

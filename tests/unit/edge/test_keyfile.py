@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,18 @@ def test_reader_stops_at_the_first_record_that_is_not_sound(tmp_path: Path, tail
     path = tmp_path / "keys"
     path.write_bytes(HEAD + record(2, b"a") + tail)
     assert [r.number for r in read_keys(path)[1]] == [2]
+
+
+@pytest.mark.parametrize("how", ["removed", "moved", "replaced"])
+def test_a_file_taken_away_in_use_is_noticed_before_a_key_is_lost(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "keys"
+    with closing(KeyFile(path, LINK)) as keys:
+        keys.append(BlockNumber(1), Origin.SIMULATED, memoryview(b"one"))
+        if how == "removed":
+            path.unlink()
+        else:
+            path.rename(tmp_path / "elsewhere")
+        if how == "replaced":
+            path.write_bytes(b"")
+        with pytest.raises(StoreError, match="was moved or removed while in use"):
+            keys.append(BlockNumber(2), Origin.SIMULATED, memoryview(b"two"))

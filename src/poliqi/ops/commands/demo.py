@@ -122,18 +122,20 @@ class _Lines:
     def say(self, record: dict[str, Any]) -> None:
         from poliqi.node.lines import describe
 
-        if record["role"] == "bob" and record["event"] in ("block", "ready", "pad-low"):
+        shown = record["role"] == "bob" and record["event"] in ("block", "ready", "pad-low")
+        if shown or record["event"] in ("failed", "waiting"):
             click.echo(describe(record))
+        if record["event"] == "ready" and record["role"] == "bob" and not _compiled():
+            click.echo("         compiling the kernels for this machine, once: ten seconds or so ...")
 
     def end(self, settings: DemoSettings, summary: DemoSummary) -> None:
         s = _summary(settings, summary)
+        if not s["net_bits"]:
+            reason = summary.blocks[-1]["reason"] if summary.blocks else "-"
+            click.echo(f"\n{_count(s['blocks'])}, no secret key: {reason}")
+            return
         click.echo(f"\nSHA-256 of the key files  Alice {s['digest_alice'][:16]}  Bob {s['digest_bob'][:16]}  equal")
         click.echo("(a digest of a real key is never shown; these keys are simulated and protect nothing)")
-        if not s["net_bits"]:
-            click.echo(
-                f"{_count(s['blocks'])}, no secret key: {summary.blocks[-1]['reason'] if summary.blocks else '-'}"
-            )
-            return
         rate = "" if s["rate_bit_s"] is None else f", {s['rate_bit_s'] / 1e3:,.1f} kb/s of link time"
         click.echo(
             f"{_count(s['blocks'])}, {s['blocks_with_key']} with key: {s['gross_bits']:,} secret bits gross, "
@@ -145,6 +147,13 @@ class _Lines:
         )
         if settings.kept:
             click.echo(f"key files: {settings.folder}/alice.keys and bob.keys, one record a block")
+
+
+def _compiled() -> bool:
+    from poliqi.base.jit import cache_folder
+
+    folder = cache_folder()
+    return folder is not None and any(folder.rglob("*cascade*.nbi"))
 
 
 def _count(blocks: int) -> str:

@@ -34,7 +34,11 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--link", "link_toml", type=PATH, metavar="LINK.toml", help="the link that was recorded: makes a contract"
 )
-@click.option("--length", type=click.IntRange(0), help="secret bits of the contract (else planned from the link)")
+@click.option(
+    "--length",
+    type=click.IntRange(0),
+    help="secret bits of the contract: 0, or 1024 and more (else planned from the link)",
+)
 @click.option("--proof", type=click.Choice(["wiesemann", "rusca", "lim"]), help="security proof (else the link's)")
 @click.option("--report", type=PATH, metavar="FILE", help="write the report there as JSON")
 @click.option("--json", "as_json", is_flag=True, help="print the report as JSON")
@@ -47,6 +51,7 @@ def command(
     or nothing. Without --link the contract only measures: counts, errors, leak, and the block that would be
     needed for a key. Keys of recordings protect nothing, whatever their length.
     """
+    from poliqi.distill.contract import SMALLEST_LENGTH
     from poliqi.edge.recordings import open_recording
     from poliqi.node.recorded import distil_recording
 
@@ -54,6 +59,8 @@ def command(
     link, assumed = _link(recording, link_toml, proof)
     if length is not None and link_toml is None:
         raise ConfigError("--length: give --link too, since a contract rests on the link's intensities and losses")
+    if length is not None and 0 < length < SMALLEST_LENGTH:
+        raise ConfigError(f"--length {length}: repays no pad; give 0, or {SMALLEST_LENGTH} and more")
     contract = _contract(recording, link, length, measure=link_toml is None)
     if not as_json:
         click.echo(f"distilling {recording.slots.size:,} events of {recording.pulses:,} slots ...", err=True)
@@ -80,6 +87,14 @@ def _link(recording: Recording, path: Path | None, proof: str | None) -> tuple[L
 
     known, levels = recording.light.link, recording.light.levels
     link = default_link() if path is None else load_link(path)
+    if path is not None and known is not None:
+        named = (known.intensities, known.probabilities)
+        if named != (link.source.intensities, link.source.probabilities):
+            raise ConfigError(
+                f"--link {path}: its intensities {link.source.intensities} and probabilities "
+                f"{link.source.probabilities} are not those of the recording, {named[0]} and {named[1]}: "
+                "name the link that was recorded"
+            )
     if path is None and known is not None:
         source = replace(link.source, intensities=known.intensities, probabilities=known.probabilities)
         link = replace(link, name=known.name, source=source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,7 +104,9 @@ def run(
     )
 
     def say(record: dict[str, Any]) -> None:
-        click.echo(to_json(record) if as_json else describe(record))
+        # a full disk or a reader that went away must not stop the making of keys
+        with suppress(OSError):
+            click.echo(to_json(record) if as_json else describe(record))
 
     try:
         run_party(settings, say)
