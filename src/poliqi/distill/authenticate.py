@@ -149,12 +149,20 @@ class OneTimeMac:
         self._lanes: Final = lanes
         self._hashes: dict[Role, PolyHash] = {}
         self._waiting: list[bytes] | None = None
+        self._opening: bytes | None = None
 
     def begin(self, context: bytes, *, jump: bool) -> None:
-        self._start(self._out, self._out.take()[1], [framed(context)])
+        # my own words are taken when I first speak: who merely knocks must not cost me any
+        self._opening = framed(context)
         self._waiting = [framed(context)] if jump else None
         if not jump:
+            self._open()
             self._start(self._in, self._in.take()[1], [framed(context)])
+
+    def _open(self) -> None:
+        if self._opening is not None:
+            opening, self._opening = self._opening, None
+            self._start(self._out, self._out.take()[1], [opening])
 
     def _start(self, lane: Lane, hash_key: bytes, parts: list[bytes]) -> None:
         fresh = PolyHash(hash_key)
@@ -163,12 +171,15 @@ class OneTimeMac:
         self._hashes[lane.sender] = fresh
 
     def absorb(self, sender: Role, frame: bytes) -> None:
+        if sender == self._out.sender:
+            self._open()
         if sender == self._in.sender and self._waiting is not None:
             self._waiting.append(framed(frame))
         else:
             self._hashes[sender].update(framed(frame))
 
     def seal(self) -> bytes:
+        self._open()
         index, word = self._out.take()
         return index.to_bytes(8, "little") + self._masked(self._out.sender, word)
 

@@ -233,6 +233,11 @@ class Session:
         limit = contract.max_detections
         if detections.pulses != contract.pulses:
             raise ProtocolError(f"a block of {detections.pulses} pulses, the contract says {contract.pulses}")
+        if detections.first_slot < self._next_slot:
+            raise ProtocolError(
+                f"a block from slot {detections.first_slot} on; slots below {self._next_slot} are used: "
+                "is the device's clock back at its start?"
+            )
         if seen > limit:
             raise ProtocolError(
                 f"{seen} detections in a block, the contract allows {limit}: are detectors blinded?"

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final, assert_never
 
 from poliqi.base.errors import DataRefused, LinkDown, PoliqiError, ProtocolError
+from poliqi.base.ids import Origin
 from poliqi.distill.outcome import Aborted, BlockBegun, BlockConfirmed, Event, Mark, Ready, StatesWanted
 from poliqi.distill.session import Session
 from poliqi.edge.framing import FrameStream
@@ -33,6 +34,8 @@ class Alice:
 
     async def act(self, session: Session, event: Event, now: Callable[[], float]) -> None:
         """React to an event."""
+        if isinstance(event, Ready):
+            _check_light(session, self._device.origin)
         if not isinstance(event, StatesWanted):
             return
         slots = event.slots
@@ -77,8 +80,9 @@ class Bob:
         """React to an event."""
         match event:
             case Ready() | BlockConfirmed() | Aborted(fatal=False):
-                self._idle = True
-                self._gather(session)
+                if _check_light(session, self._device.origin):
+                    self._idle = True
+                    self._gather(session)
             case BlockBegun():
                 self._idle = False
                 self._gather(session)
@@ -93,8 +97,14 @@ class Bob:
         pulses = session.contract.pulses
         if self._gathering is None or pulses != self._pulses:
             self._pulses = pulses
-            self._gathering = asyncio.create_task(asyncio.to_thread(self._device.detect, pulses))
+            self._gathering = asyncio.create_task(self._detect(self._gathering, pulses))
             self._gathering.add_done_callback(_look_at)
+
+    async def _detect(self, unwanted: asyncio.Task[Detections] | None, pulses: int) -> Detections:
+        """The next `pulses` slots, after light of another length that nobody wants any more: one at a time."""
+        if unwanted is not None:
+            await asyncio.wait((unwanted,))
+        return await asyncio.to_thread(self._device.detect, pulses)
 
     def waiting(self) -> asyncio.Task[Detections] | None:
         """The light being gathered, while the session has nothing else to do."""
@@ -111,6 +121,15 @@ class Bob:
             session.close("the light has ended")
             return
         await asyncio.to_thread(lambda: session.begin_block(detections, now()))
+
+
+def _check_light(session: Session, origin: Origin) -> bool:
+    """End a session whose contract names other light than this end's own device gives."""
+    contract = session.contract
+    if contract is None or contract.origin is origin:
+        return contract is not None
+    session.close(f"the contract is for {contract.origin} light, this end's device gives {origin}")
+    return False
 
 
 def _look_at(task: asyncio.Task[Detections]) -> None:

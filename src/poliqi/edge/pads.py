@@ -36,7 +36,10 @@ def check_lane(state: StateFile, sender: Role) -> None:
     """Refuse a lane that holds other words than exactly its unused ones: its cursor went back (StoreError)."""
     next_word, end_word = _cursor(state, sender)
     rows = state.run("SELECT word, length(value) FROM pad WHERE sender = ?", (sender.value,))
-    if {row[0] for row in rows} != set(range(next_word, end_word)) or any(row[1] != WORD for row in rows):
+    held = sorted(row[0] for row in rows)
+    unused = max(end_word - next_word, 0)
+    sound = len(held) == unused and (not held or (held[0], held[-1]) == (next_word, end_word - 1))
+    if not sound or any(row[1] != WORD for row in rows):
         raise StoreError(
             f"state {state.path}: the pad of {sender} holds other words than {next_word} to {end_word}: "
             "it is damaged or was edited; pair the link again"

@@ -71,9 +71,9 @@ class EitherFirst:
         return self._now.seal()
 
     def check(self, tag: bytes) -> None:
-        if self._chosen is None:
-            self._chosen = self._pads if len(tag) == _PAD_TAG_BYTES else self._signing
-        self._chosen.check(tag)
+        chosen = self._chosen or (self._pads if len(tag) == _PAD_TAG_BYTES else self._signing)
+        chosen.check(tag)
+        self._chosen = chosen  # a stranger's tag decides nothing
 
     def marks(self) -> list[PadCursor]:
         return self._pads.marks() if self._chosen is self._pads else []

@@ -193,3 +193,17 @@ def test_alice_welcomes_this_session_of_bob() -> None:
     frames = [decode_message(frame) for _, frame in wire().run().sent]
     nonces = [frame.nonce for frame in frames if hasattr(frame, "nonce")]
     assert [frame.peer_nonce for frame in frames if isinstance(frame, Welcome)] == nonces[1:]
+
+
+def test_whoever_knocks_without_the_pads_costs_bob_none() -> None:
+    run = wire()
+    alice, bob = run.sessions[Role.ALICE], run.sessions[Role.BOB]
+    alice.start(0.0)
+    bob.start(0.0)
+    alice.take_marks()
+    hello, tag = alice.take_output()
+    bob.take_marks()
+    bob.receive(hello, 0.0)
+    bob.receive(tag[:-1] + bytes([tag[-1] ^ 1]), 0.0)
+    assert bob.finished
+    assert bob.take_marks() == []

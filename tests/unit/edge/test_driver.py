@@ -144,6 +144,16 @@ def test_both_ends_make_the_same_keys() -> None:
     assert alice.disk.keys == bob.disk.keys
 
 
+def test_light_of_another_kind_than_the_contract_s_makes_no_key() -> None:
+    device = Device()
+    device.origin = Origin.REPLAY  # the contract is for simulated light
+    alice, bob = two_ends()
+    run_both(alice, bob, device)
+    assert alice.disk.keys == bob.disk.keys == {}
+    reasons = [reason for end in (alice, bob) for reason in end.reasons()]
+    assert any("this end's device gives replay" in reason for reason in reasons)
+
+
 def test_marks_are_durable_before_their_bytes_leave(monkeypatch: pytest.MonkeyPatch) -> None:
     alice, _ = two_ends()
     order: list[str] = []

@@ -11,7 +11,7 @@ import pytest
 from link_states import make_state
 from two_parties import CountingEntropy, Light, make_contract
 
-from poliqi.base.errors import KeyExhausted
+from poliqi.base.errors import AuthenticationError, KeyExhausted
 from poliqi.base.ids import LeakModel, Origin, Role
 from poliqi.distill.authenticate import OneTimeMac
 from poliqi.distill.bootstrap import SignatureBootstrap
@@ -177,3 +177,24 @@ def test_end_with_pads_never_signs_again(tmp_path: Path) -> None:
         store.apply([PadCursor(Role.ALICE, 32)])
         with pytest.raises(KeyExhausted, match="pair the link again"):
             authenticator_for(store)
+
+
+def test_a_stranger_s_tag_decides_nothing_between_the_two_ways() -> None:
+    class Refusing:
+        name, one_block_only = "refusing", False
+
+        def check(self, tag: bytes) -> None:
+            raise AuthenticationError("no")
+
+    class Signing:
+        name, one_block_only = "signing", True
+
+        def check(self, tag: bytes) -> None:
+            return
+
+    either = EitherFirst(Refusing(), Signing())  # type: ignore[arg-type]
+    with pytest.raises(AuthenticationError):
+        either.check(bytes(24))
+    assert either.marks() == []
+    either.check(bytes(3309))
+    assert either.name == "signing"
