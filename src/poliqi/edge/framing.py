@@ -16,6 +16,7 @@ from poliqi.base.errors import LinkDown, ProtocolError
 __all__ = ["HEADER_BYTES", "FrameStream"]
 
 HEADER_BYTES: Final = 4
+_JOINED: Final = 1 << 16
 _LARGEST: Final = (1 << 32) - 1
 
 
@@ -59,7 +60,12 @@ class FrameStream:
             for frame in frames:
                 if len(frame) > _LARGEST:
                     raise ProtocolError(f"a frame of {len(frame)} bytes cannot be sent; at most {_LARGEST} fit")
-                self._writer.writelines((len(frame).to_bytes(HEADER_BYTES, "big"), frame))
+                header = len(frame).to_bytes(HEADER_BYTES, "big")
+                if len(frame) <= _JOINED:  # one segment a round; writelines would pass over backpressure in 3.12
+                    self._writer.write(header + frame)
+                else:
+                    self._writer.write(header)
+                    self._writer.write(frame)
                 await self._writer.drain()
         except OSError as error:
             raise LinkDown(f"the connection broke while sending: {error}") from error
