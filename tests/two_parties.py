@@ -25,6 +25,7 @@ from poliqi.distill.outcome import (
 )
 from poliqi.distill.policy import History, Policy
 from poliqi.distill.session import Session
+from poliqi.distill.sift import PackedDetections
 from poliqi.link.device import Detections
 from poliqi.proof import ProofName
 
@@ -217,13 +218,13 @@ class Wire:
     def _act(self, role: Role, event: object) -> None:
         session = self.sessions[role]
         if isinstance(event, StatesWanted):
-            session.provide_states(self.light.prepared(event.slots), 0.0)
+            session.provide_states(self.light.prepared(event.slots.array()), 0.0)
         ended = isinstance(event, Ready | BlockConfirmed) or (isinstance(event, Aborted) and not event.fatal)
         if role is Role.BOB and isinstance(event, Ready):
             self.light.first_slot = max(self.light.first_slot, event.next_slot)
         if role is Role.BOB and ended and self.blocks and not session.finished:
             self.blocks -= 1
-            session.begin_block(self.light.detect(self.pulses), 0.0)
+            session.begin_block(PackedDetections.of(self.light.detect(self.pulses)), 0.0)
 
     def aborts(self, role: Role) -> list[Aborted]:
         return [e for e in self.events[role] if isinstance(e, Aborted)]

@@ -10,9 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from poliqi.base.errors import DataRefused
 from poliqi.base.ids import BlockNumber, LeakModel, Role
 from poliqi.distill.authenticate import WORD, Authenticator
@@ -62,12 +59,12 @@ def judge(
 
     `earlier` is the sum of the epsilons of the pairing's confirmed blocks before this one.
     """
-    errors = correction.errors if correction.finished else None
-    counts, flaw = _counts(sifted, errors, contract)
+    done = correction.finished
+    counts, flaw = _counts(sifted, correction, contract)
     leak_alice, leak_bob = correction.leak(Role.ALICE), correction.leak(Role.BOB)
     counted = counted_leak(contract.leak_model, leak_alice, leak_bob)
     bound = None if counts is None else _bound(counts, contract)
-    n, m = len(sifted.key), 0 if errors is None else int(np.count_nonzero(errors))
+    n, m = sifted.key.size, sum(correction.key_errors)
     correctness = verification_epsilon(correction.tested)
     reason = _reason(contract, n, counted, flaw, bound, correctness)
     refills = split_refills(authenticator.refill_words(), contract.length) if reason is None else (0, 0)
@@ -80,17 +77,17 @@ def judge(
         sifted_key=n,
         sifted_test=sum(sifted.test_detections),
         counts=counts,
-        qber_key=m / n if n and errors is not None else None,
+        qber_key=m / n if n and done else None,
         qber_test=_ratio(sum(sifted.test_errors), sum(sifted.test_detections)),
         leak_alice=leak_alice,
         leak_bob=leak_bob,
         leak_model=contract.leak_model,
         leak_counted=counted,
         leak_cap=contract.leak_cap,
-        efficiency=_efficiency(leak_alice, n, m) if errors is not None else None,
+        efficiency=_efficiency(leak_alice, n, m) if done else None,
         rounds=correction.rounds,
         failed_frames=correction.failed_frames,
-        verified=correction.finished,
+        verified=done,
         bound=bound,
         ledger=None if bound is None else _ledger(bound, earlier, n, correctness, authenticator, contract),
         gross_bits=contract.length if reason is None else 0,
@@ -110,26 +107,18 @@ def split_refills(wanted: tuple[int, int], length: int) -> tuple[int, int]:
     return alice, min(bob, total - alice)
 
 
-def _counts(
-    sifted: Sifted, errors: NDArray[np.uint8] | None, contract: Contract
-) -> tuple[Counts | None, str | None]:
-    if errors is None:
+def _counts(sifted: Sifted, correction: Correction, contract: Contract) -> tuple[Counts | None, str | None]:
+    if not correction.finished:
         return None, "error correction did not finish"
-    levels = len(contract.intensities)
-    wrong = sifted.key_intensity[errors == 1]
     try:
         return Counts(
             intensities=contract.intensities,
             probabilities=contract.probabilities,
-            key=BasisCounts(_tally(sifted.key_intensity, levels), _tally(wrong, levels)),
+            key=BasisCounts(sifted.key_detections(), correction.key_errors),
             test=BasisCounts(sifted.test_detections, sifted.test_errors),
         ), None
     except DataRefused as error:
         return None, str(error)
-
-
-def _tally(intensity: NDArray[np.uint8], levels: int) -> tuple[int, ...]:
-    return tuple(int(np.count_nonzero(intensity == level)) for level in range(levels))
 
 
 def _bound(counts: Counts, contract: Contract) -> KeyLength:

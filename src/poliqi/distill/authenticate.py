@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hmac
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from poliqi.base.errors import AuthenticationError, KeyExhausted
@@ -30,19 +30,27 @@ __all__ = [
     "Authenticator",
     "Lane",
     "OneTimeMac",
-    "framed",
+    "feed",
 ]
 
 WORD: Final = 16
+_LARGE_FRAME: Final = 4096
 HELLO_TAGS: Final = {Role.ALICE: 2, Role.BOB: 1}
 TAGS_PER_BLOCK: Final = 2
 WORDS_PER_BLOCK: Final = 1 + TAGS_PER_BLOCK
 _TAGS_OF_A_KEY: Final = 2 * TAGS_PER_BLOCK + sum(HELLO_TAGS.values())
 
 
-def framed(frame: bytes) -> bytes:
-    """A frame as the transcript holds it: a block with its length, then its bytes, zero-padded to 16."""
-    return len(frame).to_bytes(8, "little") + bytes(8) + frame + bytes(-len(frame) % 16)
+def feed(update: Callable[[bytes | memoryview], object], frame: bytes) -> None:
+    """Give a hash a frame as transcripts hold it: a block with its length, then its bytes, zero-padded to 16."""
+    head, whole = len(frame).to_bytes(8, "little") + bytes(8), len(frame) - len(frame) % WORD
+    if len(frame) < _LARGE_FRAME:
+        update(head + frame + bytes(-len(frame) % WORD))
+        return
+    update(head)
+    update(memoryview(frame)[:whole])
+    if whole < len(frame):
+        update(frame[whole:].ljust(WORD, b"\0"))
 
 
 class Authenticator(Protocol):
@@ -153,11 +161,11 @@ class OneTimeMac:
 
     def begin(self, context: bytes, *, jump: bool) -> None:
         # my own words are taken when I first speak: who merely knocks must not cost me any
-        self._opening = framed(context)
-        self._waiting = [framed(context)] if jump else None
+        self._opening = context
+        self._waiting = [context] if jump else None
         if not jump:
             self._open()
-            self._start(self._in, self._in.take()[1], [framed(context)])
+            self._start(self._in, self._in.take()[1], [context])
 
     def _open(self) -> None:
         if self._opening is not None:
@@ -167,16 +175,16 @@ class OneTimeMac:
     def _start(self, lane: Lane, hash_key: bytes, parts: list[bytes]) -> None:
         fresh = PolyHash(hash_key)
         for part in parts:
-            fresh.update(part)
+            feed(fresh.update, part)
         self._hashes[lane.sender] = fresh
 
     def absorb(self, sender: Role, frame: bytes) -> None:
         if sender == self._out.sender:
             self._open()
         if sender == self._in.sender and self._waiting is not None:
-            self._waiting.append(framed(frame))
+            self._waiting.append(frame)
         else:
-            self._hashes[sender].update(framed(frame))
+            feed(self._hashes[sender].update, frame)
 
     def seal(self) -> bytes:
         self._open()

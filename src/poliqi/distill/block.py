@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from poliqi.base.bits import pack_bits, packed_fault, packed_size
+from poliqi.base.bits import packed_fault, packed_size
 from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import BlockNumber, LinkId, Origin, Role
 from poliqi.base.secret import Entropy, SecretBytes
@@ -37,8 +37,7 @@ from poliqi.distill.outcome import (
     Usage,
 )
 from poliqi.distill.outcome import Confirm as ConfirmMark
-from poliqi.distill.sift import Sifted, alice_sift, bob_sift, detect_message, read_slots
-from poliqi.link.device import Detections
+from poliqi.distill.sift import PackedDetections, Sifted, alice_sift, bob_sift, detect_message, read_slots
 
 __all__ = ["Block", "Line", "Step"]
 
@@ -95,12 +94,12 @@ class Block:
         self._authenticator: Final = authenticator
         self._entropy: Final = entropy
         self._earlier: Final = earlier_epsilon
-        self._detections: Detections | None = None
+        self._seen: PackedDetections | None = None
         self._announced: Detect | None = None
         self._sifted: Sifted | None = None
         self._correction: Correction | None = None
         self._verdict: Verdict | None = None
-        self._seed: bytes = b""
+        self._seed: memoryview | None = None
         self._made: HoldPending | None = None
 
     @property
@@ -118,21 +117,46 @@ class Block:
 
     # ---------------------------------------------------------------- commands of the owner
 
-    def announce(self, detections: Detections) -> None:
+    def announce(self, seen: PackedDetections) -> None:
         """Bob: say what clicked, under a tag of its own, before Alice reveals anything."""
-        self._detections = detections
-        self._use_slots(detections.first_slot, detections.pulses)
-        self._announced = detect_message(self.number, detections)
+        self._seen = seen
+        self._use_slots(seen.first_slot, seen.pulses)
+        self._announced = detect_message(self.number, seen)
         self._line.send(self._announced)
         self._line.seal()
         self.step = Step.SIFT
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `work` has something to do while the peer is busy."""
+        return self._may_draw_seed or (self.step is Step.CONFIRM and self._made is None)
+
+    @property
+    def _may_draw_seed(self) -> bool:
+        return self._role is Role.ALICE and self.step is Step.CORRECT and self._seed is None
+
+    def work(self) -> None:
+        """Draw the Toeplitz seed (Alice, while errors are corrected) or compute the key, ahead of need.
+
+        The seed leaves this end only once the block is accepted, the key only once the peer's tag stands.
+        """
+        if self._may_draw_seed:
+            self._draw_seed()
+        elif self._made is None:
+            self._made = self._make_key()
+
+    def _draw_seed(self) -> memoryview:
+        assert self._sifted is not None
+        if self._seed is None:
+            self._seed = memoryview(_seed_bits(self._entropy, self._sifted.key.size - 1))
+        return self._seed
 
     def provide_states(self, states: NDArray[np.uint8]) -> None:
         """Alice: her states at the announced slots."""
         if self.step is not Step.STATES or self._announced is None:
             raise ValueError("no states are wanted now")
         seed = self._entropy.draw(8)
-        self._sifted, answer = alice_sift(self._announced, states, self._contract, seed)
+        self._sifted, answer = alice_sift(self._announced, states, len(self._contract.intensities), seed)
         self._line.send(answer)
         self._begin_correction(seed)
 
@@ -165,16 +189,16 @@ class Block:
 
     def _on_sift(self, message: Message) -> None:
         assert isinstance(message, Sift)
-        assert self._detections is not None
-        assert self._announced is not None
-        self._sifted = bob_sift(self._detections, self._announced, message, self._contract)
+        assert self._seen is not None
+        self._sifted = bob_sift(self._seen, self.number, message, len(self._contract.intensities))
+        self._seen = None
         self._begin_correction(message.seed)
 
     def _begin_correction(self, seed: bytes) -> None:
         assert self._sifted is not None
         self._correction = Correction(
             self._role,
-            self._sifted.key,
+            self._sifted,
             seed=int.from_bytes(seed, "little"),
             contract=self._contract,
             entropy=self._entropy,
@@ -215,10 +239,7 @@ class Block:
             self._drop()
 
     def _send_amplify(self) -> None:
-        assert self._sifted is not None
-        n = len(self._sifted.key)
-        self._seed = _seed_bits(self._entropy, n - 1)
-        self._line.send(Amplify(seed=self._seed))
+        self._line.send(Amplify(seed=self._draw_seed()))
         self._line.send(self._account())
         self._line.seal()
         self.step = Step.CONFIRM
@@ -226,7 +247,7 @@ class Block:
     def _on_amplify(self, message: Message) -> None:
         assert isinstance(message, Amplify)
         assert self._sifted is not None
-        fault = packed_fault(message.seed, max(len(self._sifted.key) - 1, 0))
+        fault = packed_fault(message.seed, max(self._sifted.key.size - 1, 0))
         if fault is not None:
             raise ProtocolError(f"Toeplitz seed: {fault}")
         if self._verdict is None or not self._verdict.accepted:
@@ -252,7 +273,8 @@ class Block:
     def _on_confirm_tag(self, message: Message) -> None:
         assert isinstance(message, Tag)
         self._line.check(message.value)
-        self._made = self._make_key()
+        self.work()
+        assert self._made is not None
         self._line.mark(self._made)
         if self._role is Role.BOB:
             self._line.send(self._account())
@@ -292,8 +314,9 @@ class Block:
     def _make_key(self) -> HoldPending:
         assert self._correction is not None
         assert self._verdict is not None
+        assert self._seed is not None
         contract, (alice, bob) = self._contract, self._verdict.refills
-        secret = pack_bits(amplify(self._correction.corrected(), self._seed, contract.length))
+        secret = amplify(self._correction.corrected(), self._seed, contract.length).to_bytes()
         cut, end = WORD * alice, WORD * (alice + bob)
         report = self.report()
         assert report is not None

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, M
 
 from poliqi.base.errors import AuthenticationError
 from poliqi.base.ids import Role
-from poliqi.distill.authenticate import framed
+from poliqi.distill.authenticate import feed
 from poliqi.distill.outcome import PadCursor
 
 __all__ = ["SignatureBootstrap"]
@@ -40,10 +40,10 @@ class SignatureBootstrap:
     def begin(self, context: bytes, *, jump: bool) -> None:  # noqa: ARG002 (no pad to place)
         for role in Role:
             self._hashes[role] = hashlib.sha384(_LABEL + role.encode())
-            self._hashes[role].update(framed(context))
+            feed(self._hashes[role].update, context)
 
     def absorb(self, sender: Role, frame: bytes) -> None:
-        self._hashes[sender].update(framed(frame))
+        feed(self._hashes[sender].update, frame)
 
     def seal(self) -> bytes:
         return self._private.sign(self._hashes[self._role].digest(), _LABEL)

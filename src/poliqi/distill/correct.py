@@ -6,21 +6,30 @@ from enum import StrEnum
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from poliqi.base.bits import pack_bits, unpack_bits
+from poliqi.base.bits import BitString, pack_bits, unpack_bits
 from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import LeakModel, Role
 from poliqi.base.secret import Entropy
 from poliqi.distill.contract import Contract
-from poliqi.distill.messages import Disclose, FrameTags, FrameVerdict, Message, Parities, Verdict, Verify
-from poliqi.distill.reconcile import RECONCILERS
+from poliqi.distill.messages import (
+    Disclose,
+    FrameTags,
+    FrameVerdict,
+    KeyErrors,
+    Message,
+    Parities,
+    Verdict,
+    Verify,
+)
+from poliqi.distill.reconcile import RECONCILERS, ReconcilerTerms
+from poliqi.distill.sift import Sifted
 from poliqi.distill.verify import frame_tags
 
 __all__ = ["Correction", "counted_leak"]
 
-Bits = NDArray[np.uint8]
 _TAG_BITS: Final = 128
+_COUNT_BITS: Final = 64
 
 
 class _Step(StrEnum):
@@ -30,6 +39,7 @@ class _Step(StrEnum):
     FRAME_TAGS = "frame tags"
     FRAME_VERDICT = "frame verdict"
     PEER_FRAMES = "peer's frames"
+    KEY_ERRORS = "number of errors"
     FINISHED = "finished"
 
 
@@ -41,22 +51,24 @@ def counted_leak(model: LeakModel, leak_alice: int, leak_bob: int) -> int:
 class Correction:
     """Both ends' machine; `start` and `receive` return the messages to send.
 
-    `errors` is the error string (uint8[n], Alice xor Bob), public to both ends. Bob's corrected string
-    is his own xor `errors`. `stopped`: reconciliation alone passed the contract's leak cap, and both ends
-    see it after the same round.
+    `stopped`: reconciliation alone passed the contract's leak cap, and both ends see it after the same round.
+    `key_errors`: once finished, the errors at each intensity; where reconciliation shows them to Bob alone, he
+    says how many there are, and that counts as leak too. `tested`: lengths of the strings that tags were shown of.
     """
 
-    def __init__(self, role: Role, key: Bits, *, seed: int, contract: Contract, entropy: Entropy) -> None:
+    def __init__(self, role: Role, sifted: Sifted, *, seed: int, contract: Contract, entropy: Entropy) -> None:
         self._role: Final = role
-        self._key: Final = key
+        self._sifted: Final = sifted
+        self._key: Final = sifted.key
         self._contract: Final = contract
         self._entropy: Final = entropy
-        make = RECONCILERS[contract.reconciler]
-        self._reconciler: Final = make(key, contract.expected_qber, seed, contract.frame_bits)
+        terms = ReconcilerTerms(qber=contract.expected_qber, seed=seed, frame_bits=contract.frame_bits)
+        self._reconciler: Final = RECONCILERS[contract.reconciler](role, sifted.key, terms)
         self._step = _Step.PARITIES
         self._leak = {Role.ALICE: 0, Role.BOB: 0}
         self._failed: list[tuple[int, int]] = []
-        self._patch: Bits | None = None
+        self._errors: BitString | None = None
+        self.key_errors: tuple[int, ...] = ()
         self.tested: list[int] = []
         self.stopped = False
 
@@ -74,16 +86,12 @@ class Correction:
     def failed_frames(self) -> int:
         return len(self._failed)
 
-    @property
-    def errors(self) -> Bits:
-        found = self._reconciler.errors
-        if self._patch is None:
-            return found
-        return self._patch
-
-    def corrected(self) -> Bits:
-        """My string as Alice has it."""
-        return self._key if self._role is Role.ALICE else self._key ^ self.errors
+    def corrected(self) -> BitString:
+        """My string as Alice has it, once finished."""
+        if self._role is Role.ALICE:
+            return self._key
+        assert self._errors is not None
+        return self._key ^ self._errors
 
     def leak(self, role: Role) -> int:
         """Bits that `role` has revealed so far."""
@@ -116,12 +124,12 @@ class Correction:
             case _Step.FRAME_TAGS, FrameTags(point=point, values=values):
                 return self._compare_frames(point, values)
             case _Step.FRAME_VERDICT, FrameVerdict(differs=differs):
-                self._mark_failed(unpack_bits(differs, len(self._frames())))
-                self._leak[Role.BOB] += len(self._frames())
-                self._step = _Step.PEER_FRAMES
-                return [self._disclosure()]
+                return self._on_frame_verdict(differs)
             case _Step.PEER_FRAMES, Disclose(bits=bits):
-                self._patch_failed(bits)
+                self._patch(bits)
+                return self._conclude()
+            case _Step.KEY_ERRORS, KeyErrors(counts=counts):
+                self._take_counts(counts)
                 return []
             case _:
                 raise ProtocolError(f"{type(message).__name__} came while {self._step} was due")
@@ -129,68 +137,102 @@ class Correction:
     def _next_round(self) -> list[Message]:
         answer = self._reconciler.message()
         if answer is not None:
-            return [Parities(turn=self._reconciler.rounds, bits=answer)]
+            return [Parities(turn=self._reconciler.rounds, bits=memoryview(answer))]
+        self._errors = self._reconciler.errors
         if self._role is Role.BOB:
             self._step = _Step.VERIFY
             return []
         self._step = _Step.VERDICT
-        return [Verify(point=(point := self._entropy.draw(16)), value=self._whole_tag(self._key, point))]
+        point = self._entropy.draw(16)
+        return [Verify(point=point, value=self._tags(self._key, [(0, self._key.size)], point)[0])]
 
     def _compare(self, point: bytes, value: bytes) -> list[Message]:
-        same = self._whole_tag(self.corrected(), point) == value
+        same = self._tags(self.corrected(), [(0, self._key.size)], point)[0] == value
         self._leak[Role.BOB] += 1
-        self._step = _Step.FINISHED if same else _Step.FRAME_TAGS
-        return [Verdict(same=same)]
+        if not same:
+            self._step = _Step.FRAME_TAGS
+            return [Verdict(same=False)]
+        return [Verdict(same=True), *self._conclude()]
 
     def _on_verdict(self, *, same: bool) -> list[Message]:
         self._leak[Role.BOB] += 1
         if same:
-            self._step = _Step.FINISHED
-            return []
+            return self._conclude()
         self._step = _Step.FRAME_VERDICT
         point = self._entropy.draw(16)
-        return [FrameTags(point=point, values=b"".join(self._tags(self._key, self._frames(), point)))]
+        return [FrameTags(point=point, values=memoryview(b"".join(self._tags(self._key, self._frames(), point))))]
 
-    def _compare_frames(self, point: bytes, values: bytes) -> list[Message]:
+    def _compare_frames(self, point: bytes, values: memoryview) -> list[Message]:
         frames = self._frames()
-        if len(values) != 16 * len(frames):
-            raise ProtocolError(f"{len(values)} bytes of frame tags for {len(frames)} frames")
+        if values.nbytes != 16 * len(frames):
+            raise ProtocolError(f"{values.nbytes} bytes of frame tags for {len(frames)} frames")
         mine = self._tags(self.corrected(), frames, point)
-        theirs = [values[at : at + 16] for at in range(0, len(values), 16)]
+        theirs = [bytes(values[at : at + 16]) for at in range(0, values.nbytes, 16)]
         differs = np.array([a != b for a, b in zip(mine, theirs, strict=True)], np.uint8)
-        self._mark_failed(differs)
-        self._leak[Role.BOB] += len(frames)
+        self._mark_failed(differs.tolist())
         self._step = _Step.PEER_FRAMES
-        return [FrameVerdict(differs=pack_bits(differs)), self._disclosure()]
+        mine_too = [self._disclosure()] if self._reconciler.both_learn else []
+        return [FrameVerdict(differs=memoryview(pack_bits(differs))), *mine_too]
 
-    def _mark_failed(self, differs: Bits) -> None:
+    def _on_frame_verdict(self, differs: memoryview) -> list[Message]:
+        self._mark_failed(unpack_bits(differs, len(self._frames())).tolist())
+        self._step = _Step.PEER_FRAMES if self._reconciler.both_learn else _Step.KEY_ERRORS
+        return [self._disclosure()]
+
+    # ---------------------------------------------------------------- frames that stayed wrong
+
+    def _mark_failed(self, differs: list[int]) -> None:
+        self._leak[Role.BOB] += len(differs)
         self._failed = [frame for frame, bad in zip(self._frames(), differs, strict=True) if bad]
         if not self._failed:
             raise ProtocolError("the block's hash differs but no frame's does: one of the messages was changed")
 
     def _disclosure(self) -> Disclose:
-        bits = np.concatenate([self._key[a:b] for a, b in self._failed])
-        for role in Role:
-            self._leak[role] += len(bits)
-        return Disclose(bits=pack_bits(bits))
+        """All my bits of the failed frames; they are leak of whoever says them."""
+        words = np.concatenate([self._key.words[a // 64 : -(-b // 64)] for a, b in self._failed])
+        said = BitString(words, self._failed_bits())
+        self._leak[self._role] += said.size
+        return Disclose(bits=said.packed().data)
 
-    def _patch_failed(self, bits: bytes) -> None:
-        theirs = unpack_bits(bits, sum(b - a for a, b in self._failed))
-        patched = self._reconciler.errors.copy()
-        at = 0
+    def _patch(self, bits: memoryview) -> None:
+        theirs = BitString.from_bytes(bits, self._failed_bits())
+        self._leak[self._role.peer] += theirs.size
+        assert self._errors is not None
+        patched, at = self._errors.words.copy(), 0
         for a, b in self._failed:
-            patched[a:b] = self._key[a:b] ^ theirs[at : at + b - a]
-            at += b - a
-        self._patch = patched
+            first, last = a // 64, -(-b // 64)
+            patched[first:last] = self._key.words[first:last] ^ theirs.words[at : at + last - first]
+            at += last - first
+        self._errors = BitString(patched, self._errors.size)
+
+    def _failed_bits(self) -> int:
+        return sum(b - a for a, b in self._failed)
+
+    # ---------------------------------------------------------------- the end
+
+    def _conclude(self) -> list[Message]:
+        if self._errors is None:
+            self._step = _Step.KEY_ERRORS
+            return []
+        self._step = _Step.FINISHED
+        self.key_errors = self._sifted.key_errors(self._errors)
+        if self._reconciler.both_learn:
+            return []
+        self._leak[Role.BOB] += _COUNT_BITS * len(self.key_errors)
+        return [KeyErrors(counts=self.key_errors)]
+
+    def _take_counts(self, counts: tuple[int, ...]) -> None:
+        detections = self._sifted.key_detections()
+        if len(counts) != len(detections) or any(m > n for m, n in zip(counts, detections, strict=True)):
+            raise ProtocolError(f"{counts} errors were announced for {detections} key detections")
+        self._leak[Role.BOB] += _COUNT_BITS * len(counts)
+        self.key_errors = counts
         self._step = _Step.FINISHED
 
     def _frames(self) -> list[tuple[int, int]]:
-        return [(int(a), int(b)) for a, b in self._reconciler.frame_bounds()]
+        return self._reconciler.frame_bounds()
 
-    def _whole_tag(self, bits: Bits, point: bytes) -> bytes:
-        return self._tags(bits, [(0, len(bits))], point)[0]
-
-    def _tags(self, bits: Bits, bounds: list[tuple[int, int]], point: bytes) -> list[bytes]:
+    def _tags(self, bits: BitString, bounds: list[tuple[int, int]], point: bytes) -> list[bytes]:
         """Tags of parts of a string; each says 128 bits of Alice's, whoever computes it."""
         self.tested += [b - a for a, b in bounds]
         self._leak[Role.ALICE] += _TAG_BITS * len(bounds)

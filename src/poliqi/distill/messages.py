@@ -1,4 +1,7 @@
-"""The messages of a session: MessagePack arrays whose first element is the type (docs/spec/session.md)."""
+"""The messages of a session: MessagePack arrays whose first element is the type (docs/spec/session.md).
+
+What may be large is a memoryview: of what its sender made, or of the frame it came in. Nothing is copied.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ __all__ = [
     "FrameTags",
     "FrameVerdict",
     "Hello",
+    "KeyErrors",
     "Message",
     "Parities",
     "Refused",
@@ -76,19 +80,19 @@ class Detect(_Message, frozen=True, tag=2):
     first_slot: Count
     pulses: Count
     count: Count
-    gaps: bytes
-    wide_gaps: bytes
-    bases: bytes
-    test_bits: bytes
+    gaps: memoryview
+    wide_gaps: memoryview
+    bases: memoryview
+    test_bits: memoryview
 
 
 class Sift(_Message, frozen=True, tag=3):
     """Alice: where the bases match, the intensities there, her bits of the test basis."""
 
     number: Count
-    matched: bytes
-    intensities: bytes
-    test_bits: bytes
+    matched: memoryview
+    intensities: memoryview
+    test_bits: memoryview
     seed: Annotated[bytes, msgspec.Meta(min_length=8, max_length=8)]
 
 
@@ -96,7 +100,7 @@ class Parities(_Message, frozen=True, tag=4):
     """Both: the parities of one round of reconciliation, packed."""
 
     turn: Count
-    bits: bytes
+    bits: memoryview
 
 
 class Verify(_Message, frozen=True, tag=5):
@@ -116,25 +120,25 @@ class FrameTags(_Message, frozen=True, tag=7):
     """Alice, after a failed verdict: one hash a frame, 16 bytes each, at one fresh point."""
 
     point: Word
-    values: bytes
+    values: memoryview
 
 
 class FrameVerdict(_Message, frozen=True, tag=8):
     """Bob: a packed 1 for each frame that differs."""
 
-    differs: bytes
+    differs: memoryview
 
 
 class Disclose(_Message, frozen=True, tag=9):
     """Both: all bits of the frames that differ, in frame order, packed."""
 
-    bits: bytes
+    bits: memoryview
 
 
 class Amplify(_Message, frozen=True, tag=10):
     """Alice: fresh Toeplitz seed, n - 1 bits packed."""
 
-    seed: bytes
+    seed: memoryview
 
 
 class Confirm(_Message, frozen=True, tag=11):
@@ -154,6 +158,12 @@ class Final_(_Message, frozen=True, tag=12):  # noqa: N801 (Final is typing's)
     """Alice: I hold the block; Bob may deliver it."""
 
     number: Count
+
+
+class KeyErrors(_Message, frozen=True, tag=16):
+    """Bob, where reconciliation does not show Alice the errors: how many each intensity has in the key basis."""
+
+    counts: Annotated[tuple[Small, ...], msgspec.Meta(max_length=4)]
 
 
 class Refused(_Message, frozen=True, tag=13):
@@ -191,6 +201,7 @@ Message = (
     | Refused
     | Abort
     | Welcome
+    | KeyErrors
 )
 
 _encoder: Final = msgspec.msgpack.Encoder()

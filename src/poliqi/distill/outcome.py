@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
 
 from poliqi.base.ids import BlockNumber, LeakModel, LinkId, Origin, Role
 from poliqi.base.secret import SecretBytes
+from poliqi.distill.slots import Slots
 from poliqi.proof import Counts, EpsilonLedger, KeyLength
 
 __all__ = [
@@ -149,7 +147,7 @@ class BlockBegun:
 class StatesWanted:
     """Alice's owner answers with `provide_states(states)`, one state byte per slot."""
 
-    slots: NDArray[np.int64] = field(repr=False)
+    slots: Slots
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -12,7 +12,7 @@ import numpy as np
 from poliqi.base.errors import ConfigError, ProtocolError
 from poliqi.base.ids import LeakModel, LinkId, Origin
 from poliqi.distill.contract import SMALLEST_LENGTH, Contract, check_contract
-from poliqi.distill.reconcile import DEFAULT_RECONCILER, expected_leak_bits
+from poliqi.distill.reconcile import DEFAULT_RECONCILER, RECONCILERS
 from poliqi.distill.verify import verification_epsilon
 from poliqi.optics.channel import expectation
 from poliqi.optics.counts import sample_counts
@@ -20,15 +20,17 @@ from poliqi.optics.parameters import Attack, LinkParameters
 from poliqi.optics.prediction import depends_on_basis
 from poliqi.proof import Counts, exact_length, secret_length
 
-__all__ = ["block_pulses", "measuring_contract", "plan_contract"]
+__all__ = ["Choice", "block_pulses", "choose_reconciler", "measuring_contract", "plan_contract"]
 
 _DRAWS: Final = 400
 _SIGMAS: Final = 4.0
 _DRAW_SEED: Final = 20_240_516
 _FRAME_BITS: Final = 65536
-_LEAK_MARGIN: Final = 1.0  # the draws vary the errors already
 _TAG_BITS: Final = 128
 _VERDICT_BITS: Final = 1
+_COUNT_BITS: Final = 64
+_ROUND_S: Final = 1e-4  # of a round trip, what is not fibre
+_FIBRE_S_PER_M: Final = 1.468 / 299_792_458.0  # group index of standard fibre at 1550 nm, over c
 _UNBOUNDED_LEAK: Final = 1 << 40
 
 
@@ -40,8 +42,53 @@ def block_pulses(link: LinkParameters) -> int:
     return math.ceil(link.block.sifted_key / per_pulse)
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which reconciler a link takes; `reason` says why, with the figures of the others."""
+
+    reconciler: str
+    reason: str
+
+
+def choose_reconciler(link: LinkParameters, pulses: int) -> Choice:
+    """The reconciler with which blocks of `pulses` give most key a second, by the contract's own count of leak.
+
+    A block takes as long as its light, or as its reconciliation: its bits at the speed of one core, and its rounds,
+    each a round trip of the fibre. Where no reconciler gives key, Cascade.
+    """
+    _check_promise(link, pulses)
+    honest = _honest(link)
+    light_s = pulses / link.source.clock_hz
+    sifted = pulses * math.fsum(expectation(honest).key.detections)
+    round_s = _ROUND_S + 2 * link.fibre.length_m * _FIBRE_S_PER_M
+    counts = _drawn(honest, pulses)
+    rates: dict[str, float] = {}
+    for name in RECONCILERS:
+        if _reaches(name, honest):
+            kind = RECONCILERS[name]
+            busy_s = sifted / kind.bits_per_s + kind.rounds * round_s
+            rates[name] = _promise(counts, link, name)[1] / max(light_s, busy_s)
+    best = max(rates, key=lambda name: (rates[name], name == DEFAULT_RECONCILER), default=DEFAULT_RECONCILER)
+    if not any(rates.values()):
+        return Choice(DEFAULT_RECONCILER, f"{DEFAULT_RECONCILER}: no reconciler gives key at this block size")
+    figures = ", ".join(f"{name} {rate / 1e6:.3g} Mbit/s" for name, rate in rates.items())
+    return Choice(best, f"{best}: most key of this link, counting leak {link.block.leak_model} ({figures})")
+
+
+def _reaches(name: str, link: LinkParameters) -> bool:
+    low, high = RECONCILERS[name].reach
+    return low <= _expected_qber(link) <= high
+
+
 def plan_contract(
-    link: LinkParameters, pulses: int, *, link_id: LinkId, origin: Origin, entropy: str, length: int | None = None
+    link: LinkParameters,
+    pulses: int,
+    *,
+    link_id: LinkId,
+    origin: Origin,
+    entropy: str,
+    length: int | None = None,
+    reconciler: str | None = None,
 ) -> Contract:
     """The longest contract whose numbers an honest link misses about once in ten thousand blocks of `pulses`.
 
@@ -50,21 +97,32 @@ def plan_contract(
 
     400 blocks are drawn from the link's count level (from a fixed seed, so that the answer is the same each
     time). The leak cap and the length that the proof grants under it stand four standard deviations of these
-    draws beyond their means. `length` sets it by hand instead. A length of 0 (no block of this size gives a
-    key) makes a contract that only measures.
+    draws beyond their means. `length` sets it by hand instead, `reconciler` what `choose_reconciler` would say.
+    A length of 0 (no block of this size gives a key) makes a contract that only measures.
     """
-    honest, block = _honest(link), link.block
-    _check_promise(link, pulses)
-    measured = _contract(honest, pulses, link_id=link_id, origin=origin, entropy=entropy, length=0, leak_cap=0)
+    honest = _honest(link)
+    measured = _contract(
+        honest, pulses, link_id=link_id, origin=origin, entropy=entropy, reconciler=DEFAULT_RECONCILER
+    )
+    name = reconciler or choose_reconciler(link, pulses).reconciler
+    cap, promised = _promise(_drawn(honest, pulses), link, name)
+    return msgspec.structs.replace(
+        measured, reconciler=name, length=promised if length is None else length, leak_cap=cap
+    )
+
+
+def _drawn(honest: LinkParameters, pulses: int) -> list[Counts]:
     generator = np.random.Generator(np.random.PCG64(_DRAW_SEED))
-    drawn = [sample_counts(honest, pulses, generator) for _ in range(_DRAWS)]
-    leaks = np.array([_leak(counts, block.leak_model) for counts in drawn], np.float64)
+    return [sample_counts(honest, pulses, generator) for _ in range(_DRAWS)]
+
+
+def _promise(drawn: list[Counts], link: LinkParameters, reconciler: str) -> tuple[int, int]:
+    """Leak cap and length."""
+    leaks = np.array([_leak(counts, link.block.leak_model, reconciler) for counts in drawn], np.float64)
     cap = math.ceil(float(leaks.mean() + _SIGMAS * leaks.std()))
-    if length is None:
-        lengths = np.array([_length(counts, link, cap) for counts in drawn])
-        length = math.floor(float(lengths.mean() - _SIGMAS * lengths.std()))
-        length = 0 if length < SMALLEST_LENGTH else length
-    return msgspec.structs.replace(measured, length=length, leak_cap=cap)
+    lengths = np.array([_length(counts, link, cap) for counts in drawn])
+    length = math.floor(float(lengths.mean() - _SIGMAS * lengths.std()))
+    return cap, 0 if length < SMALLEST_LENGTH else length
 
 
 def _check_promise(link: LinkParameters, pulses: int) -> None:
@@ -88,18 +146,17 @@ def measuring_contract(
 ) -> Contract:
     """A contract that reconciles, verifies and counts, and never gives a key."""
     made = _contract(
-        _honest(link), pulses, link_id=link_id, origin=origin, entropy=entropy, length=0, leak_cap=_UNBOUNDED_LEAK
+        _honest(link), pulses, link_id=link_id, origin=origin, entropy=entropy, reconciler=DEFAULT_RECONCILER
     )
     return msgspec.structs.replace(made, max_detections=max(1, min(pulses, max_detections)))
 
 
 def _contract(
-    link: LinkParameters, pulses: int, *, link_id: LinkId, origin: Origin, entropy: str, length: int, leak_cap: int
+    link: LinkParameters, pulses: int, *, link_id: LinkId, origin: Origin, entropy: str, reconciler: str
 ) -> Contract:
-    """The contract of these figures; ConfigError where no peer could accept it."""
+    """A contract that measures, under no leak cap; ConfigError where no peer could accept it."""
     seen, block = expectation(link), link.block
     clicks = seen.clicks * pulses
-    detections, errors = math.fsum(seen.key.detections), math.fsum(seen.key.errors)
     made = Contract(
         link_id=link_id,
         origin=origin,
@@ -110,14 +167,14 @@ def _contract(
         intensity_uncertainty=block.intensity_uncertainty,
         pulses=pulses,
         max_detections=min(pulses, math.ceil(1.1 * clicks + 10 * math.sqrt(clicks) + 100)),
-        length=length,
-        leak_cap=leak_cap,
+        length=0,
+        leak_cap=_UNBOUNDED_LEAK,
         leak_model=block.leak_model,
         epsilon_sec=block.epsilon_sec,
         epsilon_cor=block.epsilon_cor,
-        reconciler=DEFAULT_RECONCILER,
+        reconciler=reconciler,
         frame_bits=_FRAME_BITS,
-        expected_qber=errors / detections if detections else 0.5,
+        expected_qber=_expected_qber(link),
         entropy=entropy,
     )
     try:
@@ -127,16 +184,23 @@ def _contract(
     return made
 
 
+def _expected_qber(link: LinkParameters) -> float:
+    mean = expectation(link).key
+    detections = math.fsum(mean.detections)
+    return math.fsum(mean.errors) / detections if detections else 0.5
+
+
 def _honest(link: LinkParameters) -> LinkParameters:
     return replace(link, attack=Attack())
 
 
-def _leak(counts: Counts, model: LeakModel) -> int:
+def _leak(counts: Counts, model: LeakModel, reconciler: str) -> int:
     n, m = int(sum(counts.key.detections)), sum(counts.key.errors)
-    one_way = expected_leak_bits(n, m / n if n else 0.5, _LEAK_MARGIN)
+    alice, bob = RECONCILERS[reconciler].leak(n, m / n if n else 0.5, _FRAME_BITS)
+    alice += _TAG_BITS
     if model is LeakModel.BOTH_DIRECTIONS:
-        return 2 * one_way + _TAG_BITS + _VERDICT_BITS
-    return one_way + _TAG_BITS
+        return alice + bob + _VERDICT_BITS + _COUNT_BITS * len(counts.intensities)
+    return alice
 
 
 def _length(counts: Counts, link: LinkParameters, cap: int) -> float:

@@ -41,7 +41,7 @@ from poliqi.distill.outcome import (
     Usage,
 )
 from poliqi.distill.policy import History, Policy
-from poliqi.link.device import Detections
+from poliqi.distill.sift import PackedDetections
 
 __all__ = ["Session"]
 
@@ -158,7 +158,7 @@ class Session:
         self._state = _State.GREETING
         self._greeting.start()
 
-    def begin_block(self, detections: Detections, now: float) -> None:
+    def begin_block(self, detections: PackedDetections, now: float) -> None:
         """Bob: distil these detections. ValueError unless the session is ready and idle; nothing once it ended."""
         if self.finished:
             return
@@ -174,6 +174,16 @@ class Session:
             raise ValueError("no states are wanted now")
         block = self._block
         self._guard(lambda: block.provide_states(states), now)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `work` would do something: ask once the output was sent, so that both ends compute at once."""
+        return self._block is not None and self._block.has_work
+
+    def work(self, now: float) -> None:
+        """Compute ahead what the block under way needs next; without this call it is done when it is needed."""
+        if self._block is not None and self._block.has_work:
+            self._guard(self._block.work, now)
 
     def receive(self, frame: bytes, now: float) -> None:
         """Take one whole frame from the peer."""
@@ -228,7 +238,7 @@ class Session:
 
     # ---------------------------------------------------------------- blocks
 
-    def _begin(self, detections: Detections) -> None:
+    def _begin(self, detections: PackedDetections) -> None:
         contract, seen = self._agreed(), len(detections.slots)
         limit = contract.max_detections
         if detections.pulses != contract.pulses:

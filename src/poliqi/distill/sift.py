@@ -1,62 +1,94 @@
 """Sifting: from Bob's detections and Alice's states to two key strings and a table of test errors.
 
-State byte: bit 0 the bit, bit 1 the basis (0 key, 1 test), bits 2-3 the intensity's index (0 brightest).
+State byte: bit 0 the bit, bit 1 the basis (0 key, 1 test), bits 2-3 the intensity's index (0 brightest). Here a
+list of states becomes bit planes at once, and what is kept is squeezed out of them 64 detections at a time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poliqi.base.bits import pack_bits, unpack_bits
+from poliqi.base.bits import BitString
 from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import BlockNumber
 from poliqi.distill.contract import Contract
 from poliqi.distill.messages import Detect, Sift
+from poliqi.distill.slots import WIDE_GAP, Slots
 from poliqi.link.device import Detections
 
-__all__ = ["Sifted", "alice_sift", "bob_sift", "detect_message", "read_slots"]
-
-Bits = NDArray[np.uint8]
-_WIDE: Final = 255
-_ONE: Final = np.uint8(1)
+__all__ = ["PackedDetections", "Sifted", "alice_sift", "bob_sift", "detect_message", "read_slots"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sifted:
-    """One end's sifted block: my key bits, the intensity index of each, and the public test table.
+    """One end's sifted block: my key bits, the intensity of each, and the public test table.
 
-    `test_detections[k]` and `test_errors[k]` count the test basis at intensity k.
+    `planes`: the intensity indices of the key detections, bit by bit, lowest first. `test_detections[k]` and
+    `test_errors[k]` count the test basis at intensity k.
     """
 
-    key: Bits = field(repr=False)
-    key_intensity: Bits = field(repr=False)
+    key: BitString = field(repr=False)
+    planes: tuple[BitString, ...] = field(repr=False)
     test_detections: tuple[int, ...]
     test_errors: tuple[int, ...]
 
+    @property
+    def levels(self) -> int:
+        """How many intensities there are."""
+        return len(self.test_detections)
 
-def detect_message(number: BlockNumber, detections: Detections) -> Detect:
+    def key_detections(self) -> tuple[int, ...]:
+        """Key detections at each intensity."""
+        return _per_level(self.planes, _ones(self.key.size), self.levels)
+
+    def key_errors(self, errors: BitString) -> tuple[int, ...]:
+        """Ones of `errors`, a string as long as the key, at each intensity."""
+        return _per_level(self.planes, errors, self.levels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedDetections:
+    """Bob's `Detections` as a session holds them: about a byte and a half each instead of nine."""
+
+    first_slot: int
+    pulses: int
+    slots: Slots
+    bits: BitString
+    bases: BitString
+
+    @staticmethod
+    def of(detections: Detections) -> PackedDetections:
+        """Pack; the work of a pass over the arrays, best done while the block before is distilled."""
+        from poliqi.distill.kernels.sift import bit_plane
+
+        count = detections.slots.size
+        bits, bases = (BitString(bit_plane(detections.outcomes, place), count) for place in (0, 1))
+        slots = Slots.of(detections.slots, detections.first_slot)
+        return PackedDetections(detections.first_slot, detections.pulses, slots, bits, bases)
+
+
+def detect_message(number: BlockNumber, seen: PackedDetections) -> Detect:
     """Bob's announcement: gaps between slots (a byte each, 255 escapes to 8 bytes), bases, test bits."""
-    steps = np.diff(detections.slots, prepend=detections.first_slot - 1) - 1
-    wide = steps >= _WIDE
-    bases = _place(detections.outcomes, 1)
     return Detect(
         number=number,
-        first_slot=detections.first_slot,
-        pulses=detections.pulses,
-        count=len(steps),
-        gaps=np.where(wide, _WIDE, steps).astype(np.uint8).tobytes(),
-        wide_gaps=steps[wide].astype("<u8").tobytes(),
-        bases=pack_bits(bases),
-        test_bits=pack_bits(detections.outcomes[bases == 1] & _ONE),
+        first_slot=seen.first_slot,
+        pulses=seen.pulses,
+        count=len(seen.slots),
+        gaps=seen.slots.gaps.data,
+        wide_gaps=seen.slots.wide.astype("<u8", copy=False).view(np.uint8).data,
+        bases=seen.bases.packed().data,
+        test_bits=_chosen(seen.bits, seen.bases).packed().data,
     )
 
 
-def read_slots(message: Detect, contract: Contract, next_slot: int) -> NDArray[np.int64]:
+def read_slots(message: Detect, contract: Contract, next_slot: int) -> Slots:
     """Alice's reading of Bob's slots; ProtocolError unless they rise inside a fresh block of the contract."""
+    from poliqi.distill.kernels.sift import tally_gaps
+
     m = message
     if m.pulses != contract.pulses:
         raise ProtocolError(f"the peer's block has {m.pulses} pulses, the contract says {contract.pulses}")
@@ -64,91 +96,113 @@ def read_slots(message: Detect, contract: Contract, next_slot: int) -> NDArray[n
         raise ProtocolError(f"the peer's block starts at slot {m.first_slot}; slots below {next_slot} are used")
     if m.count > contract.max_detections:
         raise ProtocolError(f"{m.count} detections, the contract allows {contract.max_detections}")
-    steps = np.frombuffer(m.gaps, np.uint8).astype(np.int64)
-    wide = steps == _WIDE
-    if len(steps) != m.count or len(m.wide_gaps) != 8 * int(np.count_nonzero(wide)):
+    gaps = np.frombuffer(m.gaps, np.uint8)
+    escapes, narrow = tally_gaps(gaps)
+    if gaps.size != m.count or m.wide_gaps.nbytes != 8 * escapes:
         raise ProtocolError(
-            f"{m.count} detections announced, {len(steps)} gaps and {len(m.wide_gaps)} wide bytes sent"
+            f"{m.count} detections announced, {gaps.size} gaps and {m.wide_gaps.nbytes} wide bytes sent"
         )
-    escaped = np.frombuffer(m.wide_gaps, "<u8")
-    if len(escaped) and not (int(escaped.min()) >= _WIDE and int(escaped.max()) < contract.pulses):
-        raise ProtocolError(f"a wide gap lies outside {_WIDE} to {contract.pulses - 1} slots")
-    steps[wide] = escaped.astype(np.int64)
-    if float(np.sum(steps, dtype=np.float64)) + m.count > contract.pulses:
+    wide = np.frombuffer(m.wide_gaps, "<u8").astype(np.uint64)
+    if wide.size and not (int(wide.min()) >= WIDE_GAP and int(wide.max()) < contract.pulses):
+        raise ProtocolError(f"a wide gap lies outside {WIDE_GAP} to {contract.pulses - 1} slots")
+    if narrow + float(wide.sum(dtype=np.float64)) + m.count > contract.pulses:
         raise ProtocolError(f"the detections reach beyond the block's {contract.pulses} pulses")
-    return m.first_slot + np.cumsum(steps + 1) - 1
+    return Slots(m.first_slot, gaps, wide)
 
 
-def alice_sift(message: Detect, states: Bits, contract: Contract, seed: bytes) -> tuple[Sifted, Sift]:
-    """Compare Alice's states with Bob's announcement; what she keeps and what she answers."""
-    if len(states) != message.count:
-        raise ValueError(f"{len(states)} states were provided for {message.count} detections")
-    bob_basis = unpack_bits(message.bases, message.count)
-    matched = _place(states, 1) == bob_basis
-    kept, basis = states[matched], bob_basis[matched]
-    intensity = kept >> np.uint8(2)
-    if len(intensity) and int(intensity.max()) >= len(contract.intensities):
-        raise ValueError(f"a state names intensity {int(intensity.max())}; there are {len(contract.intensities)}")
-    alice_test = (kept & _ONE)[basis == 1]
-    bob_test = _matched_test(message, bob_basis, matched)
+def alice_sift(message: Detect, states: NDArray[np.uint8], levels: int, seed: bytes) -> tuple[Sifted, Sift]:
+    """Compare Alice's states, of `levels` intensities, with Bob's announcement; what she keeps and answers."""
+    from poliqi.distill.kernels.sift import bit_plane
+
+    count = message.count
+    if len(states) != count:
+        raise ValueError(f"{len(states)} states were provided for {count} detections")
+    bits, basis, *level = (BitString(bit_plane(states, place), count) for place in range(2 + _planes(levels)))
+    if int(states.max(initial=0)) >> 2 >= levels:
+        raise ValueError(f"a state names intensity {int(states.max()) >> 2}; there are {levels}")
+    bob_basis = BitString.from_bytes(message.bases, count)
+    bob_test = BitString.from_bytes(message.test_bits, bob_basis.ones())
+    matched = _inverted(basis ^ bob_basis)
+    test_bits = _chosen(bits, _both(matched, bob_basis))
+    kept = [_chosen(plane, matched) for plane in level]
     answer = Sift(
         number=message.number,
-        matched=pack_bits(matched.astype(np.uint8)),
-        intensities=b"".join(pack_bits(_place(intensity, plane)) for plane in range(_planes(contract))),
-        test_bits=pack_bits(alice_test),
+        matched=matched.packed().data,
+        intensities=memoryview(b"".join(plane.to_bytes() for plane in kept)),
+        test_bits=test_bits.packed().data,
         seed=seed,
     )
-    key = np.ascontiguousarray((kept & _ONE)[basis == 0])
-    return _sifted(key, intensity, basis, alice_test ^ bob_test, contract), answer
+    errors = test_bits ^ _chosen(bob_test, _chosen(matched, bob_basis))
+    key = _chosen(bits, _both(matched, _inverted(bob_basis)))
+    return _sifted(key, kept, _chosen(bob_basis, matched), errors, levels), answer
 
 
-def bob_sift(detections: Detections, mine: Detect, answer: Sift, contract: Contract) -> Sifted:
+def bob_sift(seen: PackedDetections, number: BlockNumber, answer: Sift, levels: int) -> Sifted:
     """Keep what Alice kept; ProtocolError where her answer does not fit what Bob announced."""
-    if answer.number != mine.number:
-        raise ProtocolError(f"the peer sifts block {answer.number}, block {mine.number} is under way")
-    matched = unpack_bits(answer.matched, mine.count).astype(bool)
-    outcomes = detections.outcomes[matched]
-    basis = _place(outcomes, 1)
-    kept = len(outcomes)
-    planes, size = _planes(contract), (kept + 7) // 8
-    if len(answer.intensities) != planes * size:
-        raise ProtocolError(f"{len(answer.intensities)} bytes of intensities, {planes * size} expected")
-    intensity = np.zeros(kept, np.uint8)
-    for plane in range(planes):
-        intensity |= unpack_bits(answer.intensities[plane * size : (plane + 1) * size], kept) << np.uint8(plane)
-    if kept and int(intensity.max()) >= len(contract.intensities):
-        raise ProtocolError(
-            f"the peer names intensity {int(intensity.max())}; there are {len(contract.intensities)}"
-        )
-    alice_test = unpack_bits(answer.test_bits, int(np.count_nonzero(basis)))
-    bob_test = (outcomes & _ONE)[basis == 1]
-    key = np.ascontiguousarray((outcomes & _ONE)[basis == 0])
-    return _sifted(key, intensity, basis, alice_test ^ bob_test, contract)
+    if answer.number != number:
+        raise ProtocolError(f"the peer sifts block {answer.number}, block {number} is under way")
+    bits, basis, planes = seen.bits, seen.bases, _planes(levels)
+    matched = BitString.from_bytes(answer.matched, bits.size)
+    kept_count = matched.ones()
+    size = (kept_count + 7) // 8
+    if answer.intensities.nbytes != planes * size:
+        raise ProtocolError(f"{answer.intensities.nbytes} bytes of intensities, {planes * size} expected")
+    kept = [
+        BitString.from_bytes(answer.intensities[at * size : (at + 1) * size], kept_count) for at in range(planes)
+    ]
+    strange = sum(_per_level(kept, _ones(kept_count), 1 << planes)[levels:])
+    if strange:
+        raise ProtocolError(f"the peer names an intensity that is not among the {levels}, {strange} times")
+    test_bits = _chosen(bits, _both(matched, basis))
+    errors = test_bits ^ BitString.from_bytes(answer.test_bits, test_bits.size)
+    key = _chosen(bits, _both(matched, _inverted(basis)))
+    return _sifted(key, kept, _chosen(basis, matched), errors, levels)
 
 
-def _place(states: Bits, place: int) -> Bits:
-    return (states >> np.uint8(place)) & _ONE
+def _planes(levels: int) -> int:
+    return 1 if levels == 2 else 2
 
 
-def _planes(contract: Contract) -> int:
-    return 1 if len(contract.intensities) == 2 else 2
-
-
-def _matched_test(message: Detect, bob_basis: Bits, matched: NDArray[np.bool_]) -> Bits:
-    is_test = bob_basis == 1
-    return unpack_bits(message.test_bits, int(np.count_nonzero(is_test)))[matched[is_test]]
-
-
-def _sifted(key: Bits, intensity: Bits, basis: Bits, test_errors: Bits, contract: Contract) -> Sifted:
-    levels = len(contract.intensities)
-    in_test = intensity[basis == 1]
+def _sifted(key: BitString, kept: list[BitString], is_test: BitString, errors: BitString, levels: int) -> Sifted:
+    """`kept` and `is_test` say intensity and basis of each matched detection, `errors` is that of the test ones."""
+    is_key = _inverted(is_test)
+    tested = [_chosen(plane, is_test) for plane in kept]
     return Sifted(
         key=key,
-        key_intensity=np.ascontiguousarray(intensity[basis == 0]),
-        test_detections=_per_level(in_test, levels),
-        test_errors=_per_level(in_test[test_errors == 1], levels),
+        planes=tuple(_chosen(plane, is_key) for plane in kept),
+        test_detections=_per_level(tested, _ones(errors.size), levels),
+        test_errors=_per_level(tested, errors, levels),
     )
 
 
-def _per_level(intensity: Bits, levels: int) -> tuple[int, ...]:
-    return tuple(int(np.count_nonzero(intensity == level)) for level in range(levels))
+def _chosen(bits: BitString, mask: BitString) -> BitString:
+    from poliqi.distill.kernels.sift import compress
+
+    count = mask.ones()
+    return BitString(compress(bits.words, mask.words, count), count)
+
+
+def _both(a: BitString, b: BitString) -> BitString:
+    return BitString(a.words & b.words, a.size)
+
+
+def _inverted(bits: BitString) -> BitString:
+    words = ~bits.words
+    if bits.size % 64:
+        words[-1] &= np.uint64((1 << bits.size % 64) - 1)
+    return BitString(words, bits.size)
+
+
+def _ones(size: int) -> BitString:
+    return _inverted(BitString.zeros(size))
+
+
+def _per_level(planes: Sequence[BitString], where: BitString, levels: int) -> tuple[int, ...]:
+    """Ones of `where` at each intensity that the planes name."""
+    counts: list[int] = []
+    for level in range(levels):
+        found = where
+        for place, plane in enumerate(planes):
+            found = _both(found, plane if level >> place & 1 else _inverted(plane))
+        counts.append(found.ones())
+    return tuple(counts)

@@ -9,40 +9,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-from poliqi.base.bits import pack_bits, packed_fault
+from poliqi.base.bits import BitString, packed_size
 from poliqi.distill.kernels.polyval import BLOCK_BYTES, PolyHash
 
 __all__ = ["frame_tags", "verification_epsilon", "verification_tag"]
 
+_BLOCK_BITS = 8 * BLOCK_BYTES
 
-def verification_tag(bits_packed: bytes, n_bits: int, point: bytes | memoryview) -> bytes:
-    """The 16-byte tag of a packed bit string at `point` (16 fresh random bytes).
 
-    POLYVAL under the point of the string padded with zeros to whole blocks, then a block with `n_bits`.
-    Raises ValueError where the string is not the packed form of `n_bits` bits.
+def verification_tag(bits: BitString, point: bytes | memoryview) -> bytes:
+    """The 16-byte tag of a bit string at `point` (16 fresh random bytes; ValueError for any other length).
+
+    POLYVAL under the point of the packed bits padded with zeros to whole blocks, then a block with their number.
     """
-    fault = packed_fault(bits_packed, n_bits)
-    if fault is not None:
-        raise ValueError(f"string to verify: {fault}")
-    polynomial = PolyHash(point)
-    whole = len(bits_packed) - len(bits_packed) % BLOCK_BYTES
-    polynomial.update(memoryview(bits_packed)[:whole])
-    if whole < len(bits_packed):
-        polynomial.update(bits_packed[whole:].ljust(BLOCK_BYTES, b"\0"))
-    return polynomial.digest_with_length(n_bits)
+    return frame_tags(bits, [(0, bits.size)], point)[0]
 
 
-def frame_tags(
-    bits: NDArray[np.uint8], bounds: Sequence[tuple[int, int]], point: bytes | memoryview
-) -> list[bytes]:
-    """One tag for each frame `bits[start:stop]`, all at one point.
+def frame_tags(bits: BitString, bounds: Sequence[tuple[int, int]], point: bytes | memoryview) -> list[bytes]:
+    """One tag for each frame, bits start to stop of the string, all at one point; each start a multiple of 64.
 
-    The failure probabilities of the frames add: see `verification_epsilon`.
+    The failure probabilities of the frames add: see `verification_epsilon`. Raises ValueError for a frame that
+    starts elsewhere or leaves the string.
     """
-    return [verification_tag(pack_bits(bits[start:stop]), stop - start, point) for start, stop in bounds]
+    packed, under_point, tags = bits.packed(), PolyHash(point), list[bytes]()
+    for start, stop in bounds:
+        if start % 64 or not 0 <= start <= stop <= bits.size:
+            raise ValueError(f"a frame from bit {start} to {stop} of {bits.size}: frames start at multiples of 64")
+        size = stop - start
+        whole = start // 8 + size // _BLOCK_BITS * BLOCK_BYTES
+        polynomial = under_point.fresh()
+        polynomial.update(packed[start // 8 : whole].data)
+        if size % _BLOCK_BITS:
+            rest = int.from_bytes(packed[whole : whole + packed_size(size % _BLOCK_BITS)].data, "little")
+            rest &= (1 << size % _BLOCK_BITS) - 1
+            polynomial.update(rest.to_bytes(BLOCK_BYTES, "little"))
+        tags.append(polynomial.digest_with_length(size))
+    return tags
 
 
 def verification_epsilon(lengths: Sequence[int]) -> float:
@@ -50,4 +52,4 @@ def verification_epsilon(lengths: Sequence[int]) -> float:
 
     A sum over the tags shown of (blocks + 1) / 2^128; it holds for tags at one point as for many.
     """
-    return float(sum(-(-n // (8 * BLOCK_BYTES)) + 1 for n in lengths)) / 2.0**128
+    return float(sum(-(-n // _BLOCK_BITS) + 1 for n in lengths)) / 2.0**128

@@ -11,12 +11,16 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, assert_never
 
+import numpy as np
+
 from poliqi.base.errors import DataRefused, LinkDown, PoliqiError, ProtocolError
 from poliqi.base.ids import Origin
+from poliqi.base.jit import load_compiler
 from poliqi.distill.outcome import Aborted, BlockBegun, BlockConfirmed, Event, Mark, Ready, StatesWanted
 from poliqi.distill.session import Session
+from poliqi.distill.sift import PackedDetections
 from poliqi.edge.framing import FrameStream
-from poliqi.link.device import Detections, Receiver, Transmitter
+from poliqi.link.device import Receiver, Transmitter
 
 __all__ = ["Alice", "Bob", "drive"]
 
@@ -42,7 +46,9 @@ class Alice:
 
         def answer() -> None:
             try:
-                states = self._device.states(slots)
+                states = np.concatenate(
+                    [np.empty(0, np.uint8), *(self._device.states(part) for part in slots.parts())]
+                )
             except DataRefused as error:
                 session.close(f"my device has no states for the slots you name: {error}")
             else:
@@ -50,7 +56,7 @@ class Alice:
 
         await asyncio.to_thread(answer)
 
-    def waiting(self) -> asyncio.Task[Detections] | None:
+    def waiting(self) -> asyncio.Task[PackedDetections] | None:
         """What may wake the session besides a frame: nothing."""
         return None
 
@@ -71,7 +77,7 @@ class Bob:
     def __init__(self, device: Receiver, more: Callable[[], bool]) -> None:
         self._device = device
         self._more = more
-        self._gathering: asyncio.Task[Detections] | None = None
+        self._gathering: asyncio.Task[PackedDetections] | None = None
         self._idle = False
         self._pulses = 0
         self.dark: str | None = None
@@ -100,13 +106,13 @@ class Bob:
             self._gathering = asyncio.create_task(self._detect(self._gathering, pulses))
             self._gathering.add_done_callback(_look_at)
 
-    async def _detect(self, unwanted: asyncio.Task[Detections] | None, pulses: int) -> Detections:
+    async def _detect(self, unwanted: asyncio.Task[PackedDetections] | None, pulses: int) -> PackedDetections:
         """The next `pulses` slots, after light of another length that nobody wants any more: one at a time."""
         if unwanted is not None:
             await asyncio.wait((unwanted,))
-        return await asyncio.to_thread(self._device.detect, pulses)
+        return await asyncio.to_thread(lambda: PackedDetections.of(self._device.detect(pulses)))
 
-    def waiting(self) -> asyncio.Task[Detections] | None:
+    def waiting(self) -> asyncio.Task[PackedDetections] | None:
         """The light being gathered, while the session has nothing else to do."""
         return self._gathering if self._idle else None
 
@@ -132,7 +138,7 @@ def _check_light(session: Session, origin: Origin) -> bool:
     return False
 
 
-def _look_at(task: asyncio.Task[Detections]) -> None:
+def _look_at(task: asyncio.Task[PackedDetections]) -> None:
     """Light that nobody waits for any more may have failed without a word."""
     if not task.cancelled():
         task.exception()
@@ -153,6 +159,7 @@ async def drive(
     `observe` sees every event. Once `stopping` is set the session ends as soon as no block is under way.
     A broken connection ends the session as a fatal `Aborted`, like everything else.
     """
+    load_compiler()
     try:
         await _Drive(session, stream, owner, durable, observe, stopping).run()
         try:
@@ -253,7 +260,9 @@ class _Drive:
                 self._observe(event)
                 await self._owner.act(self._session, event, self._now)
             if not (marks or frames or events):
-                return
+                break
+        if self._session.has_work:
+            await asyncio.to_thread(lambda: self._session.work(self._now()))
 
     async def _send(self, frames: list[bytes]) -> None:
         if not frames:

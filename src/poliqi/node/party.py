@@ -14,12 +14,14 @@ from typing import Any, Final, assert_never
 
 from poliqi.base.errors import ConfigError, KeyExhausted, LinkDown
 from poliqi.base.ids import Role
+from poliqi.base.jit import load_compiler
 from poliqi.distill.contract import Contract
 from poliqi.distill.outcome import Aborted, BlockBegun, BlockConfirmed, BlockReport, Event, Ready, StatesWanted
 from poliqi.distill.session import Session
 from poliqi.edge.driver import Alice, Bob, drive
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.framing import FrameStream
+from poliqi.edge.memory import keep_freed_memory
 from poliqi.edge.network import Address, Connector, Listener, Meeting
 from poliqi.edge.store import LinkStore
 from poliqi.edge.trust import authenticator_for
@@ -62,6 +64,7 @@ def run_party(settings: PartySettings, say: Say) -> None:
     `say` gets a record for everything that happens. Raises ConfigError, StoreError, KeyExhausted.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_freed_memory()
     with closing(LinkStore(settings.state)) as store:
         if store.link.role is not settings.role:
             raise ConfigError(
@@ -87,6 +90,7 @@ class Party:
         self._stopping: Final = asyncio.Event()
         self._owner: Alice | Bob | None = None
         self._contract: Contract | None = None
+        self._reconciler = ""
         self._under_way = 0
         self._ended = 0
         self._block_at = 0.0
@@ -119,8 +123,10 @@ class Party:
         )
         try:
             await asyncio.to_thread(self._prepare)
+            warming = asyncio.create_task(asyncio.to_thread(self._warm_up))
             while not self._stopping.is_set():
                 await self._once(meeting)
+            await warming
         finally:
             await meeting.close()
         if self._low_pad:
@@ -141,12 +147,25 @@ class Party:
 
     def _prepare(self) -> None:
         """The device, and Alice's proposal of a contract."""
+        from poliqi.distill.plan import block_pulses, choose_reconciler
+
+        load_compiler()
         s = self._settings
+        choice = choose_reconciler(s.link, block_pulses(s.link))
+        self._reconciler = choice.reconciler
         if s.role is Role.BOB:
             self._owner = Bob(s.light.receiver(s.link, self._store.history().next_slot), self._more)
             return
         self._owner = Alice(s.light.transmitter(s.link))
-        self._contract = proposal(s.link, self._store.link, s.light.origin, self._entropy.source)
+        terms = s.link, self._store.link, s.light.origin, self._entropy.source
+        self._contract = proposal(*terms, choice.reconciler)
+        self._say("reconciler", choice.reason, reconciler=choice.reconciler)
+
+    def _warm_up(self) -> None:
+        """Compile the kernels, or load them, while the peer is met and the first light is gathered."""
+        from poliqi.distill.warm import warm_up
+
+        warm_up(self._settings.role, self._reconciler)
 
     # ---------------------------------------------------------------- connections
 

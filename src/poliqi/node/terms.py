@@ -29,11 +29,13 @@ def policy_of(link: LinkParameters, paired: LinkRecord) -> Policy:
     )
 
 
-def proposal(link: LinkParameters, paired: LinkRecord, origin: Origin, entropy: str) -> Contract:
+def proposal(link: LinkParameters, paired: LinkRecord, origin: Origin, entropy: str, reconciler: str) -> Contract:
     """Alice's contract. Raises ConfigError where no block of this size gives key: it would only use up the pad."""
     from poliqi.distill.plan import block_pulses, plan_contract
 
-    contract = plan_contract(link, block_pulses(link), link_id=paired.link_id, origin=origin, entropy=entropy)
+    contract = plan_contract(
+        link, block_pulses(link), link_id=paired.link_id, origin=origin, entropy=entropy, reconciler=reconciler
+    )
     refusal = policy_of(link, paired).refusal(contract)
     if refusal is not None:
         raise ConfigError(f"link {link.name}: this end's own policy refuses its contract: {refusal}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Final
 
@@ -15,6 +16,7 @@ __all__ = ["main"]
 # command -> (module, one line for --help; the module is imported only when the command runs)
 COMMANDS: Final = {
     "demo": "photons to a shared key between two processes, on this machine",
+    "doctor": "what this machine runs: kernels and their speed, where compiled code is kept",
     "distill": "run both parties over a recording and report what key it gives",
     "keylength": "secret length of a table of counts, with its proof",
     "link": "pair two ends, run one, its status; record simulated light",
@@ -43,8 +45,14 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """POLIQI: from a photon's time tag to a key two parties share.
 
-    Start with `poliqi demo`. Every command has --json and its own --help.
+    Start with `poliqi demo`. Every command has --json and its own --help. POLIQI_KERNELS=portable|pclmul|vpclmul
+    forces a width of the compiled kernels (see `poliqi doctor`).
     """
+    forced = os.environ.get("POLIQI_KERNELS")
+    if forced:
+        from poliqi.base.jit import choose_width
+
+        choose_width(forced)
 
 
 def main() -> None:

@@ -7,12 +7,24 @@ from functools import partial
 import pytest
 from two_parties import CountingEntropy, make_contract, wire
 
+from poliqi.base.bits import BitString
 from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import Role
 from poliqi.distill import reconcile
+from poliqi.distill.contract import Contract
 from poliqi.distill.correct import Correction
-from poliqi.distill.messages import Disclose, FrameTags, FrameVerdict, Parities, Verify, decode_message
-from poliqi.distill.reconcile.cascade import CascadeParameters
+from poliqi.distill.messages import (
+    Disclose,
+    FrameTags,
+    FrameVerdict,
+    KeyErrors,
+    Parities,
+    Verdict,
+    Verify,
+    decode_message,
+)
+from poliqi.distill.reconcile import CascadeParameters
+from poliqi.distill.sift import Sifted
 
 
 @pytest.fixture
@@ -70,13 +82,72 @@ def test_disclosure_over_the_cap_refuses_the_block(lazy_cascade: None) -> None:
         assert not run.disks[role].keys
 
 
-def test_a_message_out_of_turn_is_refused() -> None:
-    import numpy as np
+def sifted(bits: BitString) -> Sifted:
+    return Sifted(bits, (BitString.zeros(bits.size),), (0, 0), (0, 0))
 
-    bits = np.zeros(100, np.uint8)
-    machine = Correction(Role.BOB, bits, seed=1, contract=make_contract(), entropy=CountingEntropy(1))
+
+def test_a_message_out_of_turn_is_refused() -> None:
+    key = sifted(BitString.zeros(100))
+    machine = Correction(Role.BOB, key, seed=1, contract=make_contract(), entropy=CountingEntropy(1))
     machine.start()
     with pytest.raises(ProtocolError, match="parities was due"):
         machine.receive(Verify(point=bytes(16), value=bytes(16)))
     with pytest.raises(ProtocolError, match="answers round 7"):
-        machine.receive(Parities(turn=7, bits=b""))
+        machine.receive(Parities(turn=7, bits=memoryview(b"")))
+
+
+# ---------------------------------------------------------------- one-way reconciliation: Alice learns no error
+
+
+def one_way(**changes: object) -> Contract:
+    return make_contract(reconciler="ldpc-blind", expected_qber=0.01, **changes)
+
+
+def test_one_way_reconciliation_makes_the_same_key_and_the_same_counts() -> None:
+    run = wire(one_way()).run()
+    alice, bob = (run.confirmed(role)[0].report for role in Role)
+    assert alice.counts == bob.counts
+    assert alice.failed_frames == 0
+    assert alice.qber_key == pytest.approx(0.01, abs=0.003)
+    assert (alice.leak_alice, alice.leak_bob) == (bob.leak_alice, bob.leak_bob)
+    assert run.disks[Role.ALICE].keys == run.disks[Role.BOB].keys != {}
+
+
+def test_bob_says_the_errors_of_each_intensity_and_they_are_leak() -> None:
+    run = wire(one_way(frame_bits=4096)).run()
+    report = run.confirmed(Role.BOB)[0].report
+    said = [(sender, m) for sender, f in run.sent if isinstance(m := decode_message(f), KeyErrors)]
+    frames = -(-report.sifted_key // 4096)
+    flags = [m for sender, f in run.sent if sender is Role.BOB and isinstance(m := decode_message(f), Parities)]
+    assert [sender for sender, _ in said] == [Role.BOB]
+    assert said[0][1].counts == report.counts.key.errors
+    assert 1 + 128 + frames <= report.leak_bob <= 1 + 128 + 8 * sum(len(m.bits) for m in flags)
+
+
+def test_alice_alone_discloses_frames_that_one_way_codes_cannot_mend() -> None:
+    contract = make_contract(reconciler="ldpc", expected_qber=0.005, length=0, leak_cap=10**6, frame_bits=16384)
+    run = wire(contract, error=0.02).run()
+    reports = [run.aborts(role)[0].report for role in Role]
+    disclosed = [sender for sender, f in run.sent if isinstance(decode_message(f), Disclose)]
+    assert disclosed == [Role.ALICE]
+    assert reports[0].failed_frames == 2
+    assert reports[0].verified
+    assert reports[0].counts == reports[1].counts
+    assert reports[0].leak_alice == reports[1].leak_alice > reports[0].sifted_key
+    assert reports[0].leak_bob == reports[1].leak_bob
+
+
+def test_more_errors_than_detections_are_refused() -> None:
+    key = sifted(BitString.zeros(5000))
+    machine = Correction(Role.ALICE, key, seed=1, contract=one_way(), entropy=CountingEntropy(1))
+    machine.start()
+    machine.receive(Parities(turn=0, bits=memoryview(b"")))
+    machine.receive(Parities(turn=1, bits=memoryview(bytes(1))))
+    machine.receive(Verdict(same=True))
+    with pytest.raises(ProtocolError, match="5001"):
+        machine.receive(KeyErrors(counts=(5001, 0)))
+    with pytest.raises(ProtocolError, match="errors were announced"):
+        machine.receive(KeyErrors(counts=(1,)))
+    machine.receive(KeyErrors(counts=(5000, 0)))
+    assert machine.finished
+    assert machine.key_errors == (5000, 0)

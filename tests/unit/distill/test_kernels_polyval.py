@@ -14,18 +14,28 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from poliqi.base.jit import Width, choose_width, widths
 from poliqi.distill.kernels.definitions import polyval, polyval_dot
-from poliqi.distill.kernels.polyval import PolyHash, polyval_update
+from poliqi.distill.kernels.polyval import PolyHash
+from poliqi.distill.kernels.polyval_kernels import POWERS, POWERS_OF, UPDATE_OF
 
 VECTORS = json.loads((Path(__file__).resolve().parents[2] / "vectors" / "polyval" / "polyval.json").read_text())
 EXTREMES = [bytes(16), b"\xff" * 16, b"\x01" + bytes(15), bytes(15) + b"\x80", b"\x55" * 16, b"\xaa" * 16]
 sixteen = st.one_of(st.sampled_from(EXTREMES), st.binary(min_size=16, max_size=16))
 
 
-def kernel_polyval(key: bytes, data: bytes) -> bytes:
-    state = np.zeros(2, np.uint64)
-    polyval_update(state, np.frombuffer(key, "<u8").copy(), np.frombuffer(data, "<u8").copy())
+def in_width(width: Width, key: bytes, data: bytes, start: bytes = bytes(16)) -> bytes:
+    powers, state = np.empty(2 * POWERS, np.uint64), np.frombuffer(start, "<u8").astype(np.uint64)
+    POWERS_OF[width](np.frombuffer(key, "<u8").astype(np.uint64), powers)
+    UPDATE_OF[width](state, powers, np.frombuffer(data, np.uint8))
     return state.astype("<u8").tobytes()
+
+
+def kernel_polyval(key: bytes, data: bytes) -> bytes:
+    """By the widest kernel and all others, which must agree."""
+    found = {in_width(width, key, data) for width in widths()}
+    assert len(found) == 1
+    return found.pop()
 
 
 def aes(key: bytes, block: bytes) -> bytes:
@@ -70,12 +80,42 @@ def test_it_is_ghash_with_the_bytes_reversed(key: bytes, data: bytes) -> None:
 
 
 @settings(deadline=None)  # the first call compiles
-@given(key=sixteen, blocks=st.lists(sixteen, max_size=6), state=sixteen)
-def test_the_kernel_equals_its_definition(key: bytes, blocks: list[bytes], state: bytes) -> None:
-    data = b"".join(blocks)
-    running = np.frombuffer(state, "<u8").copy()
-    polyval_update(running, np.frombuffer(key, "<u8").copy(), np.frombuffer(data, "<u8").copy())
-    assert running.tobytes() == polyval(key, data, state)
+@given(key=sixteen, blocks=st.lists(sixteen, max_size=6), count=st.integers(0, 100), state=sixteen)
+@pytest.mark.parametrize("width", widths())
+def test_every_width_equals_the_definition(
+    key: bytes, blocks: list[bytes], count: int, state: bytes, width: Width
+) -> None:
+    data = b"".join(itertools.islice(itertools.cycle(blocks or [key]), count))
+    assert in_width(width, key, data, state) == polyval(key, data, state)
+
+
+@pytest.mark.parametrize("width", widths())
+def test_a_width_that_was_chosen_runs(width: Width) -> None:
+    choose_width(width)
+    try:
+        running = PolyHash(bytes(range(16)))
+        running.update(bytes(range(256)) * 5)
+    finally:
+        choose_width(None)
+    length = (8 * 1280).to_bytes(16, "little")
+    assert running.digest_with_length() == polyval(bytes(range(16)), bytes(range(256)) * 5 + length)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, np.frombuffer])
+def test_any_buffer_is_read_where_it_lies(kind: Any) -> None:
+    data = bytes(range(240))
+    running = PolyHash(b"k" * 16)
+    running.update(kind(data) if kind is not np.frombuffer else np.frombuffer(data, np.uint8))
+    assert running.digest_with_length() == polyval(b"k" * 16, data + (8 * 240).to_bytes(16, "little"))
+
+
+def test_a_fresh_hash_has_the_key_and_nothing_else() -> None:
+    running = PolyHash(b"k" * 16)
+    running.update(b"a" * 64)
+    fresh = running.fresh()
+    fresh.update(b"b" * 16)
+    assert fresh.digest_with_length() == polyval(b"k" * 16, b"b" * 16 + (128).to_bytes(16, "little"))
+    assert (fresh.blocks, running.blocks) == (1, 4)
 
 
 @pytest.mark.parametrize("i", range(128))
@@ -103,7 +143,7 @@ def test_streaming_does_not_change_the_digest(cuts: list[int], key: bytes, offse
     assert parts.digest_with_length() == polyval(key, data + length)
 
 
-def test_long_data_crosses_the_inner_buffer() -> None:
+def test_long_data_in_pieces_have_the_same_digest() -> None:
     data, key = np.random.default_rng(4).bytes(3 * 65536 + 160), bytes(range(16))
     whole = PolyHash(key)
     whole.update(data)

@@ -8,44 +8,49 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poliqi.distill.kernels import words
-from poliqi.distill.kernels.definitions import fold_parity
-from poliqi.distill.kernels.interleave import interleave, position_from, position_to
-from poliqi.distill.reconcile.plan import FramePlan, public_word, public_words, splitmix64
-from poliqi.distill.reconcile.reference import lane_positions
+from poliqi.distill.kernels.interleave import interleave, natural_place, place_in_lane
+from poliqi.distill.reconcile.plan import interleaver, masks, public_word, public_words, splitmix64
+from poliqi.distill.reconcile.reference import lane_places, mask_places
 
 EXTREMES = [0, 1, 1 << 63, (1 << 64) - 1, 0x5555555555555555, 1 << 31, 1 << 32]
 word = st.one_of(st.sampled_from(EXTREMES), st.integers(0, (1 << 64) - 1))
 
 
+def test_tables_of_masks_and_paths() -> None:
+    assert words.UP_TO.tolist() == [(1 << p + 1) - 1 for p in range(64)]
+    for place in range(64):
+        start, size, cuts = 0, 64, {0}
+        while size > 1:
+            size //= 2
+            cuts.add(start + size)
+            start += size if place >= start + size else 0
+        assert start == place
+        assert {b for b in range(64) if int(words.PATHS[place]) >> b & 1} == cuts
+
+
 @settings(deadline=None)  # the first call compiles
 @given(word)
 def test_counts_and_positions_of_ones(x: int) -> None:
-    assert words.count_ones(np.uint64(x)) == x.bit_count()
+    assert words.parity(np.uint64(x)) == x.bit_count() % 2
     assert words.highest_one(np.uint64(x)) == x.bit_length() - 1
-    ones = [i for i in range(64) if x >> i & 1]
-    assert words.lowest_one(np.uint64(x)) == (ones[0] if ones else 64)
-    for rank, place in enumerate(ones):
-        assert words.select_one(np.uint64(x), rank) == place
-    assert words.select_one(np.uint64(x), len(ones)) == 64
+    assert words.lowest_one(np.uint64(x)) == ((x & -x).bit_length() - 1 if x else 64)
 
 
-def test_masks_below_a_position() -> None:
-    assert [int(words.bits_below(n)) for n in range(65)] == [(1 << n) - 1 for n in range(65)]
+def test_masks_of_a_place_and_below() -> None:
+    assert [int(words.ones_below(np.uint64(n))) for n in range(64)] == [(1 << n) - 1 for n in range(64)]
+    assert [int(words.bit_at(n)) for n in range(128)] == [1 << n % 64 for n in range(128)]
 
 
 @settings(deadline=None)
-@given(st.lists(word, min_size=5, max_size=5), st.lists(word, min_size=5, max_size=5), st.data())
-def test_parity_of_a_range(text: list[int], mask: list[int], data: st.DataObject) -> None:
-    start = data.draw(st.integers(0, 319))
-    stop = data.draw(st.integers(start + 1, 320))
-    whole = sum((a & b) << 64 * i for i, (a, b) in enumerate(zip(text, mask, strict=True)))
-    expected = (whole >> start & ((1 << stop - start) - 1)).bit_count() & 1
-    arrays = np.array(text, np.uint64), np.array(mask, np.uint64)
-    assert words.range_parity(arrays[0], 0, arrays[1], 0, start, stop) == expected
-    shifted = np.concatenate([arrays[1], arrays[0]]), np.concatenate([arrays[0][:2], arrays[1]])
-    assert words.range_parity(shifted[0], 5, shifted[1], 2, start, stop) == expected
-    if (start, stop) == (0, 320):
-        assert fold_parity(arrays[0] & arrays[1]) == expected
+@given(st.lists(word, min_size=4, max_size=4), word, st.integers(0, 191))
+def test_bits_at_any_offset(text: list[int], bits: int, offset: int) -> None:
+    whole = sum(a << 64 * i for i, a in enumerate(text))
+    array = np.array(text, np.uint64)
+    assert int(words.bits_from(array, offset)) == whole >> offset & (1 << 64) - 1
+    words.put_bits(array, offset, np.uint64(bits))
+    written = sum(int(a) << 64 * i for i, a in enumerate(array))
+    assert written & (1 << offset) - 1 == whole & (1 << offset) - 1
+    assert written >> offset & (1 << 64) - 1 == bits
 
 
 def test_transposition_of_64_by_64_bits() -> None:
@@ -71,40 +76,32 @@ def test_a_public_stream_is_its_words_one_by_one(seed: int) -> None:
     assert public_words(seed, 256, 20).tolist() == [public_word(seed, 256, i) for i in range(20)]
 
 
-@pytest.mark.parametrize("bits", [1, 4095, 4096, 9000])
-@pytest.mark.parametrize("p", [1, 2])
-def test_the_interleaver_is_the_one_written_out_in_lists(bits: int, p: int) -> None:
-    plan = FramePlan.make(bits, (16, 128, 8192), 1, seed=31)
-    frame = np.random.default_rng(bits).integers(0, 1 << 64, plan.words, dtype=np.uint64)
-    result, scratch = np.empty_like(frame), np.empty_like(frame)
-    interleave(frame, plan.tables[p - 1], scratch, result)
+@pytest.mark.parametrize("places", [4096, 12288])
+@pytest.mark.parametrize("lane", [1, 2])
+def test_the_interleaver_is_the_one_written_out_in_lists(places: int, lane: int) -> None:
+    count = places // 64
+    tables = interleaver(31, lane, count).ravel()
+    frame = np.random.default_rng(places).integers(0, 1 << 64, count, dtype=np.uint64)
+    cells = np.zeros(6 * count, np.uint64)
+    cells[: 3 * count : 3] = frame
+    interleave(cells, 0, tables, 0, count, 5 * count, 3 * count, np.uint64(7))
+    order = lane_places(places, lane, 31)
     text = np.unpackbits(frame.view(np.uint8), bitorder="little")
-    expected = text[lane_positions(64 * plan.words, 1, 31)[p]]
-    assert np.array_equal(np.unpackbits(result.view(np.uint8), bitorder="little"), expected)
+    result = np.ascontiguousarray(cells[3 * count : 5 * count : 2]).view(np.uint8)
+    assert np.array_equal(np.unpackbits(result, bitorder="little"), text[order])
+    assert (cells[3 * count + 1 : 5 * count : 2] == 7).all()
+    assert sorted(order) == list(range(places))
 
 
-def test_positions_follow_the_interleaver_both_ways() -> None:
-    plan = FramePlan.make(8192, (16, 128, 8192), 1, seed=5)
-    for p in (1, 2):
-        order = lane_positions(8192, 1, 5)[p]
-        assert [position_from(plan.tables, p - 1, i) for i in range(0, 8192, 7)] == order[::7]
-        assert all(position_to(plan.tables, p - 1, order[i]) == i for i in range(0, 8192, 7))
+def test_places_follow_the_interleaver_both_ways() -> None:
+    for lane in (1, 2):
+        tables, order = interleaver(5, lane, 128).ravel(), lane_places(8192, lane, 5)
+        assert [natural_place(tables, 0, 128, i) for i in range(0, 8192, 7)] == order[::7]
+        assert all(place_in_lane(tables, 0, 128, order[i]) == i for i in range(0, 8192, 7))
 
 
-@pytest.mark.parametrize("bits", [1, 100, 5000, 8192])
-def test_relevant_places_are_those_that_carry_a_bit(bits: int) -> None:
-    plan = FramePlan.make(bits, (16, 128, 8192), 3, seed=8)
-    for lane, order in enumerate(lane_positions(bits, 3, 8)):
-        marked = np.unpackbits(plan.relevant[lane].view(np.uint8), bitorder="little")
-        assert np.array_equal(marked == 1, np.array(order) >= 0)
-        if lane < 3:
-            assert sorted(i for i in order if i >= 0) == list(range(bits))
-
-
-def test_a_mask_and_its_complement_share_no_bit_and_miss_none() -> None:
-    plan = FramePlan.make(5000, (16, 128, 8192), 4, seed=8)
-    for j in range(4):
-        half, other = plan.relevant[3 + 2 * j], plan.relevant[4 + 2 * j]
-        assert not (half & other).any()
-        assert np.array_equal(half | other, plan.relevant[0])
-        assert 2300 < sum(int(w).bit_count() for w in half) < 2700
+def test_masks_choose_half_of_the_places() -> None:
+    for j, mask in enumerate(masks(8, 4, 128)):
+        chosen = np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little"))
+        assert set(chosen.tolist()) == mask_places(8192, j, 8)
+        assert 3850 < chosen.size < 4350

@@ -11,7 +11,7 @@ from two_parties import make_contract
 
 from poliqi.base.errors import PoliqiError, ProtocolError
 from poliqi.base.ids import BlockNumber
-from poliqi.distill.sift import alice_sift, bob_sift, detect_message, read_slots
+from poliqi.distill.sift import PackedDetections, alice_sift, bob_sift, detect_message, read_slots
 from poliqi.link.device import Detections
 from poliqi.proof import ProofName
 
@@ -39,10 +39,10 @@ def events(draw: st.DrawFn, levels: int = 2) -> tuple[Detections, np.ndarray]:
 @given(events(levels=3))
 def test_both_ends_sift_what_the_definition_says(drawn: tuple[Detections, np.ndarray]) -> None:
     seen, states = drawn
-    detect = detect_message(BlockNumber(1), seen)
-    assert (read_slots(detect, THREE, seen.first_slot) == seen.slots).all()
-    alice, answer = alice_sift(detect, states, THREE, bytes(8))
-    bob = bob_sift(seen, detect, answer, THREE)
+    detect = detect_message(BlockNumber(1), PackedDetections.of(seen))
+    assert read_slots(detect, THREE, seen.first_slot).array().tolist() == seen.slots.tolist()
+    alice, answer = alice_sift(detect, states, 3, bytes(8))
+    bob = bob_sift(PackedDetections.of(seen), BlockNumber(1), answer, 3)
     key_a, key_b, level, test_n, test_m = [], [], [], [0, 0, 0], [0, 0, 0]
     for state, outcome in zip(states.tolist(), seen.outcomes.tolist(), strict=True):
         if state >> 1 & 1 != outcome >> 1:
@@ -54,10 +54,12 @@ def test_both_ends_sift_what_the_definition_says(drawn: tuple[Detections, np.nda
         else:
             test_n[state >> 2] += 1
             test_m[state >> 2] += (state ^ outcome) & 1
-    assert alice.key.tolist() == key_a
-    assert bob.key.tolist() == key_b
+    assert alice.key.to_bits().tolist() == key_a
+    assert bob.key.to_bits().tolist() == key_b
     for side in (alice, bob):
-        assert side.key_intensity.tolist() == level
+        assert side.key_detections() == tuple(level.count(k) for k in range(3))
+        wrong = [at for a, b, at in zip(key_a, key_b, level, strict=True) if a != b]
+        assert side.key_errors(alice.key ^ bob.key) == tuple(wrong.count(k) for k in range(3))
         assert (list(side.test_detections), list(side.test_errors)) == (test_n, test_m)
 
 
@@ -76,7 +78,8 @@ def test_both_ends_sift_what_the_definition_says(drawn: tuple[Detections, np.nda
 )
 def test_an_announcement_that_makes_no_sense_is_refused(change: dict[str, object], words: str) -> None:
     seen = Detections(1000, PULSES, np.array([1000, 1500], np.int64), np.array([0, 2], np.uint8))
-    detect = msgspec.structs.replace(detect_message(BlockNumber(1), seen), **change)
+    views = {k: memoryview(v) if isinstance(v, bytes) else v for k, v in change.items()}
+    detect = msgspec.structs.replace(detect_message(BlockNumber(1), PackedDetections.of(seen)), **views)
     with pytest.raises(ProtocolError, match=words):
         read_slots(detect, CONTRACT, 1000)
 
@@ -87,13 +90,13 @@ def test_an_answer_changed_anywhere_is_refused_or_still_well_formed(
     drawn: tuple[Detections, np.ndarray], data: st.DataObject
 ) -> None:
     seen, states = drawn
-    detect = detect_message(BlockNumber(1), seen)
-    _, answer = alice_sift(detect, states, CONTRACT, bytes(8))
+    detect = detect_message(BlockNumber(1), PackedDetections.of(seen))
+    _, answer = alice_sift(detect, states, 2, bytes(8))
     field = data.draw(st.sampled_from(["matched", "intensities", "test_bits"]))
-    changed = msgspec.structs.replace(answer, **{field: data.draw(st.binary(max_size=12))})
+    changed = msgspec.structs.replace(answer, **{field: memoryview(data.draw(st.binary(max_size=12)))})
     try:
-        bob = bob_sift(seen, detect, changed, CONTRACT)
+        bob = bob_sift(PackedDetections.of(seen), BlockNumber(1), changed, 2)
     except PoliqiError:
         return
-    assert len(bob.key) == len(bob.key_intensity) <= len(seen.slots)
+    assert bob.key.size == sum(bob.key_detections()) <= len(seen.slots)
     assert all(m <= n for m, n in zip(bob.test_errors, bob.test_detections, strict=True))

@@ -19,6 +19,7 @@ from poliqi.distill.messages import Tag, decode_message
 from poliqi.distill.outcome import Aborted, BlockConfirmed, Event, PadCursor, Ready, StatesWanted
 from poliqi.distill.policy import Policy
 from poliqi.distill.session import Session
+from poliqi.distill.sift import PackedDetections
 from poliqi.edge.pairing import make_identity, trust_peer
 from poliqi.edge.store import LinkStore
 from poliqi.edge.trust import EitherFirst, authenticator_for
@@ -81,9 +82,9 @@ class Ends:
                     self.events.append((role, event))
                     if isinstance(event, Ready) and role is Role.BOB and not begun:
                         begun = True
-                        session.begin_block(self.light.detect(contract.pulses), 0.0)
+                        session.begin_block(PackedDetections.of(self.light.detect(contract.pulses)), 0.0)
                     if isinstance(event, StatesWanted):
-                        session.provide_states(self.light.prepared(event.slots), 0.0)
+                        session.provide_states(self.light.prepared(event.slots.array()), 0.0)
                     if isinstance(event, Aborted) and not event.fatal:
                         session.close("enough")
         return sent

@@ -22,7 +22,7 @@ LINK_OF_TESTS = replace(WIDE, block=replace(WIDE.block, sifted_key=1_000_000))
 
 
 def proposed(**changes: object) -> Contract:
-    return msgspec.structs.replace(proposal(LINK_OF_TESTS, PAIRED, Origin.SIMULATED, "test"), **changes)
+    return msgspec.structs.replace(proposal(LINK_OF_TESTS, PAIRED, Origin.SIMULATED, "test", "cascade"), **changes)
 
 
 def test_both_ends_of_one_description_agree() -> None:
@@ -54,4 +54,4 @@ def test_state_made_for_photons_takes_nothing_else() -> None:
 def test_blocks_too_short_for_any_key_are_not_begun() -> None:
     short = replace(WIDE, block=replace(WIDE.block, sifted_key=10_000))
     with pytest.raises(ConfigError, match=r"blocks of 10,000 sifted bits give no key.*larger block.sifted_key"):
-        proposal(short, PAIRED, Origin.SIMULATED, "test")
+        proposal(short, PAIRED, Origin.SIMULATED, "test", "cascade")

@@ -1,176 +1,292 @@
 """The public state machine of Cascade, compiled: which ranges are asked, and what the answers tell.
 
-A *lane* is an order of a frame's bits: lanes 0 to 2 are the block passes, lanes 3 + 2 j and 4 + 2 j the two
-halves of random mask j. Per frame and lane, `known` has a bit at each boundary between ranges whose parity
-difference is known, and `odd` a bit at the start of each such range that holds an odd number of errors not yet
-found, each followed by a summary of S = W / 64 words. `found` holds the errors found so far, in each of the three
-orders.
-
-All arrays are flat, and a frame's or lane's part is named by where it begins:
-
-- `own`, `found`: uint64[frames * 3 * W], by frame and order
-- `known`, `odd`: uint64[frames * lanes * (W + S)], by frame and lane; `counts`: int32[frames * lanes], odd ranges
-- `relevant`: uint64[lanes * W], the places of each lane that carry a bit; `tables`: int32[2, 5, W], interleavers
-- `status`: int64[frames * 5]: stage, lane being searched (-1: none, the stage's ranges are asked), parity
-  difference of the whole frame, lanes in use, ranges asked in this round
-- `shape`: int64[9]: W, lanes, the three block sizes, and where the blocks of each pass begin and end in `starts`
-
-The definition is `poliqi.distill.reconcile.reference`; the rules stand in docs/spec/cascade.md.
+One call takes a whole round of all frames. The definition is `poliqi.distill.reconcile.reference`; the rules stand
+in docs/spec/cascade.md. Arrays are those of `poliqi.distill.kernels.ranges` (cells: after the frames come the words
+of the masks, scratch words that are zero between uses, and a draft of W words) and of `.search` (searches, book,
+pool). `said` is the own message in words, with one word to spare.
 """
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import numpy as np
 from numpy.typing import NDArray
 
-from poliqi.base.jit import kernel
-from poliqi.distill.kernels.ranges import cut_place, put_bit, range_end
+from poliqi.base.jit import kernel, part
+from poliqi.distill.kernels.halving import halve_narrow, narrow_parities
+from poliqi.distill.kernels.interleave import interleave
+from poliqi.distill.kernels.ranges import begin_lane, lane_cells, lane_step
 from poliqi.distill.kernels.search import (
-    ACTIVE,
     ASKED,
-    LANE,
+    ASKS,
+    DRAFT,
+    FRAMES,
+    HEADER,
+    HEADS,
+    MASK_CELLS,
+    MASKS,
+    NARROW,
+    ODD_MASKS,
+    OPEN,
     STAGE,
-    STATUS_FIELDS,
-    search,
-    take_blocks,
-    take_masks,
+    STRIDE,
+    WIDE,
+    WORDS,
+    frame_words,
+    halve_wide,
+    left_parity,
+    log_block,
+    open_search,
+    settle,
+    table_at,
+    take,
 )
-from poliqi.distill.kernels.words import Index, lowest_one, range_parity
+from poliqi.distill.kernels.simd import shift_up, vector
+from poliqi.distill.kernels.words import Index, bit_at, bits_from, highest_one, lowest_one, parity, put_bits
 
-__all__ = ["ASKED", "FINISHED", "STATUS_FIELDS", "advance", "answer", "begin"]
+__all__ = ["advance", "begin", "collect_errors"]
 
+_EIGHT: Final[Any] = vector(64, 8)
+_load, _splat, _and, _xor, _lane = _EIGHT.load, _EIGHT.splat, _EIGHT.and_, _EIGHT.xor, _EIGHT.lane
 FINISHED = 4  # stages 0 to 2 ask block parities, stage 3 asks the masks
 
-_ONE = np.uint64(1)
+_1 = np.uint64(1)
 _ZERO = np.uint64(0)
 
 
-@kernel
-def begin(status: NDArray[np.int64], shape: NDArray[np.int64]) -> None:
-    """Put every frame at its start: all blocks of the first pass are asked."""
-    status[:] = 0
-    for f in range(status.size // STATUS_FIELDS):
-        status[STATUS_FIELDS * f + LANE] = -1
-        status[STATUS_FIELDS * f + ASKED] = shape[6]
-
-
-@kernel
-def answer(
-    own: NDArray[np.uint64],
-    known: NDArray[np.uint64],
-    odd: NDArray[np.uint64],
-    status: NDArray[np.int64],
-    relevant: NDArray[np.uint64],
-    starts: NDArray[np.int32],
-    shape: NDArray[np.int64],
-    message: NDArray[np.uint8],
+@part()
+def _say_blocks(
+    cells: NDArray[np.uint64],
+    at: Index,
+    step: Index,
+    log: Index,
+    count: Index,
+    said: NDArray[np.uint64],
     offset: Index,
-) -> Index:
-    """Write the own parities of all ranges asked in this round; returns the next free bit of `message`."""
-    words, lanes = int(shape[0]), int(shape[1])
-    for f in range(status.size // STATUS_FIELDS):
-        state, frame = STATUS_FIELDS * f, 3 * words * f
-        stage, lane = int(status[state + STAGE]), int(status[state + LANE])
-        if lane < 0 and stage < 3:
-            first = int(shape[5 + stage])
-            for i in range(first, first + status[state + ASKED]):
-                start = int(starts[i])
-                stop = min(start + int(shape[2 + stage]), words << 6)
-                bit = range_parity(own, frame + stage * words, relevant, stage * words, start, stop)
-                put_bit(message, offset, bit)
-                offset += 1
-        elif lane < 0 and stage == 3:
-            for each in range(3, lanes, 2):
-                put_bit(message, offset, range_parity(own, frame, relevant, each * words, 0, words << 6))
-                offset += 1
-        elif lane >= 0:
-            mine = frame + (lane if lane < 3 else 0) * words
-            at = (f * lanes + lane) * (words + (words >> 6))
-            for s in range(words >> 6):
-                summary = odd[at + words + s]
-                while summary != _ZERO:
-                    w = (s << 6) + lowest_one(summary)
-                    summary &= summary - _ONE
-                    rest = odd[at + w]
-                    while rest != _ZERO:
-                        start = (w << 6) + lowest_one(rest)
-                        rest &= rest - _ONE
-                        stop = range_end(known, at, words, start)
-                        middle = cut_place(relevant, lane * words, start, stop)
-                        bit = range_parity(own, mine, relevant, lane * words, start, middle)
-                        put_bit(message, offset, bit)
-                        offset += 1
-    return offset
+) -> None:
+    """Write the own parities of the first `count` blocks of a lane from bit `offset` on."""
+    bits, held = _ZERO, 0
+    for block in range(count):
+        fold = _ZERO
+        if log >= 6:
+            for w in range(block << (log - 6), (block + 1) << (log - 6)):
+                fold ^= cells[np.uint64(at + step * w)]
+        else:
+            place = block << log
+            word = cells[at + step * (place >> 6)] >> (np.uint64(place) & np.uint64(63))
+            fold = word & (bit_at(1 << log) - _1)
+        bits |= shift_up(parity(fold), np.uint64(held))
+        held += 1
+        if held == 64:
+            put_bits(said, offset, bits)
+            offset += 64
+            bits, held = _ZERO, 0
+    put_bits(said, offset, bits)
+
+
+@part()
+def _say_masks(
+    cells: NDArray[np.uint64], book: NDArray[np.int64], f: Index, said: NDArray[np.uint64], offset: Index
+) -> None:
+    """Write the own parities of all masks."""
+    size, frame, draft, bits = frame_words(book, f), f * book[STRIDE], int(book[DRAFT]), _ZERO
+    for w in range(size):
+        cells[draft + w] = cells[np.uint64(frame + 3 * w)]
+    for j in range(book[MASKS]):
+        mask, folds = book[MASK_CELLS] + j * book[WORDS], _splat(_ZERO)
+        for w in range(0, size, 8):
+            folds = _xor(folds, _and(_load(cells, draft + w), _load(cells, mask + w)))
+        fold = _ZERO
+        for lane in range(8):
+            fold ^= _lane(folds, lane)
+        bits |= shift_up(parity(fold), np.uint64(j))
+    put_bits(said, offset, bits)
+
+
+@part()
+def _answer(
+    said: NDArray[np.uint64],
+    words: NDArray[np.uint64],
+    tags: NDArray[np.uint64],
+    wide: NDArray[np.uint64],
+    cells: NDArray[np.uint64],
+    book: NDArray[np.int64],
+) -> None:
+    """Write the own parities of everything that is asked: narrow searches, wide ones, blocks and masks by frame."""
+    frames, offset = int(book[FRAMES]), int(book[NARROW])
+    narrow_parities(words, tags, offset, said)
+    for i in range(book[WIDE]):
+        put_bits(said, offset, left_parity(cells, book, wide[i]))
+        offset += 1
+    for f in range(frames):
+        asks = int(book[HEADER + ASKS * frames + f])
+        if asks > 0:
+            stage = int(book[HEADER + STAGE * frames + f])
+            if stage < 3:
+                at = f * book[STRIDE] + lane_cells(frame_words(book, f), stage)
+                _say_blocks(cells, at, lane_step(stage), log_block(book, f, stage), asks, said, offset)
+            else:
+                _say_masks(cells, book, f, said, offset)
+            offset += asks
+    said[offset >> 6] &= bit_at(offset) - _1
+    book[ASKED] = offset
 
 
 @kernel
-def _next_queries(
-    message: NDArray[np.uint8],
-    found: NDArray[np.uint64],
-    known: NDArray[np.uint64],
-    odd: NDArray[np.uint64],
-    counts: NDArray[np.int32],
-    status: NDArray[np.int64],
-    relevant: NDArray[np.uint64],
-    tables: NDArray[np.int32],
-    starts: NDArray[np.int32],
-    shape: NDArray[np.int64],
-    f: Index,
+def begin(
+    own: NDArray[np.uint64],
+    bits: Index,
+    said: NDArray[np.uint64],
+    words: NDArray[np.uint64],
+    tags: NDArray[np.uint64],
+    wide: NDArray[np.uint64],
+    cells: NDArray[np.uint64],
+    book: NDArray[np.int64],
 ) -> None:
-    """Choose what the frame asks next: the lane in hand while it has odd ranges, else the lowest lane that has,
-    else the next stage."""
-    lanes, state = int(shape[1]), STATUS_FIELDS * f
+    """Lay out the own string, `bits` bits in the words `own`, and ask the blocks of the first lane."""
+    frames = int(book[FRAMES])
+    for f in range(frames):
+        size, frame, log = frame_words(book, f), f * book[STRIDE], log_block(book, f, 0)
+        inside = begin_lane(cells, frame, size, 0, log)
+        source = f * book[WORDS]
+        for w in range(size):
+            cells[frame + 3 * w] = own[source + w] if source + w < own.size else _ZERO
+            cells[frame + 3 * w + 1] = inside
+            cells[frame + 3 * w + 2] = _ZERO
+        present = min(bits - (source << 6), size << 6)
+        book[HEADER + ASKS * frames + f] = (present + (1 << log) - 1) >> log
+        for lane in range(3):
+            book[HEADER + (HEADS + lane) * frames + f] = -1
+    _answer(said, words, tags, wide, cells, book)
+
+
+@part()
+def _take_answers(
+    f: Index,
+    difference: NDArray[np.uint64],
+    offset: Index,
+    words: NDArray[np.uint64],
+    tags: NDArray[np.uint64],
+    wide: NDArray[np.uint64],
+    cells: NDArray[np.uint64],
+    book: NDArray[np.int64],
+) -> None:
+    """Parity differences of a frame's blocks or masks; the last block of lanes 1 and 2 follows from the others."""
+    frames = int(book[FRAMES])
+    asks, stage = int(book[HEADER + ASKS * frames + f]), int(book[HEADER + STAGE * frames + f])
+    book[HEADER + ASKS * frames + f] = 0
+    if stage == 3:
+        book[HEADER + ODD_MASKS * frames + f] = np.int64(bits_from(difference, offset) & (bit_at(asks) - _1))
+        return
+    log, opened = log_block(book, f, stage), 0
+    lane = (f << 36) | (stage << 29) | log
+    for first in range(0, asks, 64):
+        odd = bits_from(difference, offset + first)
+        if asks - first < 64:
+            odd &= bit_at(asks - first) - _1
+        while odd != _ZERO:
+            open_search(words, tags, wide, cells, book, lane | ((first + lowest_one(odd)) << (log + 5)))
+            odd &= odd - _1
+            opened += 1
+    if stage > 0 and opened & 1 == 1:
+        open_search(words, tags, wide, cells, book, lane | (asks << (log + 5)))
+        opened += 1
+    book[HEADER + OPEN * frames + f] = opened
+
+
+@part()
+def _choose(
+    f: Index,
+    words: NDArray[np.uint64],
+    tags: NDArray[np.uint64],
+    wide: NDArray[np.uint64],
+    cells: NDArray[np.uint64],
+    book: NDArray[np.int64],
+    pool: NDArray[np.int32],
+    tables: NDArray[np.int32],
+) -> None:
+    """What a frame without searches does next: the lowest lane with odd ranges, else the lowest odd mask, else the
+    next stage."""
+    frames, size = int(book[FRAMES]), frame_words(book, f)
+    fields, frame = HEADER + f, f * book[STRIDE]
     while True:
-        lane = int(status[state + LANE])
-        if lane >= 0 and counts[f * lanes + lane] > 0:
-            status[state + ASKED] = counts[f * lanes + lane]
+        stage = int(book[fields + STAGE * frames])
+        for lane in range(min(stage, 2) + 1):
+            taken = take(f, lane, words, tags, wide, cells, book, pool)
+            if taken > 0:
+                book[fields + OPEN * frames] = taken
+                return
+        odd = np.uint64(book[fields + ODD_MASKS * frames])
+        if odd != _ZERO:
+            log = 7 + highest_one(np.uint64(size - 1))
+            open_search(words, tags, wide, cells, book, (f << 36) | ((3 + lowest_one(odd)) << 29) | log)
+            book[fields + OPEN * frames] = 1
             return
-        lane = 0
-        while lane < status[state + ACTIVE] and counts[f * lanes + lane] == 0:
-            lane += 1
-        if lane < status[state + ACTIVE]:
-            status[state + LANE] = lane
-            search(message, 0, found, known, odd, counts, status, relevant, tables, shape, f, lane, 0)
-            continue
-        status[state + LANE] = -1
-        status[state + STAGE] += 1
-        stage = int(status[state + STAGE])
-        if stage >= FINISHED:
-            status[state + ASKED] = 0
+        stage += 1
+        book[fields + STAGE * frames] = stage
+        if stage == FINISHED:
+            book[fields + OPEN * frames] = -1
             return
-        asked = (lanes - 3) >> 1 if stage == 3 else max(int(shape[6 + stage] - shape[5 + stage]) - 1, 0)
-        status[state + ASKED] = asked
-        if asked > 0:
+        asks = int(book[MASKS])
+        if stage < 3:
+            log = log_block(book, f, stage)
+            asks = ((size << 6) >> log) - 1
+            inside = begin_lane(cells, frame, size, stage, log)
+            at, table = frame + lane_cells(size, stage), table_at(book, f, stage)
+            interleave(cells, frame, tables, table, size, int(book[DRAFT]), at, inside)
+        book[fields + ASKS * frames] = asks
+        if asks > 0:
             return
-        take_blocks(message, 0, found, known, odd, counts, status, relevant, starts, shape, f)
 
 
 @kernel
 def advance(
-    message: NDArray[np.uint8],
-    offset: Index,
-    found: NDArray[np.uint64],
-    known: NDArray[np.uint64],
-    odd: NDArray[np.uint64],
-    counts: NDArray[np.int32],
-    status: NDArray[np.int64],
-    relevant: NDArray[np.uint64],
+    heard: NDArray[np.uint8],
+    said: NDArray[np.uint64],
+    difference: NDArray[np.uint64],
+    words: NDArray[np.uint64],
+    tags: NDArray[np.uint64],
+    wide: NDArray[np.uint64],
+    cells: NDArray[np.uint64],
+    book: NDArray[np.int64],
+    pool: NDArray[np.int32],
     tables: NDArray[np.int32],
-    starts: NDArray[np.int32],
-    shape: NDArray[np.int64],
-) -> Index:
-    """Take a round's parity differences, bit `offset` of `message` on; returns the bit after the last one."""
-    for f in range(status.size // STATUS_FIELDS):
-        state = STATUS_FIELDS * f
-        asked, lane, stage = int(status[state + ASKED]), int(status[state + LANE]), int(status[state + STAGE])
-        if stage >= FINISHED:
-            continue
-        if lane >= 0:
-            search(message, offset, found, known, odd, counts, status, relevant, tables, shape, f, lane, 1)
-        elif stage < 3:
-            take_blocks(message, offset, found, known, odd, counts, status, relevant, starts, shape, f)
-        else:
-            take_masks(message, offset, found, known, odd, counts, status, relevant, shape, f)
-        offset += asked
-        _next_queries(message, found, known, odd, counts, status, relevant, tables, starts, shape, f)
-    return offset
+) -> None:
+    """Take the peer's message of a round, and write the own message of the next one into `said`."""
+    own, both = said.view(np.uint8), difference.view(np.uint8)
+    for i in range(heard.size):
+        both[i] = own[i] ^ heard[i]
+    frames, offset = int(book[FRAMES]), int(book[NARROW])
+    halve_narrow(words, tags, offset, difference, said)
+    settle(said, words, tags, cells, book, pool, tables)
+    searches = offset + int(book[WIDE])
+    halve_wide(words, tags, wide, cells, book, difference, offset)
+    offset = searches
+    for f in range(frames):
+        if book[HEADER + OPEN * frames + f] == 0:
+            asks = int(book[HEADER + ASKS * frames + f])
+            if asks > 0:
+                _take_answers(f, difference, offset, words, tags, wide, cells, book)
+                offset += asks
+            if book[HEADER + OPEN * frames + f] == 0:
+                _choose(f, words, tags, wide, cells, book, pool, tables)
+    _answer(said, words, tags, wide, cells, book)
+
+
+@kernel
+def collect_errors(
+    cells: NDArray[np.uint64], book: NDArray[np.int64], pool: NDArray[np.int32], errors: NDArray[np.uint64]
+) -> None:
+    """The errors found so far, in natural order."""
+    frames = int(book[FRAMES])
+    for f in range(frames):
+        start = f * book[WORDS]
+        for w in range(start, min(start + frame_words(book, f), errors.size)):
+            errors[w] = cells[f * book[STRIDE] + 3 * (w - start) + 2]
+        node = int(book[HEADER + HEADS * frames + f])
+        while node >= 0:
+            place = np.int64(pool[2 * node])
+            if start + (place >> 6) < errors.size:
+                errors[start + (place >> 6)] ^= bit_at(place)
+            node = np.int64(pool[2 * node + 1])

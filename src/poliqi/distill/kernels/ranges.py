@@ -1,8 +1,13 @@
-"""Known ranges of a Cascade lane as two bitmaps: where ranges begin, and which of them are odd.
+"""A frame's cells, and what is known of the ranges of its three lanes.
 
-`known` has a bit at each boundary between ranges whose parity difference is known, `odd` a bit at the start of each
-such range that holds an odd number of errors not yet found. A lane has W words of each, followed by a summary of
-W / 64 words: bit w of it says that word w has a one. `at` is where a lane begins in the flat arrays.
+A frame of P = 64 W places takes 7 W + 3 (W / 64 + 1) words of one flat array: for lane 0, W times (own word,
+boundaries, errors found); for lanes 1 and 2, W times (own word, boundaries); then, for each lane, W / 64 + 1 words
+that mark boundaries between words.
+
+A word's `boundaries` are 0 while some known range reaches beyond it. Otherwise bit b says that a known range begins
+at place b of the word; bit 0 is then set. In the marks between words, bit w says that a known range begins with
+word w; a last bit stands where the lane ends. All ranges are powers of two of places long and begin at a multiple
+of their length: a range is (first place << 5) | log2(length), a `span`.
 """
 
 from __future__ import annotations
@@ -10,90 +15,85 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from poliqi.base.jit import kernel
-from poliqi.distill.kernels.words import Index, bits_below, count_ones, highest_one, lowest_one, select_one
+from poliqi.base.jit import inlined, part
+from poliqi.distill.kernels.words import PATHS, UP_TO, Index, bit_at, highest_one, lowest_one
 
-__all__ = ["cut_place", "get_bit", "put_bit", "range_end", "range_start", "set_boundary", "turn_odd"]
+__all__ = ["begin_lane", "known_span", "lane_cells", "lane_marks", "lane_step", "note_cuts"]
 
-_ONE = np.uint64(1)
 _ZERO = np.uint64(0)
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@kernel
-def range_end(known: NDArray[np.uint64], at: Index, words: Index, start: Index) -> Index:
-    """End of the known range that begins at `start`."""
-    w = start >> 6
-    rest = known[at + w] & ~bits_below((start & 63) + 1)
-    if rest != _ZERO:
-        return (w << 6) + lowest_one(rest)
-    s = w >> 6
-    rest = known[at + words + s] & ~bits_below((w & 63) + 1)
-    while rest == _ZERO:
-        s += 1
-        if s == words >> 6:
-            return words << 6
-        rest = known[at + words + s]
-    w = (s << 6) + lowest_one(rest)
-    return (w << 6) + lowest_one(known[at + w])
+@inlined
+def lane_cells(words: Index, lane: Index) -> Index:
+    """Where a lane begins within its frame."""
+    return (2 * lane + 1) * words if lane > 0 else 0
 
 
-@kernel
-def range_start(known: NDArray[np.uint64], at: Index, words: Index, position: Index) -> Index:
-    """Start of the known range that holds `position`; boundary 0 is always known."""
-    w = position >> 6
-    rest = known[at + w] & bits_below((position & 63) + 1)
-    if rest == _ZERO:
-        s = w >> 6
-        rest = known[at + words + s] & bits_below(w & 63)
-        while rest == _ZERO:
-            s -= 1
-            rest = known[at + words + s]
-        w = (s << 6) + highest_one(rest)
-        rest = known[at + w]
-    return (w << 6) + highest_one(rest)
+@inlined
+def lane_step(lane: Index) -> Index:
+    """Cells from one word of a lane to the next."""
+    return 2 if lane > 0 else 3
 
 
-@kernel
-def set_boundary(known: NDArray[np.uint64], at: Index, words: Index, position: Index) -> None:
-    w = position >> 6
-    known[at + w] |= _ONE << np.uint64(position & 63)
-    known[at + words + (w >> 6)] |= _ONE << np.uint64(w & 63)
+@inlined
+def lane_marks(words: Index, lane: Index) -> Index:
+    """Where a lane's marks between words begin within its frame."""
+    return 7 * words + lane * ((words >> 6) + 1)
 
 
-@kernel
-def turn_odd(odd: NDArray[np.uint64], at: Index, words: Index, start: Index) -> Index:
-    """Turn the odd bit at `start`; returns the change of the number of odd ranges."""
-    w = start >> 6
-    bit = _ONE << np.uint64(start & 63)
-    odd[at + w] ^= bit
-    mark = _ONE << np.uint64(w & 63)
-    if odd[at + w] != _ZERO:
-        odd[at + words + (w >> 6)] |= mark
-    else:
-        odd[at + words + (w >> 6)] &= ~mark
-    return 1 if odd[at + w] & bit != _ZERO else -1
+@part()
+def begin_lane(cells: NDArray[np.uint64], frame: Index, words: Index, lane: Index, log_block: Index) -> np.uint64:
+    """Make the blocks of 2^log_block places the lane's known ranges; returns the boundaries of each word."""
+    marks = frame + lane_marks(words, lane)
+    inside, between = _ZERO, _ZERO
+    for place in range(0, 64, 1 << min(log_block, 6)):
+        inside |= bit_at(place)
+    for word in range(0, 64, 1 << min(max(log_block - 6, 0), 6)):
+        between |= bit_at(word)
+    if log_block > 6:
+        inside = _ZERO
+    every = 1 << max(log_block - 12, 0)
+    for m in range((words >> 6) + 1):
+        cells[marks + m] = between if m % every == 0 else _ZERO
+    return inside
 
 
-@kernel
-def cut_place(relevant: NDArray[np.uint64], lane_at: Index, start: Index, stop: Index) -> Index:
-    """Where a known range is cut: the start of its right part; `start` where 64 places have at most one bit."""
-    if stop - start > 64:
-        return (((start + stop) >> 1) + 63) & ~63
-    places = bits_below(stop - start)
-    inside = (relevant[lane_at + (start >> 6)] >> np.uint64(start & 63)) & places
-    if inside == places:
-        return (start + stop) >> 1
-    half = count_ones(inside) >> 1
-    if half == 0:
-        return start
-    return start + select_one(inside, half - 1) + 1
+@inlined
+def known_span(cells: NDArray[np.uint64], at: Index, step: Index, marks: Index, place: Index) -> Index:
+    """The known range of a lane that holds `place`; `at` and `marks`: where the lane's cells and marks begin."""
+    w = place >> 6
+    inside = cells[np.uint64(at + step * w + 1)]
+    upto = UP_TO[np.uint64(place & 63)]
+    if inside != _ZERO:
+        start = highest_one(inside & upto)
+        stop = lowest_one(inside & ~upto)
+        return (((w << 6) + start) << 5) | lowest_one(np.uint64(stop - start))
+    first = w >> 6
+    last, upto = first, UP_TO[np.uint64(w & 63)]
+    lower, upper = cells[np.uint64(marks + first)] & upto, cells[np.uint64(marks + first)] & ~upto
+    while lower == _ZERO:
+        first -= 1
+        lower = cells[np.uint64(marks + first)]
+    while upper == _ZERO:
+        last += 1
+        upper = cells[np.uint64(marks + last)]
+    start = (first << 6) + highest_one(lower)
+    stop = (last << 6) + lowest_one(upper)
+    return (start << 11) | (6 + lowest_one(np.uint64(stop - start)))
 
 
-@kernel
-def put_bit(message: NDArray[np.uint8], offset: Index, bit: Index) -> None:
-    message[offset >> 3] |= np.uint8(bit << (offset & 7))
-
-
-@kernel
-def get_bit(message: NDArray[np.uint8], offset: Index) -> Index:
-    return (np.int64(message[offset >> 3]) >> (offset & 7)) & 1
+@inlined
+def note_cuts(
+    cells: NDArray[np.uint64], at: Index, step: Index, marks: Index, log_block: Index, place: Index
+) -> None:
+    """Note the boundaries that halving down to `place` alone has made in its block of 2^log_block places."""
+    w = place >> 6
+    cells[np.uint64(at + step * w + 1)] |= PATHS[np.uint64(place & 63)]
+    if log_block > 6:
+        twin = at + step * (w ^ 1) + 1
+        cells[np.uint64(twin)] |= np.uint64(1)
+        cells[np.uint64(marks + (w >> 6))] |= PATHS[np.uint64(w & 63)]
+        for level in range(13, log_block + 1):
+            middle = (place >> level << level) + (1 << (level - 1))
+            cells[marks + (middle >> 12)] |= np.uint64(1)

@@ -5,16 +5,17 @@ A reconciler is a file of its own and a line in `RECONCILERS`; contracts name it
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from poliqi.base.bits import BitString
+from poliqi.base.ids import Role
 from poliqi.distill.reconcile.cascade import Cascade
+from poliqi.distill.reconcile.kind import ReconcilerKind
+from poliqi.distill.reconcile.ldpc import ldpc, ldpc_blind
+from poliqi.distill.reconcile.ldpc_rate import REACH, expected_leak
 from poliqi.distill.reconcile.leak import efficiency, expected_leak_bits
 from poliqi.distill.reconcile.plan import CascadeParameters
-from poliqi.distill.reconcile.protocol import Reconciler
+from poliqi.distill.reconcile.protocol import Reconciler, ReconcilerMaker, ReconcilerTerms
 
 __all__ = [
     "DEFAULT_RECONCILER",
@@ -22,22 +23,50 @@ __all__ = [
     "Cascade",
     "CascadeParameters",
     "Reconciler",
+    "ReconcilerKind",
+    "ReconcilerMaker",
+    "ReconcilerTerms",
     "efficiency",
     "expected_leak_bits",
 ]
 
-_RANDOM_PASSES: Final = 16
-"""Each pass halves the frames that stay wrong, for one bit a frame: at 12, about 6e-5 of frames at 1 % do."""
 
-Maker = Callable[[NDArray[np.uint8], float, int, int], Reconciler]
-
-
-def _cascade(bits: NDArray[np.uint8], qber: float, seed: int, frame_bits: int) -> Reconciler:
-    parameters = CascadeParameters(frame_bits=frame_bits, random_passes=_RANDOM_PASSES)
-    return Cascade(bits, qber=qber, seed=seed, parameters=parameters)
+_MARGIN: Final = 1.0  # a plan draws the number of errors itself
+_LDPC_MARGIN: Final = 4.0  # how many increments its frames take is not among what a plan draws
 
 
-DEFAULT_RECONCILER: Final = Cascade.name
+def _cascade(role: Role, bits: BitString, terms: ReconcilerTerms) -> Reconciler:
+    return Cascade(role, bits, terms, CascadeParameters())
 
-RECONCILERS: Final[dict[str, Maker]] = {Cascade.name: _cascade}
-"""Name in a contract -> maker of one party's half from own bits, public QBER estimate, public seed, frame bits."""
+
+def _cascade_few_rounds(role: Role, bits: BitString, terms: ReconcilerTerms) -> Reconciler:
+    return Cascade(role, bits, terms, CascadeParameters(few_rounds=True))
+
+
+def _cascade_leak(n: int, qber: float, frame_bits: int) -> tuple[int, int]:
+    said = expected_leak_bits(n, qber, _MARGIN, frame_bits=frame_bits)
+    return said, said
+
+
+def _cascade_few_rounds_leak(n: int, qber: float, frame_bits: int) -> tuple[int, int]:
+    said = expected_leak_bits(n, qber, _MARGIN, frame_bits=frame_bits, few_rounds=True)
+    return said, said
+
+
+def _ldpc_leak(n: int, qber: float, frame_bits: int) -> tuple[int, int]:
+    return expected_leak(n, min(qber, REACH[1]), blind=False, frame_bits=frame_bits)
+
+
+def _ldpc_blind_leak(n: int, qber: float, frame_bits: int) -> tuple[int, int]:
+    return expected_leak(n, min(qber, REACH[1]), blind=True, frame_bits=frame_bits, margin=_LDPC_MARGIN)
+
+
+DEFAULT_RECONCILER: Final = "cascade"
+
+RECONCILERS: Final[dict[str, ReconcilerKind]] = {
+    DEFAULT_RECONCILER: ReconcilerKind(_cascade, _cascade_leak, (0.0, 0.5), 300e6, 1000),
+    "cascade-few-rounds": ReconcilerKind(_cascade_few_rounds, _cascade_few_rounds_leak, (0.0, 0.5), 400e6, 250),
+    "ldpc-blind": ReconcilerKind(ldpc_blind, _ldpc_blind_leak, REACH, 10e6, 10),
+    "ldpc": ReconcilerKind(ldpc, _ldpc_leak, REACH, 10e6, 1),
+}
+"""Every reconciler by the name that contracts have for it."""

@@ -1,21 +1,36 @@
-"""What a reconciler is: rounds in which both parties say the same kind of thing about their own string."""
+"""What a reconciler is: rounds in which each party may say something about its own string."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+from poliqi.base.bits import BitString
+from poliqi.base.ids import Role
 
-__all__ = ["Reconciler"]
+__all__ = ["Reconciler", "ReconcilerMaker", "ReconcilerTerms"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcilerTerms:
+    """What both ends know and agree on before the first round.
+
+    `qber` is the public estimate, 0 to 1; `seed` 64 public bits, fresh for each block; `frame_bits` a frame's
+    length, a multiple of 4096.
+    """
+
+    qber: float
+    seed: int
+    frame_bits: int
 
 
 class Reconciler(Protocol):
-    """One party's half of a symmetric reconciliation.
+    """One party's half of a reconciliation.
 
-    Until `done`, a round is: send `message()`, wait for the peer's message of the same round, hand it to
-    `receive`. Both ends see the same transcript and find the same `errors`. What is said is counted, each
-    direction apart: the leak of the round is `sent_bits` of one end plus `sent_bits` of the other.
+    Until `done`, a round is: send `message()` (which may be empty), wait for the peer's message of the same
+    round, hand it to `receive`. Both ends are done after the same round. What is said is counted, each direction
+    apart: every bit that leaves an end and depends on a key string, padding not counted.
     """
 
     @property
@@ -24,18 +39,23 @@ class Reconciler(Protocol):
         ...
 
     @property
-    def errors(self) -> NDArray[np.uint8]:
-        """Where the two strings are known to differ: uint8[n], 0 or 1."""
+    def both_learn(self) -> bool:
+        """Whether Alice's end learns the errors too; Bob's end always does."""
+        ...
+
+    @property
+    def errors(self) -> BitString | None:
+        """Where Alice's and Bob's strings are known to differ; None at Alice's end unless both learn."""
         ...
 
     @property
     def sent_bits(self) -> int:
-        """Bits about the own string said so far, padding not counted."""
+        """Bits said in completed rounds."""
         ...
 
     @property
     def received_bits(self) -> int:
-        """Bits about the peer's string heard so far, padding not counted."""
+        """Bits heard in completed rounds."""
         ...
 
     @property
@@ -47,10 +67,14 @@ class Reconciler(Protocol):
         """What to send in this round; None once done. Asking twice gives the same bytes."""
         ...
 
-    def receive(self, data: bytes) -> None:
-        """Take the peer's message of this round; ProtocolError where it cannot be one."""
+    def receive(self, data: bytes | memoryview) -> None:
+        """Take the peer's message of this round; ProtocolError, and no change, where it cannot be one."""
         ...
 
     def frame_bounds(self) -> list[tuple[int, int]]:
         """(start, stop) of each frame: the parts that are verified one by one."""
         ...
+
+
+ReconcilerMaker: TypeAlias = Callable[[Role, BitString, ReconcilerTerms], Reconciler]
+"""Makes one party's half from its role, its own string and the terms. ValueError for what cannot be reconciled."""

@@ -6,28 +6,29 @@ It keeps lists of positions and counts parities from nothing each time; it share
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
-from collections.abc import Iterator
-from typing import ClassVar, Final
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from poliqi.base.bits import pack_bits, packed_size, unpack_bits
+from poliqi.base.bits import BitString, pack_bits, unpack_bits
 from poliqi.base.errors import DataRefused, ProtocolError
+from poliqi.base.ids import Role
 from poliqi.distill.reconcile.plan import (
-    BLOCK_PASSES,
+    LANES,
     MASK_STREAM,
     TILE_BITS,
     CascadeParameters,
-    block_sizes,
+    fitted_sizes,
+    frame_places,
     public_word,
 )
+from poliqi.distill.reconcile.protocol import ReconcilerTerms
 
-__all__ = ["ReferenceCascade", "lane_positions"]
+__all__ = ["PublicCascade", "ReferenceCascade", "lane_places", "mask_places"]
 
-EMPTY: Final = -1
-FINISHED: Final = BLOCK_PASSES + 1
+_FINISHED: Final = LANES + 1
+_NARROW: Final = 64  # searches over at most that many places are named before the others
 
 
 def _permutation(seed: int, stream: int, count: int) -> list[int]:
@@ -38,207 +39,235 @@ def _permutation(seed: int, stream: int, count: int) -> list[int]:
     return order
 
 
-def _interleaved(places: list[int], seed: int, stream: int) -> list[int]:
-    words = [places[w : w + 64] for w in range(0, len(places), 64)]
+def lane_places(places: int, lane: int, seed: int) -> list[int]:
+    """Which place of the frame stands at each place of a lane."""
+    natural = list(range(places))
+    if lane == 0:
+        return natural
+    words = [natural[w : w + 64] for w in range(0, places, 64)]
     rotated: list[list[int]] = []
-    for i, w in enumerate(_permutation(seed, stream, len(words))):
-        turn = public_word(seed, stream + 1, i) >> 58
+    for i, w in enumerate(_permutation(seed, 16 * lane, len(words))):
+        turn = public_word(seed, 16 * lane + 1, i) >> 58
         rotated.append(words[w][64 - turn :] + words[w][: 64 - turn])
     turned = [[rotated[t + row][c] for row in range(64)] for t in range(0, len(words), 64) for c in range(64)]
-    return [place for w in _permutation(seed, stream + 2, len(words)) for place in turned[w]]
+    return [place for w in _permutation(seed, 16 * lane + 2, len(words)) for place in turned[w]]
 
 
-def lane_positions(bits: int, random_passes: int, seed: int) -> list[list[int]]:
-    """For each lane of a frame of `bits` bits: which bit of the frame stands at each place, -1 for none."""
-    natural = [i if i < bits else EMPTY for i in range(-(-bits // TILE_BITS) * TILE_BITS)]
-    lanes = [natural] + [_interleaved(natural, seed, 16 * p) for p in range(1, BLOCK_PASSES)]
-    for j in range(random_passes):
-        masks = [public_word(seed, MASK_STREAM + j, w) for w in range(len(natural) // 64)]
-        chosen = [masks[p >> 6] >> (p & 63) & 1 for p in range(len(natural))]
-        lanes.append([i if bit else EMPTY for i, bit in zip(natural, chosen, strict=True)])
-        lanes.append([EMPTY if bit else i for i, bit in zip(natural, chosen, strict=True)])
-    return lanes
+def mask_places(places: int, mask: int, seed: int) -> set[int]:
+    """The places of a frame that a mask chooses."""
+    words = [public_word(seed, MASK_STREAM + mask, w) for w in range(places // 64)]
+    return {p for p in range(places) if words[p // 64] >> p % 64 & 1}
 
 
-class _Lane:
-    """One order of a frame's bits and the ranges of it whose parity difference is known."""
+@dataclass
+class _Search:
+    """An odd range of a lane that is being halved."""
 
-    def __init__(self, positions: list[int]) -> None:
-        self.positions, self.places = positions, len(positions)
-        self.starts: list[int] = []
-        self.difference: dict[int, int] = {}  # of the two original strings, by start of range
+    frame: _Frame
+    lane: int
+    start: int
+    size: int
 
-    def members(self, start: int, stop: int) -> list[int]:
-        return [i for i in self.positions[start:stop] if i != EMPTY]
+    def left(self) -> list[int]:
+        """The places of the frame in the left half."""
+        return self.frame.members(self.lane, self.start, self.start + self.size // 2)
 
-    def learn(self, start: int, difference: int) -> None:
-        if start not in self.difference:
-            insort(self.starts, start)
-        self.difference[start] = difference
-
-    def stop(self, start: int) -> int:
-        after = bisect_right(self.starts, start)
-        return self.starts[after] if after < len(self.starts) else self.places
-
-    def middle(self, start: int, stop: int) -> int:
-        if stop - start > 64:
-            return ((start + stop) // 2 + 63) // 64 * 64
-        inside = [p for p in range(start, stop) if self.positions[p] != EMPTY]
-        return inside[len(inside) // 2 - 1] + 1
-
-    def odd(self, errors: list[int]) -> Iterator[tuple[int, int]]:
-        """The known ranges that hold an odd number of errors not yet found, in ascending order."""
-        for start in list(self.starts):
-            stop = self.stop(start)
-            if (self.difference[start] + sum(errors[i] for i in self.members(start, stop))) % 2:
-                yield start, stop
+    def go_on(self, odd: int) -> None:
+        """Go on with the half that is odd."""
+        self.size //= 2
+        if self.lane < LANES:
+            self.frame.starts[self.lane].add(self.start + self.size)
+        self.start += 0 if odd else self.size
 
 
 class _Frame:
-    """The public state machine of one frame."""
+    """The public state of one frame."""
 
-    def __init__(self, bits: int, sizes: tuple[int, int, int], random_passes: int, seed: int) -> None:
-        self.errors = [0] * bits
-        self.lanes = [_Lane(positions) for positions in lane_positions(bits, random_passes, seed)]
-        self.sizes = tuple(min(k, self.lanes[0].places) for k in sizes)
-        self.stage, self.lane, self.total = 0, -1, 0
+    def __init__(
+        self, offset: int, bits: int, sizes: tuple[int, int, int], lanes: list[list[int]], masks: list[set[int]]
+    ) -> None:
+        self.offset, self.places, self.sizes = offset, len(lanes[0]), sizes
+        self.lanes, self.masks = lanes, masks
+        self.place_in = [{natural: p for p, natural in enumerate(lane)} for lane in lanes]
+        self.starts = [set(range(0, self.places, k)) for k in sizes]  # where the known ranges of a lane begin
+        self.odd: list[set[int]] = [set() for _ in lanes]
+        self.errors: set[int] = set()
+        self.odd_masks: set[int] = set()
+        self.stage, self.asks, self.open = 0, -(-bits // sizes[0]), 0
 
-    def blocks(self, stage: int) -> list[tuple[int, int]]:
-        size, lane = self.sizes[stage], self.lanes[stage]
-        blocks = [(start, min(start + size, lane.places)) for start in range(0, lane.places, size)]
-        return [(start, stop) for start, stop in blocks if lane.members(start, stop)]
+    def members(self, lane: int, start: int, stop: int) -> list[int]:
+        if lane < LANES:
+            return self.lanes[lane][start:stop]
+        return [p for p in range(start, min(stop, self.places)) if p in self.masks[lane - LANES]]
+
+    def stop(self, lane: int, start: int) -> int:
+        return min((s for s in self.starts[lane] if s > start), default=self.places)
 
     def asked(self) -> list[list[int]]:
-        """The ranges asked in this round, each as the bits of the frame it holds."""
-        if self.lane >= 0:
-            lane = self.lanes[self.lane]
-            return [lane.members(start, lane.middle(start, stop)) for start, stop in lane.odd(self.errors)]
-        if self.stage < BLOCK_PASSES:
-            blocks = self.blocks(self.stage)
-            told = blocks if self.stage == 0 else blocks[:-1]
-            return [self.lanes[self.stage].members(start, stop) for start, stop in told]
-        if self.stage == BLOCK_PASSES:
-            return [lane.members(0, lane.places) for lane in self.lanes[BLOCK_PASSES::2]]
-        return []
+        """Blocks or masks that the frame asks in this round."""
+        if self.stage == LANES:
+            return [self.members(LANES + j, 0, self.places) for j in range(self.asks)]
+        size = self.sizes[self.stage] if self.asks else 0
+        return [self.members(self.stage, i * size, (i + 1) * size) for i in range(self.asks)]
+
+    def take(self, differences: list[int]) -> list[_Search]:
+        """The answers to what the frame asked; returns searches of the odd blocks."""
+        self.asks = 0
+        if self.stage == LANES:
+            self.odd_masks = {j for j, odd in enumerate(differences) if odd}
+            return []
+        if self.stage > 0:
+            differences = [*differences, sum(differences) % 2]
+        size = self.sizes[self.stage]
+        return [_Search(self, self.stage, i * size, size) for i, odd in enumerate(differences) if odd]
+
+    def note_error(self, lane: int, place: int) -> None:
+        """A search has come down to one place."""
+        if lane < LANES:
+            natural = self.lanes[lane][place]
+        elif place >= self.places or place in self.errors:  # no honest transcript leads here
+            self.odd_masks.discard(lane - LANES)
+            return
+        else:
+            natural = place
+        self.errors ^= {natural}
+        for other in range(min(self.stage + 1, LANES)):
+            if other != lane:
+                self._turn(other, self.place_in[other][natural])
+        if self.stage == LANES:
+            self.odd_masks ^= {j for j, mask in enumerate(self.masks) if natural in mask}
+
+    def _turn(self, lane: int, place: int) -> None:
+        start = max(s for s in self.starts[lane] if s <= place)
+        if self.stop(lane, start) > start + 1:  # else no honest transcript leads here
+            self.odd[lane] ^= {start}
+
+    def next_searches(self) -> list[_Search]:
+        """What a frame without searches does: the lowest lane with odd ranges, the lowest odd mask, a new stage."""
+        while True:
+            for lane in range(min(self.stage + 1, LANES)):
+                starts, self.odd[lane] = sorted(self.odd[lane]), set()
+                if starts:
+                    return [_Search(self, lane, start, self.stop(lane, start) - start) for start in starts]
+            if self.odd_masks:
+                size = 1 << (self.places - 1).bit_length()
+                return [_Search(self, LANES + min(self.odd_masks), 0, size)]
+            self.stage += 1
+            if self.stage < LANES:
+                self.asks = self.places // self.sizes[self.stage] - 1
+            elif self.stage == LANES:
+                self.asks = len(self.masks)
+            if self.asks or self.stage == _FINISHED:
+                return []
+
+
+class PublicCascade:
+    """The machine that both parties run on the differences of their answers; it knows no string."""
+
+    def __init__(self, size: int, terms: ReconcilerTerms, parameters: CascadeParameters) -> None:
+        self._parameters, self.rounds, self.size = parameters, 0, size
+        sizes = parameters.sizes(terms.qber)
+        self._frames: list[_Frame] = []
+        for offset in range(0, size, terms.frame_bits):
+            bits = min(terms.frame_bits, size - offset)
+            places = frame_places(bits)
+            lanes = [lane_places(places, lane, terms.seed) for lane in range(LANES)]
+            masks = [mask_places(places, j, terms.seed) for j in range(parameters.random_passes)]
+            self._frames.append(_Frame(offset, bits, fitted_sizes(sizes, places), lanes, masks))
+        self._narrow: list[_Search] = []
+        self._wide: list[_Search] = []
+
+    def asked(self) -> list[list[int]]:
+        """The ranges asked in this round, each as the places of the string it holds; places from `size` on are
+        padding, zero at the start."""
+        if self.rounds >= self._parameters.round_limit:
+            return []
+        asked = [(s.frame, s.left()) for s in (*self._narrow, *self._wide)]
+        asked += [(frame, members) for frame in self._frames for members in frame.asked()]
+        return [[frame.offset + p for p in members] for frame, members in asked]
 
     def take(self, differences: list[int]) -> None:
-        if self.lane >= 0:
-            lane = self.lanes[self.lane]
-            for (start, stop), left in zip(list(lane.odd(self.errors)), differences, strict=True):
-                lane.learn(lane.middle(start, stop), lane.difference[start] ^ left)
-                lane.learn(start, left)
-        elif self.stage < BLOCK_PASSES:
-            self._take_blocks(differences)
-        else:
-            for lane, other, difference in zip(
-                self.lanes[BLOCK_PASSES::2], self.lanes[BLOCK_PASSES + 1 :: 2], differences, strict=True
-            ):
-                lane.learn(0, difference)
-                other.learn(0, difference ^ self.total)
-        self._choose()
-
-    def _take_blocks(self, differences: list[int]) -> None:
-        lane, blocks = self.lanes[self.stage], self.blocks(self.stage)
-        if self.stage == 0:
-            self.total = sum(differences) % 2
-        else:
-            differences = [*differences, (sum(differences) + self.total) % 2]
-        for start in range(0, lane.places, self.sizes[self.stage]):
-            lane.learn(start, 0)
-        for (start, _), difference in zip(blocks, differences, strict=True):
-            lane.learn(start, difference)
-
-    def _settle(self, lane: _Lane) -> None:
-        for start, stop in list(lane.odd(self.errors)):
-            members = lane.members(start, stop)
-            if stop - start > 64:
+        """The differences of both parties' answers to what was asked."""
+        told = iter(differences)
+        for search in (*self._narrow, *self._wide):
+            search.go_on(next(told))
+        for search in self._narrow:
+            if search.size == 1:
+                search.frame.note_error(search.lane, search.start)
+        searches = [s for s in (*self._narrow, *self._wide) if s.size > 1]
+        busy = {id(search.frame) for search in searches}
+        for frame in self._frames:
+            if id(frame) in busy or frame.stage == _FINISHED:
                 continue
-            if len(members) == 1 and not self.errors[members[0]]:
-                self.errors[members[0]] = 1
-            elif len(members) <= 1:  # no honest transcript leads here
-                lane.difference[start] ^= 1
+            new = frame.take([next(told) for _ in range(frame.asks)]) if frame.asks else []
+            searches += new or frame.next_searches()
+        self._narrow = [s for s in searches if s.size <= _NARROW]
+        self._wide = [s for s in searches if s.size > _NARROW]
+        self.rounds += 1
 
-    def _choose(self) -> None:
-        while True:
-            if self.lane >= 0:
-                self._settle(self.lanes[self.lane])
-                if any(self.lanes[self.lane].odd(self.errors)):
-                    return
-            odd = (k for k, lane in enumerate(self.lanes) if any(lane.odd(self.errors)))
-            self.lane = next(odd, -1)
-            if self.lane < 0:
-                self.stage += 1
-                if self.stage == FINISHED or self.asked():
-                    return
-                self._take_blocks([])
+    def errors(self) -> list[int]:
+        """The places found to differ; only a peer that lies makes one of padding differ."""
+        return sorted(f.offset + p for f in self._frames for p in f.errors)
 
 
 class ReferenceCascade:
     """As `poliqi.distill.reconcile.cascade.Cascade`, with the same parameters; for a few thousand bits."""
 
-    name: ClassVar[str] = "cascade"
-
     def __init__(
-        self, bits: NDArray[np.uint8], *, qber: float, seed: int, parameters: CascadeParameters | None = None
+        self, role: Role, bits: BitString, terms: ReconcilerTerms, parameters: CascadeParameters | None = None
     ) -> None:
-        self._bits, self._parameters = bits, CascadeParameters() if parameters is None else parameters
-        sizes = self._parameters.block_sizes or block_sizes(qber)
-        masks = self._parameters.random_passes
-        self._frames = [_Frame(stop - start, sizes, masks, seed) for start, stop in self.frame_bounds()]
-        self.rounds = self.sent_bits = 0
+        self._role, self._bits, self._terms = role, bits.to_bits(), terms
+        self._machine = PublicCascade(bits.size, terms, CascadeParameters() if parameters is None else parameters)
+        self.sent_bits = 0
 
     def _own(self) -> list[int]:
-        """The own parities of this round."""
-        if self.rounds >= self._parameters.round_limit:
-            return []
-        parities: list[int] = []
-        for (start, _), frame in zip(self.frame_bounds(), self._frames, strict=True):
-            parities += [sum(int(self._bits[start + i]) for i in members) % 2 for members in frame.asked()]
-        return parities
+        """The own parities of this round; Bob's are those of his corrected string."""
+        working = np.concatenate([self._bits, np.zeros(TILE_BITS, np.uint8)])
+        if self._role is Role.BOB:
+            working[self._machine.errors()] ^= 1
+        return [int(working[members].sum()) % 2 for members in self._machine.asked()]
 
     @property
     def asked_bits(self) -> int:
-        return len(self._own())
+        return len(self._machine.asked())
 
     @property
     def done(self) -> bool:
-        return not self._own()
+        return not self.asked_bits
+
+    @property
+    def both_learn(self) -> bool:
+        return True
+
+    @property
+    def rounds(self) -> int:
+        return self._machine.rounds
 
     @property
     def received_bits(self) -> int:
         return self.sent_bits
 
     @property
-    def errors(self) -> NDArray[np.uint8]:
-        return np.array([e for frame in self._frames for e in frame.errors], np.uint8)
+    def errors(self) -> BitString:
+        found = np.zeros(self._bits.size, np.uint8)
+        found[[p for p in self._machine.errors() if p < found.size]] = 1
+        return BitString.from_bits(found)
 
     def message(self) -> bytes | None:
         own = self._own()
         return pack_bits(np.array(own, np.uint8)) if own else None
 
-    def message_size(self) -> int:
-        return packed_size(self.asked_bits)
-
-    def receive(self, data: bytes) -> None:
+    def receive(self, data: bytes | memoryview) -> None:
         own = self._own()
+        if not own:
+            raise ProtocolError("a message came after the last round")
         try:
-            theirs = unpack_bits(data, len(own)).tolist() if own else None
+            theirs = unpack_bits(data, len(own)).tolist()
         except DataRefused as error:
             raise ProtocolError(str(error)) from error
-        if theirs is None:
-            raise ProtocolError("a message came after the last round")
-        differences = [mine ^ other for mine, other in zip(own, theirs, strict=True)]
-        for frame in self._frames:
-            if frame.stage < FINISHED:
-                count = len(frame.asked())
-                frame.take(differences[:count])
-                del differences[:count]
+        self._machine.take([mine ^ other for mine, other in zip(own, theirs, strict=True)])
         self.sent_bits += len(own)
-        self.rounds += 1
-
-    def corrected(self) -> NDArray[np.uint8]:
-        return self._bits ^ self.errors
 
     def frame_bounds(self) -> list[tuple[int, int]]:
-        step, n = self._parameters.frame_bits, self._bits.size
+        step, n = self._terms.frame_bits, self._bits.size
         return [(start, min(start + step, n)) for start in range(0, n, step)]

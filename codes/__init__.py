@@ -1,0 +1,1 @@
+"""How POLIQI's parity-check codes were made: thresholds, base graphs, shifts."""
