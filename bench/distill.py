@@ -95,6 +95,7 @@ class Party:
     reports: list[BlockReport] = field(default_factory=list)
     failure: str | None = None
     begun: int = 0
+    last: str = ""
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     gathered: Future[PackedDetections] | None = None
     frames: int = 0
@@ -110,6 +111,7 @@ class Party:
                 while time.perf_counter() < due:
                     pass
                 kind = TYPES[frame[1]] if frame[0] & 0xF0 == 0x90 else "Detect"
+                self.last = kind
                 self._timed(STAGES.get(kind, "other"), lambda frame=frame: self.session.receive(frame, 0.0))
                 self._flush()
         except Exception as error:  # shown by `measure`, which waits for both threads
@@ -130,10 +132,12 @@ class Party:
             events = self.session.take_events()
             for event in events:
                 self._act(event)
-            if not (marks or frames or events):
-                break
-        if self.session.has_work:
-            self._timed("amplify", lambda: self.session.work(0.0))
+            if marks or frames or events:
+                continue
+            if not self.session.has_work:
+                return
+            stage = "reconcile" if self.last in ("Tag", "Parities") else "amplify"
+            self._timed(stage, lambda: self.session.work(0.0))
 
     def _act(self, event: object) -> None:
         match event:

@@ -187,6 +187,7 @@ class Wire:
     light: Light
     tamper: Tamper = lambda _sender, _count, frame: [frame]
     blocks: int = 1
+    works_ahead: bool = True
     pulses: int = 500_000
     sent: list[tuple[Role, bytes]] = field(default_factory=list)
     events: dict[Role, list] = field(default_factory=lambda: {r: [] for r in Role})
@@ -213,6 +214,9 @@ class Wire:
                 moved = True
                 self.events[role].append(event)
                 self._act(role, event)
+            if self.works_ahead and session.has_work:
+                moved = True
+                session.work(0.0)
         return moved
 
     def _act(self, role: Role, event: object) -> None:

@@ -99,6 +99,7 @@ class Block:
         self._sifted: Sifted | None = None
         self._correction: Correction | None = None
         self._verdict: Verdict | None = None
+        self._public_seed = b""
         self._seed: memoryview | None = None
         self._made: HoldPending | None = None
 
@@ -129,18 +130,24 @@ class Block:
     @property
     def has_work(self) -> bool:
         """Whether `work` has something to do while the peer is busy."""
-        return self._may_draw_seed or (self.step is Step.CONFIRM and self._made is None)
+        return self._may_begin or self._may_draw_seed or (self.step is Step.CONFIRM and self._made is None)
+
+    @property
+    def _may_begin(self) -> bool:
+        return self.step is Step.CORRECT and self._correction is None
 
     @property
     def _may_draw_seed(self) -> bool:
         return self._role is Role.ALICE and self.step is Step.CORRECT and self._seed is None
 
     def work(self) -> None:
-        """Draw the Toeplitz seed (Alice, while errors are corrected) or compute the key, ahead of need.
+        """What can be done ahead of need: begin error correction, draw the Toeplitz seed (Alice), compute the key.
 
         The seed leaves this end only once the block is accepted, the key only once the peer's tag stands.
         """
-        if self._may_draw_seed:
+        if self._may_begin:
+            self._begin_correction()
+        elif self._may_draw_seed:
             self._draw_seed()
         elif self._made is None:
             self._made = self._make_key()
@@ -155,10 +162,14 @@ class Block:
         """Alice: her states at the announced slots."""
         if self.step is not Step.STATES or self._announced is None:
             raise ValueError("no states are wanted now")
-        seed = self._entropy.draw(8)
-        self._sifted, answer = alice_sift(self._announced, states, len(self._contract.intensities), seed)
+        self._public_seed = self._entropy.draw(8)
+        self._sifted, answer = alice_sift(
+            self._announced, states, len(self._contract.intensities), self._public_seed
+        )
         self._line.send(answer)
-        self._begin_correction(seed)
+        self.step = Step.CORRECT
+        if self._sifted.key.size == 0:
+            self._begin_correction()  # nobody speaks first then: no message of the peer would begin it
 
     # ---------------------------------------------------------------- the state table
 
@@ -192,21 +203,24 @@ class Block:
         assert self._seen is not None
         self._sifted = bob_sift(self._seen, self.number, message, len(self._contract.intensities))
         self._seen = None
-        self._begin_correction(message.seed)
+        self._public_seed = message.seed
+        self.step = Step.CORRECT
+        self._begin_correction()
 
-    def _begin_correction(self, seed: bytes) -> None:
+    def _begin_correction(self) -> None:
         assert self._sifted is not None
         self._correction = Correction(
             self._role,
             self._sifted,
-            seed=int.from_bytes(seed, "little"),
+            seed=int.from_bytes(self._public_seed, "little"),
             contract=self._contract,
             entropy=self._entropy,
         )
-        self.step = Step.CORRECT
         self._go_on(self._correction.start())
 
     def _on_correction(self, message: Message) -> None:
+        if self._correction is None:
+            self._begin_correction()
         assert self._correction is not None
         self._go_on(self._correction.receive(message))
 

@@ -247,7 +247,7 @@ class _Drive:
         await self._settle()
 
     async def _settle(self) -> None:
-        """Marks, output, events; again for what acting on an event brought."""
+        """Marks, output, events; again for what acting on an event brought; then what can be done ahead."""
         while True:
             marks = self._session.take_marks()
             if marks:
@@ -259,9 +259,10 @@ class _Drive:
                 self._note(event)
                 self._observe(event)
                 await self._owner.act(self._session, event, self._now)
-            if not (marks or frames or events):
-                break
-        if self._session.has_work:
+            if marks or frames or events:
+                continue
+            if not self._session.has_work:
+                return
             await asyncio.to_thread(lambda: self._session.work(self._now()))
 
     async def _send(self, frames: list[bytes]) -> None:

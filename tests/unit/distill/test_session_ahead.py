@@ -1,34 +1,30 @@
-"""Work done ahead of need changes no byte of a session."""
+"""Work done ahead of need changes nothing but when it is done."""
 
 from __future__ import annotations
 
 from two_parties import wire
 
 from poliqi.base.ids import Role
+from poliqi.distill.messages import decode_message
 
 
-def test_a_session_that_works_ahead_says_and_makes_the_same() -> None:
-    plain = wire().run()
-    ahead = wire()
-    turn = ahead._turn
-    worked = dict.fromkeys(Role, 0)
+def test_a_session_that_never_works_ahead_makes_a_key_all_the_same() -> None:
+    lazy = wire()
+    lazy.works_ahead = False
+    lazy.run()
+    ahead = wire().run()
+    for run in (lazy, ahead):
+        assert run.disks[Role.ALICE].keys == run.disks[Role.BOB].keys != {}
+    kinds = [
+        [type(decode_message(frame)) for sender, frame in run.sent if sender is Role.BOB] for run in (lazy, ahead)
+    ]
+    assert kinds[0] == kinds[1]
 
-    def turn_and_work() -> bool:
-        moved = turn()
-        for role, session in ahead.sessions.items():
-            while session.has_work:
-                session.work(0.0)
-                worked[role] += 1
-        return moved
 
-    ahead._turn = turn_and_work  # type: ignore[method-assign]
-    ahead.run()
-    assert worked[Role.ALICE] >= 1
-    assert worked[Role.BOB] >= 0
-    assert ahead.disks[Role.ALICE].keys == ahead.disks[Role.BOB].keys != {}
-    assert {role: len(disk.keys[1]) for role, disk in plain.disks.items()} == {
-        role: len(disk.keys[1]) for role, disk in ahead.disks.items()
-    }
+def test_alice_speaks_before_she_is_asked_where_she_works_ahead() -> None:
+    run = wire().run()
+    told = [(sender, type(decode_message(frame)).__name__) for sender, frame in run.sent]
+    assert told.index((Role.ALICE, "Parities")) < told.index((Role.BOB, "Parities"))
 
 
 def test_an_idle_session_has_no_work() -> None:
