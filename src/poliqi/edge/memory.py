@@ -9,6 +9,7 @@ first blocks will take is asked for in huge pages, which spares the processor mo
 from __future__ import annotations
 
 import ctypes
+import os
 from typing import Final
 
 __all__ = ["keep_freed_memory"]
@@ -22,21 +23,23 @@ _NEVER: Final = 2**31 - 1
 _MADV_HUGEPAGE: Final = 14
 
 _HUGE_PAGE: Final = 1 << 21
-_RESERVED: Final = 1 << 30
+_MOST_RESERVED: Final = 2**31 - _HUGE_PAGE  # mallopt takes an int
 _USUAL_PAD: Final = 1 << 26
 
 
 def keep_freed_memory() -> bool:
     """Keep what is freed for the next buffer; call before any thread starts. False where the C library cannot.
 
-    The first GiB of buffers is reserved as addresses; memory is taken as it is first written.
+    The first 2 GiB of buffers (half of the machine's memory, where that is less) are reserved as addresses; memory
+    is taken as it is first written.
     """
+    reserved = min(_MOST_RESERVED, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
     try:
         libc = ctypes.CDLL(None)
         mallopt, malloc, free, sbrk, madvise = libc.mallopt, libc.malloc, libc.free, libc.sbrk, libc.madvise
     except (AttributeError, OSError):
         return False
-    settings = ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _NEVER), (_M_TOP_PAD, _RESERVED))
+    settings = ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _NEVER), (_M_TOP_PAD, reserved))
     if not all(mallopt(option, value) for option, value in settings):
         return False
     malloc.restype = sbrk.restype = ctypes.c_void_p
