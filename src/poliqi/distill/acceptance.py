@@ -85,6 +85,7 @@ def judge(
         leak_counted=counted,
         leak_cap=contract.leak_cap,
         efficiency=_efficiency(leak_alice, n, m) if done else None,
+        reconciler=contract.reconciler,
         rounds=correction.rounds,
         failed_frames=correction.failed_frames,
         verified=done,

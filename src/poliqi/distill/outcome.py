@@ -50,6 +50,7 @@ class BlockReport:
     leak_counted: int
     leak_cap: int
     efficiency: float | None
+    reconciler: str
     rounds: int
     failed_frames: int
     verified: bool

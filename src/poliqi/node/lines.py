@@ -46,6 +46,7 @@ def block_record(report: BlockReport, *, reason: str | None, clock_hz: float | N
         "qber_key": report.qber_key,
         "qber_test": report.qber_test,
         "f": report.efficiency,
+        "reconciler": report.reconciler,
         "rounds": report.rounds,
         "failed_frames": report.failed_frames,
         "leak_alice": report.leak_alice,
@@ -111,7 +112,7 @@ def _describe_block(r: Record) -> str:
     parts = [
         f"block {r['block']}",
         f"QBER {_percent(r['qber_key'])} key {_percent(r['qber_test'])} test",
-        "f " + ("-" if r["f"] is None else f"{r['f']:.3f}"),
+        f"{r['reconciler']} f " + ("-" if r["f"] is None else f"{r['f']:.3f}"),
         f"leak {r['leak_alice']:,} + {r['leak_bob']:,} bits",
     ]
     if r["gross_bits"]:

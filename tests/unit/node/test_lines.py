@@ -36,6 +36,7 @@ REPORT = BlockReport(
     leak_counted=2_931_000,
     leak_cap=3_000_000,
     efficiency=1.034,
+    reconciler="cascade",
     rounds=100,
     failed_frames=0,
     verified=True,

@@ -118,15 +118,15 @@ class _Lines:
         eve = "" if settings.eve is None else f", with Eve on the fibre: {settings.eve}"
         click.echo(f"{link.name}, {link.fibre.length_m / 1e3:g} km, SIMULATED LIGHT (seed {settings.seed}){eve}")
         click.echo("two processes, Alice and Bob, paired by a fresh pair file, over TCP on this machine")
+        if not _compiled():
+            click.echo("compiling the kernels for this machine, once: ten seconds or so ...")
 
     def say(self, record: dict[str, Any]) -> None:
         from poliqi.node.lines import describe
 
         shown = record["role"] == "bob" and record["event"] in ("block", "ready", "pad-low")
-        if shown or record["event"] in ("failed", "waiting"):
+        if shown or record["event"] in ("failed", "waiting", "reconciler"):
             click.echo(describe(record))
-        if record["event"] == "ready" and record["role"] == "bob" and not _compiled():
-            click.echo("         compiling the kernels for this machine, once: ten seconds or so ...")
 
     def end(self, settings: DemoSettings, summary: DemoSummary) -> None:
         s = _summary(settings, summary)
@@ -153,7 +153,7 @@ def _compiled() -> bool:
     from poliqi.base.jit import cache_folder
 
     folder = cache_folder()
-    return folder is not None and any(folder.rglob("*cascade*.nbi"))
+    return folder is not None and any(folder.rglob("*additive*.nbi"))
 
 
 def _count(blocks: int) -> str:

@@ -169,6 +169,7 @@ def _answer(
             "counted": r.leak_counted,
             "cap": r.leak_cap,
         },
+        "reconciler": r.reconciler,
         "rounds": r.rounds,
         "failed_frames": r.failed_frames,
         "verified": r.verified,
@@ -251,7 +252,7 @@ def _text(a: dict[str, Any]) -> str:
     said = f"{leak['alice']:,} bits by Alice, {leak['bob']:,} by Bob"
     verified = "verified" if a["verified"] else "NOT verified"
     lines += [
-        f"f               {f} of Shannon's limit, {a['rounds']} rounds, {verified}",
+        f"f               {f} of Shannon's limit, {a['reconciler']}, {a['rounds']} rounds, {verified}",
         f"leak            {said}; {leak['counted']:,} count ({leak['model']})",
     ]
     lines += _verdict(a)
