@@ -20,7 +20,7 @@ from bench.peers.environment import PeerMissing, measure
 from bench.report import Metric
 from poliqi.base.bits import BitString
 from poliqi.base.jit import choose_width, widths
-from poliqi.distill.amplify import AMPLIFIERS, Amplifier, amplify, seed_bits
+from poliqi.distill.amplify import AMPLIFIERS, DEFAULT_AMPLIFIER, Amplifier, amplify, seed_bits
 
 RATIO = 0.3
 GOALS = {10**6: 500.0, 10**7: None, 10**8: 300.0}
@@ -68,13 +68,13 @@ def alone(bits: int, name: str, width: str, floor_s: float) -> dict[str, Any]:
 def run(quick: bool, candidate: Amplifier | None = None) -> tuple[list[Metric], dict[str, Any]]:
     """All sizes, the other amplifier and widths at 1e6, peers; `candidate` on the same blocks as ours."""
     widest, floor_s = str(widths()[-1]), 0.5 if quick else 2.0
-    points = [alone(bits, "additive-fft", widest, floor_s) for bits in GOALS]
+    points = [alone(bits, DEFAULT_AMPLIFIER, widest, floor_s) for bits in GOALS]
     results = [
         Metric(f"Mbit/s at {p['bits']:.0e}".replace("e+0", "e"), p["mbit_s"], "Mbit/s", GOALS[p["bits"]], "min")
         for p in points
     ]
     results.append(Metric("peak MB at 1e8", points[-1]["peak_mb"], "MB", PEAK_GOAL_MB, "max"))
-    others = [alone(10**6, "additive-fft", str(w), 0.2) for w in widths()[:-1]]
+    others = [alone(10**6, DEFAULT_AMPLIFIER, str(w), 0.2) for w in widths()[:-1]]
     others.append(alone(10**6, "real-fft", widest, 0.2))
     details: dict[str, Any] = {"points": points, "others at 1e6": others, "peers": {}}
     if candidate is not None:

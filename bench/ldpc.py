@@ -11,15 +11,16 @@ import numpy as np
 from bench.report import Metric
 from poliqi.base.bits import BitString
 from poliqi.base.ids import Role
+from poliqi.distill.correct import COUNT_BITS, TAG_BITS, VERDICT_BITS
 from poliqi.distill.reconcile.ldpc import Ldpc
 from poliqi.distill.reconcile.protocol import ReconcilerTerms
 
 FRAME_BITS = 65536
-TAG_BITS = 128
 GOALS = {0.02: True, 0.03: True, 0.05: True, 0.01: False, 0.08: False}
 MEANING = (
-    "f is (Alice's bits, Bob's bits, two tags of 128 bits a block, and for a block with a wrong frame a tag for "
-    "each frame and the wrong frames in full) over n h(q); the estimate equals the rate; errors independent; "
+    "f is (Alice's bits, Bob's bits, a tag of 128 bits and a verdict a block, two counts of errors of 64 bits, and "
+    "for a block with a wrong frame a tag and a verdict for each frame and Alice's bits of the wrong ones) over "
+    "n h(q); the estimate equals the rate; errors independent; "
     "Mbit/s is n over the CPU time of both parties"
 )
 
@@ -46,8 +47,9 @@ def _point(qber: float, frames: int, *, blind: bool) -> dict[str, Any]:
     wrong = b.errors ^ errors
     bounds = b.frame_bounds()
     failed = [stop - start for start, stop in bounds if wrong.part(start, stop).ones()]
-    tags = TAG_BITS * (1 + (len(bounds) + 1 if failed else 0))
-    disclosed = 2 * sum(failed)
+    tagged = 1 + (len(bounds) if failed else 0)
+    tags = (TAG_BITS + VERDICT_BITS) * tagged + 2 * COUNT_BITS
+    disclosed = sum(failed)
     total = a.sent_bits + b.sent_bits + tags + disclosed
     return {
         "qber": qber,

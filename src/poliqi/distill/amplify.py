@@ -6,7 +6,8 @@ random seeds via dual universal hash function", IEEE Trans. Inf. Theory 62, 2213
 The seed must be uniform, drawn in full (never expanded), and announced only after the detections are fixed.
 
 The product is exact, so every amplifier gives the same bits. To add one: a class with `name` and `amplify`, and a
-line in `AMPLIFIERS`; `python -m bench amplify --with FILE.py:CLASS` compares it on the same blocks.
+line in `AMPLIFIERS`; sessions take `DEFAULT_AMPLIFIER`. `python -m bench amplify --with FILE.py:CLASS` compares it
+on the same blocks.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Amplifier(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in `AMPLIFIERS`, in the ledger and in benchmarks."""
+        """What it is called in `AMPLIFIERS` and in benchmarks."""
         ...
 
     def amplify(self, bits: BitString, seed: BitString, length: int) -> BitString:

@@ -96,6 +96,7 @@ class Block:
         self._earlier: Final = earlier_epsilon
         self._seen: PackedDetections | None = None
         self._announced: Detect | None = None
+        self._detected = 0
         self._sifted: Sifted | None = None
         self._correction: Correction | None = None
         self._verdict: Verdict | None = None
@@ -122,8 +123,9 @@ class Block:
         """Bob: say what clicked, under a tag of its own, before Alice reveals anything."""
         self._seen = seen
         self._use_slots(seen.first_slot, seen.pulses)
-        self._announced = detect_message(self.number, seen)
-        self._line.send(self._announced)
+        announced = detect_message(self.number, seen)
+        self._detected = announced.count
+        self._line.send(announced)
         self._line.seal()
         self.step = Step.SIFT
 
@@ -166,6 +168,7 @@ class Block:
         self._sifted, answer = alice_sift(
             self._announced, states, len(self._contract.intensities), self._public_seed
         )
+        self._announced = None
         self._line.send(answer)
         self.step = Step.CORRECT
         if self._sifted.key.size == 0:
@@ -186,7 +189,7 @@ class Block:
     def _on_detect(self, message: Message) -> None:
         assert isinstance(message, Detect)
         self._expect_number(message.number)
-        self._announced = message
+        self._announced, self._detected = message, message.count
         self.step = Step.DETECT_TAG
 
     def _on_detect_tag(self, message: Message) -> None:
@@ -234,10 +237,9 @@ class Block:
     def _judge(self) -> None:
         assert self._sifted is not None
         assert self._correction is not None
-        assert self._announced is not None
         self._verdict = judge(
             self.number,
-            self._announced.count,
+            self._detected,
             self._sifted,
             self._correction,
             self._contract,

@@ -24,7 +24,8 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     `length` is the exact number of secret bits that an accepted block gives; 0 makes a contract that
     measures and never gives a key. `leak_cap` bounds the bits that error correction and verification
     may reveal under `leak_model`, and stands in the formula in place of the leak itself.
-    A block is `pulses` consecutive slots. `expected_qber` only chooses Cascade's first block size.
+    A block is `pulses` consecutive slots. `expected_qber` fixes how the reconciler
+    works: block sizes, code.
     """
 
     link_id: str
@@ -68,6 +69,11 @@ def check_contract(contract: Contract) -> None:
     if c.reconciler not in RECONCILERS:
         known = ", ".join(RECONCILERS)
         raise ProtocolError(f"contract: reconciler {c.reconciler!r} is not known here; known: {known}")
+    most = RECONCILERS[c.reconciler].reach[1]
+    if c.expected_qber > most:
+        raise ProtocolError(
+            f"contract: reconciler {c.reconciler} reaches a QBER of {most:g}, not {c.expected_qber:g}; take cascade"
+        )
     if c.leak_model is LeakModel.ERROR_STRING and c.proof is not ProofName.WIESEMANN:
         raise ProtocolError(
             f"contract: leak model error-string gives Eve the bits of vacuum detections, which proof {c.proof} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -22,14 +23,15 @@ from poliqi.distill.messages import (
     Verdict,
     Verify,
 )
-from poliqi.distill.reconcile import RECONCILERS, ReconcilerTerms
+from poliqi.distill.reconcile import RECONCILERS, Reconciler, ReconcilerTerms
 from poliqi.distill.sift import Sifted
 from poliqi.distill.verify import frame_tags
 
-__all__ = ["Correction", "counted_leak"]
+__all__ = ["COUNT_BITS", "TAG_BITS", "VERDICT_BITS", "Correction", "counted_leak"]
 
-_TAG_BITS: Final = 128
-_COUNT_BITS: Final = 64
+TAG_BITS: Final = 128
+VERDICT_BITS: Final = 1
+COUNT_BITS: Final = 64
 
 
 class _Step(StrEnum):
@@ -41,6 +43,24 @@ class _Step(StrEnum):
     PEER_FRAMES = "peer's frames"
     KEY_ERRORS = "number of errors"
     FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """What is still asked of a reconciler that is done; its arrays are free for privacy amplification."""
+
+    both_learn: bool
+    sent_bits: int
+    received_bits: int
+    rounds: int
+    bounds: list[tuple[int, int]]
+
+    @staticmethod
+    def of(done: Reconciler) -> _Finished:
+        return _Finished(done.both_learn, done.sent_bits, done.received_bits, done.rounds, done.frame_bounds())
+
+    def frame_bounds(self) -> list[tuple[int, int]]:
+        return self.bounds
 
 
 def counted_leak(model: LeakModel, leak_alice: int, leak_bob: int) -> int:
@@ -63,7 +83,11 @@ class Correction:
         self._contract: Final = contract
         self._entropy: Final = entropy
         terms = ReconcilerTerms(qber=contract.expected_qber, seed=seed, frame_bits=contract.frame_bits)
-        self._reconciler: Final = RECONCILERS[contract.reconciler](role, sifted.key, terms)
+        try:
+            self._working: Reconciler | None = RECONCILERS[contract.reconciler](role, sifted.key, terms)
+        except ValueError as error:
+            raise ProtocolError(f"{contract.reconciler} cannot begin under this contract: {error}") from error
+        self._said = _Finished(True, 0, 0, 0, [])
         self._step = _Step.PARITIES
         self._leak = {Role.ALICE: 0, Role.BOB: 0}
         self._failed: list[tuple[int, int]] = []
@@ -77,6 +101,11 @@ class Correction:
     @property
     def finished(self) -> bool:
         return self._step is _Step.FINISHED
+
+    @property
+    def _reconciler(self) -> Reconciler | _Finished:
+        """What is asked for counts: the reconciler at work, or what is left of it."""
+        return self._working or self._said
 
     @property
     def rounds(self) -> int:
@@ -112,11 +141,7 @@ class Correction:
         """Take the peer's next message; ProtocolError where it is not the one that is due."""
         match self._step, message:
             case _Step.PARITIES, Parities(turn=turn, bits=bits):
-                if turn != self._reconciler.rounds:
-                    raise ProtocolError(f"the peer answers round {turn}, round {self._reconciler.rounds} is due")
-                self._reconciler.receive(bits)
-                self.stopped = self._over_cap()
-                return [] if self.stopped else self._next_round()
+                return self._on_parities(turn, bits)
             case _Step.VERIFY, Verify(point=point, value=value):
                 return self._compare(point, value)
             case _Step.VERDICT, Verdict(same=same):
@@ -134,11 +159,22 @@ class Correction:
             case _:
                 raise ProtocolError(f"{type(message).__name__} came while {self._step} was due")
 
+    def _on_parities(self, turn: int, bits: memoryview) -> list[Message]:
+        assert self._working is not None
+        if turn != self._working.rounds:
+            raise ProtocolError(f"the peer answers round {turn}, round {self._working.rounds} is due")
+        self._working.receive(bits)
+        self.stopped = self._over_cap()
+        return [] if self.stopped else self._next_round()
+
     def _next_round(self) -> list[Message]:
-        answer = self._reconciler.message()
+        working = self._working
+        assert working is not None
+        answer = working.message()
         if answer is not None:
-            return [Parities(turn=self._reconciler.rounds, bits=memoryview(answer))]
-        self._errors = self._reconciler.errors
+            return [Parities(turn=working.rounds, bits=memoryview(answer))]
+        self._errors = working.errors
+        self._said, self._working = _Finished.of(working), None
         if self._role is Role.BOB:
             self._step = _Step.VERIFY
             return []
@@ -148,14 +184,14 @@ class Correction:
 
     def _compare(self, point: bytes, value: bytes) -> list[Message]:
         same = self._tags(self.corrected(), [(0, self._key.size)], point)[0] == value
-        self._leak[Role.BOB] += 1
+        self._leak[Role.BOB] += VERDICT_BITS
         if not same:
             self._step = _Step.FRAME_TAGS
             return [Verdict(same=False)]
         return [Verdict(same=True), *self._conclude()]
 
     def _on_verdict(self, *, same: bool) -> list[Message]:
-        self._leak[Role.BOB] += 1
+        self._leak[Role.BOB] += VERDICT_BITS
         if same:
             return self._conclude()
         self._step = _Step.FRAME_VERDICT
@@ -218,14 +254,14 @@ class Correction:
         self.key_errors = self._sifted.key_errors(self._errors)
         if self._reconciler.both_learn:
             return []
-        self._leak[Role.BOB] += _COUNT_BITS * len(self.key_errors)
+        self._leak[Role.BOB] += COUNT_BITS * len(self.key_errors)
         return [KeyErrors(counts=self.key_errors)]
 
     def _take_counts(self, counts: tuple[int, ...]) -> None:
         detections = self._sifted.key_detections()
         if len(counts) != len(detections) or any(m > n for m, n in zip(counts, detections, strict=True)):
             raise ProtocolError(f"{counts} errors were announced for {detections} key detections")
-        self._leak[Role.BOB] += _COUNT_BITS * len(counts)
+        self._leak[Role.BOB] += COUNT_BITS * len(counts)
         self.key_errors = counts
         self._step = _Step.FINISHED
 
@@ -235,5 +271,5 @@ class Correction:
     def _tags(self, bits: BitString, bounds: list[tuple[int, int]], point: bytes) -> list[bytes]:
         """Tags of parts of a string; each says 128 bits of Alice's, whoever computes it."""
         self.tested += [b - a for a, b in bounds]
-        self._leak[Role.ALICE] += _TAG_BITS * len(bounds)
+        self._leak[Role.ALICE] += TAG_BITS * len(bounds)
         return frame_tags(bits, bounds, point)

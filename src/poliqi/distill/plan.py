@@ -12,6 +12,7 @@ import numpy as np
 from poliqi.base.errors import ConfigError, ProtocolError
 from poliqi.base.ids import LeakModel, LinkId, Origin
 from poliqi.distill.contract import SMALLEST_LENGTH, Contract, check_contract
+from poliqi.distill.correct import COUNT_BITS, TAG_BITS, VERDICT_BITS
 from poliqi.distill.reconcile import DEFAULT_RECONCILER, RECONCILERS
 from poliqi.distill.verify import verification_epsilon
 from poliqi.optics.channel import expectation
@@ -26,9 +27,6 @@ _DRAWS: Final = 400
 _SIGMAS: Final = 4.0
 _DRAW_SEED: Final = 20_240_516
 _FRAME_BITS: Final = 65536
-_TAG_BITS: Final = 128
-_VERDICT_BITS: Final = 1
-_COUNT_BITS: Final = 64
 _ROUND_S: Final = 1e-4  # of a round trip, what is not fibre
 _FIBRE_S_PER_M: Final = 1.468 / 299_792_458.0  # group index of standard fibre at 1550 nm, over c
 _UNBOUNDED_LEAK: Final = 1 << 40
@@ -69,10 +67,17 @@ def choose_reconciler(link: LinkParameters, pulses: int) -> Choice:
             busy_s = sifted / kind.bits_per_s + kind.rounds * round_s
             rates[name] = _promise(counts, link, name)[1] / max(light_s, busy_s)
     best = max(rates, key=lambda name: (rates[name], name == DEFAULT_RECONCILER), default=DEFAULT_RECONCILER)
+    left_out = [
+        f"; {name} is for QBERs of {100 * kind.reach[0]:g} to {100 * kind.reach[1]:g} %"
+        for name, kind in RECONCILERS.items()
+        if name not in rates
+    ]
     if not any(rates.values()):
-        return Choice(DEFAULT_RECONCILER, f"{DEFAULT_RECONCILER}: no reconciler gives key at this block size")
+        none = f"{DEFAULT_RECONCILER}: no reconciler gives key at this block size"
+        return Choice(DEFAULT_RECONCILER, none + "".join(left_out))
     figures = ", ".join(f"{name} {rate / 1e6:.3g} Mbit/s" for name, rate in rates.items())
-    return Choice(best, f"{best}: most key of this link, counting leak {link.block.leak_model} ({figures})")
+    reason = f"{best}: most key of this link, counting leak {link.block.leak_model} ({figures}{''.join(left_out)})"
+    return Choice(best, reason)
 
 
 def _reaches(name: str, link: LinkParameters) -> bool:
@@ -92,8 +97,8 @@ def plan_contract(
 ) -> Contract:
     """The longest contract whose numbers an honest link misses about once in ten thousand blocks of `pulses`.
 
-    A frame that reconciliation leaves wrong is disclosed and usually costs the block as well: a few in a million
-    frames, some in ten thousand blocks of 1e7 bits.
+    A frame that Cascade leaves wrong is disclosed and usually costs the block as well: a few in a million frames,
+    some in ten thousand blocks of 1e7 bits. Parity checks fail more often, and their cap allows for it.
 
     400 blocks are drawn from the link's count level (from a fixed seed, so that the answer is the same each
     time). The leak cap and the length that the proof grants under it stand four standard deviations of these
@@ -118,7 +123,8 @@ def _drawn(honest: LinkParameters, pulses: int) -> list[Counts]:
 
 def _promise(drawn: list[Counts], link: LinkParameters, reconciler: str) -> tuple[int, int]:
     """Leak cap and length."""
-    leaks = np.array([_leak(counts, link.block.leak_model, reconciler) for counts in drawn], np.float64)
+    estimate = _expected_qber(_honest(link))
+    leaks = np.array([_leak(counts, link.block.leak_model, reconciler, estimate) for counts in drawn], np.float64)
     cap = math.ceil(float(leaks.mean() + _SIGMAS * leaks.std()))
     lengths = np.array([_length(counts, link, cap) for counts in drawn])
     length = math.floor(float(lengths.mean() - _SIGMAS * lengths.std()))
@@ -194,12 +200,12 @@ def _honest(link: LinkParameters) -> LinkParameters:
     return replace(link, attack=Attack())
 
 
-def _leak(counts: Counts, model: LeakModel, reconciler: str) -> int:
+def _leak(counts: Counts, model: LeakModel, reconciler: str, estimate: float) -> int:
     n, m = int(sum(counts.key.detections)), sum(counts.key.errors)
-    alice, bob = RECONCILERS[reconciler].leak(n, m / n if n else 0.5, _FRAME_BITS)
-    alice += _TAG_BITS
+    alice, bob = RECONCILERS[reconciler].leak(n, m / n if n else 0.5, estimate, _FRAME_BITS)
+    alice += TAG_BITS
     if model is LeakModel.BOTH_DIRECTIONS:
-        return alice + bob + _VERDICT_BITS + _COUNT_BITS * len(counts.intensities)
+        return alice + bob + VERDICT_BITS + COUNT_BITS * len(counts.intensities)
     return alice
 
 

@@ -15,7 +15,7 @@ from poliqi.base.bits import BitString
 from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import Role
 from poliqi.distill.reconcile.ldpc import Ldpc, ldpc, ldpc_blind
-from poliqi.distill.reconcile.ldpc_rate import REACH, expected_leak, syndrome_rate
+from poliqi.distill.reconcile.ldpc_rate import REACH, expected_leak
 from poliqi.distill.reconcile.protocol import ReconcilerTerms
 
 MAKERS = {"ldpc": ldpc, "ldpc-blind": ldpc_blind}
@@ -224,7 +224,6 @@ def test_the_forecast_is_near_what_is_said(blind, qber):
     run(alice, bob)
     forecast, _ = expected_leak(8 * 65536, qber, blind=blind)
     assert alice.sent_bits == pytest.approx(forecast, rel=0.04)
-    assert syndrome_rate(qber, blind=blind) == pytest.approx(forecast / (8 * 65536), rel=0.05)
 
 
 def test_a_forecast_with_a_margin_is_larger_and_none_for_no_bits():

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from poliqi.base.bits import BitString
 from poliqi.base.errors import ConfigError
-from poliqi.base.ids import LinkId, Origin
-from poliqi.distill.plan import block_pulses, measuring_contract, plan_contract
+from poliqi.base.ids import LeakModel, LinkId, Origin, Role
+from poliqi.distill.plan import block_pulses, choose_reconciler, measuring_contract, plan_contract
+from poliqi.distill.reconcile import RECONCILERS, ReconcilerTerms
 from poliqi.ops.config import load_link
 from poliqi.optics.counts import sample_counts
 from poliqi.optics.parameters import Attack, AttackKind, BasisChoice, LinkParameters
@@ -96,3 +98,72 @@ def test_a_length_too_short_to_repay_the_pad_is_no_length() -> None:
 def test_error_string_with_a_proof_that_counts_vacuum_is_refused() -> None:
     with pytest.raises(ConfigError, match="vacuum"):
         replace(link_named("reference/snspd-10km").block, proof=ProofName.RUSCA)
+
+
+# ---------------------------------------------------------------- which reconciler, and what it may leak
+
+
+def counting(link: LinkParameters, model: LeakModel, clock_hz: float | None = None) -> LinkParameters:
+    source = link.source if clock_hz is None else replace(link.source, clock_hz=clock_hz)
+    return replace(link, source=source, block=replace(link.block, leak_model=model))
+
+
+def test_where_both_directions_count_a_link_that_decoding_keeps_up_with_takes_parity_checks() -> None:
+    link = counting(link_named("reference/gated-apd-10km"), LeakModel.BOTH_DIRECTIONS)
+    choice = choose_reconciler(link, block_pulses(link))
+    assert choice.reconciler == "ldpc-blind"
+    assert all(name in choice.reason for name in ("cascade ", "cascade-few-rounds ", "ldpc-blind "))
+
+
+def test_where_one_direction_counts_cascade_says_least() -> None:
+    link = counting(link_named("reference/gated-apd-10km"), LeakModel.ERROR_STRING)
+    assert choose_reconciler(link, block_pulses(link)).reconciler == "cascade"
+
+
+def test_a_link_faster_than_decoding_takes_cascade() -> None:
+    slow = counting(link_named("reference/snspd-10km"), LeakModel.BOTH_DIRECTIONS, clock_hz=10e9)
+    link = replace(slow, detector=replace(slow.detector, dead_time_s=0.0))
+    assert choose_reconciler(link, block_pulses(link)).reconciler.startswith("cascade")
+
+
+def test_errors_above_the_reach_of_codes_leave_cascade_and_say_why() -> None:
+    link = counting(link_named("two-sites/leonardo-bovisa"), LeakModel.ERROR_STRING)
+    bad = replace(link, receiver=replace(link.receiver, error_key=0.085, error_test=0.005))
+    assert "ldpc-blind is for QBERs of 0.5 to 8 %" in choose_reconciler(bad, block_pulses(bad)).reason
+
+
+@pytest.mark.parametrize("qber", [0.0063, 0.0195, 0.05])
+@pytest.mark.parametrize("name", ["cascade", "cascade-few-rounds", "ldpc-blind", "ldpc"])
+def test_the_leak_that_a_plan_allows_covers_what_is_said(name: str, qber: float) -> None:
+    """Blocks of eight frames: what is said stays within the forecast at the errors they turned out to have."""
+    n = 8 * 65536
+    for seed in range(4):
+        random = np.random.default_rng([seed, round(1e4 * qber)])
+        errors = BitString.from_bits((random.random(n) < qber).astype(np.uint8))
+        key = BitString.from_bits(random.integers(0, 2, n, np.uint8))
+        terms = ReconcilerTerms(qber=qber, seed=seed, frame_bits=65536)
+        alice, bob = (RECONCILERS[name](role, k, terms) for role, k in zip(Role, (key, key ^ errors), strict=True))
+        while not bob.done:
+            said, answered = alice.message(), bob.message()
+            alice.receive(answered or b"")
+            bob.receive(said or b"")
+        allowed = RECONCILERS[name].leak(n, errors.ones() / n, qber, 65536)
+        assert bob.errors is not None
+        assert (bob.errors ^ errors).ones() == 0
+        assert alice.sent_bits <= 1.012 * allowed[0]
+        assert bob.sent_bits <= 1.012 * allowed[1] + 64
+
+
+def test_a_cap_stands_four_deviations_above_the_mean_leak() -> None:
+    """Leak by the forecast, over counts that the plan has not seen: hardly a block in 500 passes the cap."""
+    link = counting(link_named("two-sites/leonardo-bovisa"), LeakModel.BOTH_DIRECTIONS)
+    pulses = block_pulses(link)
+    contract = plan_contract(link, pulses, **NAMES, reconciler="cascade")
+    generator = np.random.Generator(np.random.PCG64(3))
+    leaks = []
+    for _ in range(500):
+        counts = sample_counts(link, pulses, generator)
+        n, m = sum(counts.key.detections), sum(counts.key.errors)
+        leaks.append(sum(RECONCILERS["cascade"].leak(int(n), m / n, contract.expected_qber, 65536)) + 128 + 1 + 128)
+    deviations = (contract.leak_cap - np.mean(leaks)) / np.std(leaks)
+    assert 3.5 < deviations < 4.5

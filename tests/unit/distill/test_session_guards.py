@@ -110,6 +110,8 @@ def test_authentication_in_the_ledger_bounds_all_tags_of_hello_and_block() -> No
         ({"length": 10**6}, "length"),
         ({"pulses": 0}, "pulses"),
         ({"frame_bits": 4097}, "multiple of 4096"),
+        ({"reconciler": "ldpc", "expected_qber": 0.2}, "reaches a QBER of 0.08"),
+        ({"reconciler": "ldpc-blind", "expected_qber": 0.081}, "reaches a QBER of 0.08"),
         ({"reconciler": "magic"}, "not known here"),
         ({"epsilon_sec": 0.5}, "epsilon_sec"),
         ({"epsilon_sec": math.nan}, "epsilon_sec"),

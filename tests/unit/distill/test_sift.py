@@ -100,3 +100,11 @@ def test_an_answer_changed_anywhere_is_refused_or_still_well_formed(
         return
     assert bob.key.size == sum(bob.key_detections()) <= len(seen.slots)
     assert all(m <= n for m, n in zip(bob.test_errors, bob.test_detections, strict=True))
+
+
+@pytest.mark.parametrize(("levels", "index"), [(2, 2), (2, 3), (3, 3)])
+def test_a_state_of_an_intensity_that_there_is_not_is_refused(levels: int, index: int) -> None:
+    seen = Detections(0, PULSES, np.array([4, 9], np.int64), np.array([0, 1], np.uint8))
+    detect = detect_message(BlockNumber(1), PackedDetections.of(seen))
+    with pytest.raises(ValueError, match=f"names intensity {index}; there are {levels}"):
+        alice_sift(detect, np.array([0, index << 2], np.uint8), levels, bytes(8))

@@ -138,14 +138,11 @@ def begin(
     own: NDArray[np.uint64],
     bits: Index,
     said: NDArray[np.uint64],
-    words: NDArray[np.uint64],
-    tags: NDArray[np.uint64],
-    wide: NDArray[np.uint64],
     cells: NDArray[np.uint64],
     book: NDArray[np.int64],
 ) -> None:
     """Lay out the own string, `bits` bits in the words `own`, and ask the blocks of the first lane."""
-    frames = int(book[FRAMES])
+    frames, offset = int(book[FRAMES]), 0
     for f in range(frames):
         size, frame, log = frame_words(book, f), f * book[STRIDE], log_block(book, f, 0)
         inside = begin_lane(cells, frame, size, 0, log)
@@ -155,10 +152,14 @@ def begin(
             cells[frame + 3 * w + 1] = inside
             cells[frame + 3 * w + 2] = _ZERO
         present = min(bits - (source << 6), size << 6)
-        book[HEADER + ASKS * frames + f] = (present + (1 << log) - 1) >> log
+        asks = (present + (1 << log) - 1) >> log
+        book[HEADER + ASKS * frames + f] = asks
+        _say_blocks(cells, frame, 3, log, asks, said, offset)
+        offset += asks
         for lane in range(3):
             book[HEADER + (HEADS + lane) * frames + f] = -1
-    _answer(said, words, tags, wide, cells, book)
+    said[offset >> 6] &= bit_at(offset) - _1
+    book[ASKED] = offset
 
 
 @part()

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["clmul", "fold_parity", "polyval", "polyval_dot", "toeplitz_product"]
+__all__ = ["clmul", "polyval", "polyval_dot", "toeplitz_product"]
 
 _POLYVAL_MODULUS: Final = 1 << 128 | 1 << 127 | 1 << 126 | 1 << 121 | 1
 _X_TO_MINUS_128: Final = 1 << 127 | 1 << 124 | 1 << 121 | 1 << 114 | 1  # RFC 8452, section 3
@@ -57,8 +57,3 @@ def toeplitz_product(seed: NDArray[np.uint8], bits: NDArray[np.uint8], length: i
         return np.zeros(length, np.uint8)
     rows = np.arange(length)[:, None] - np.arange(c)[None, :] + c - 1
     return (seed[rows] & bits).sum(axis=1).astype(np.uint8) & 1
-
-
-def fold_parity(words: NDArray[np.uint64]) -> int:
-    """Parity of all bits of `words`."""
-    return int(np.bitwise_count(words).sum()) & 1

@@ -53,7 +53,6 @@ _255 = _I16.constant([255] * LANES)
 _line = _U8.constant([20] * LANES)
 _round = _U8.constant([2] * LANES)
 _127 = _U8.constant([127] * LANES)
-_zero8 = _U8.constant([0] * LANES)
 
 
 def stride(lift: int) -> int:

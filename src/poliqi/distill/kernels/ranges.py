@@ -21,7 +21,6 @@ from poliqi.distill.kernels.words import PATHS, UP_TO, Index, bit_at, highest_on
 __all__ = ["begin_lane", "known_span", "lane_cells", "lane_marks", "lane_step", "note_cuts"]
 
 _ZERO = np.uint64(0)
-_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @inlined

@@ -43,30 +43,30 @@ def _cascade_few_rounds(role: Role, bits: BitString, terms: ReconcilerTerms) -> 
     return Cascade(role, bits, terms, CascadeParameters(few_rounds=True))
 
 
-def _cascade_leak(n: int, qber: float, frame_bits: int) -> tuple[int, int]:
+def _cascade_leak(n: int, qber: float, _estimate: float, frame_bits: int) -> tuple[int, int]:
     said = expected_leak_bits(n, qber, _MARGIN, frame_bits=frame_bits)
     return said, said
 
 
-def _cascade_few_rounds_leak(n: int, qber: float, frame_bits: int) -> tuple[int, int]:
+def _cascade_few_rounds_leak(n: int, qber: float, _estimate: float, frame_bits: int) -> tuple[int, int]:
     said = expected_leak_bits(n, qber, _MARGIN, frame_bits=frame_bits, few_rounds=True)
     return said, said
 
 
-def _ldpc_leak(n: int, qber: float, frame_bits: int) -> tuple[int, int]:
-    return expected_leak(n, min(qber, REACH[1]), blind=False, frame_bits=frame_bits)
+def _ldpc_leak(n: int, qber: float, estimate: float, frame_bits: int) -> tuple[int, int]:
+    return expected_leak(n, qber, estimate, blind=False, frame_bits=frame_bits, margin=_LDPC_MARGIN)
 
 
-def _ldpc_blind_leak(n: int, qber: float, frame_bits: int) -> tuple[int, int]:
-    return expected_leak(n, min(qber, REACH[1]), blind=True, frame_bits=frame_bits, margin=_LDPC_MARGIN)
+def _ldpc_blind_leak(n: int, qber: float, estimate: float, frame_bits: int) -> tuple[int, int]:
+    return expected_leak(n, qber, estimate, blind=True, frame_bits=frame_bits, margin=_LDPC_MARGIN)
 
 
 DEFAULT_RECONCILER: Final = "cascade"
 
 RECONCILERS: Final[dict[str, ReconcilerKind]] = {
-    DEFAULT_RECONCILER: ReconcilerKind(_cascade, _cascade_leak, (0.0, 0.5), 300e6, 1000),
-    "cascade-few-rounds": ReconcilerKind(_cascade_few_rounds, _cascade_few_rounds_leak, (0.0, 0.5), 400e6, 250),
-    "ldpc-blind": ReconcilerKind(ldpc_blind, _ldpc_blind_leak, REACH, 10e6, 10),
-    "ldpc": ReconcilerKind(ldpc, _ldpc_leak, REACH, 10e6, 1),
+    DEFAULT_RECONCILER: ReconcilerKind(_cascade, _cascade_leak, (0.0, 0.5), 200e6, 1300),
+    "cascade-few-rounds": ReconcilerKind(_cascade_few_rounds, _cascade_few_rounds_leak, (0.0, 0.5), 300e6, 320),
+    "ldpc-blind": ReconcilerKind(ldpc_blind, _ldpc_blind_leak, REACH, 10e6, 30),
+    "ldpc": ReconcilerKind(ldpc, _ldpc_leak, REACH, 30e6, 1),
 }
 """Every reconciler by the name that contracts have for it."""

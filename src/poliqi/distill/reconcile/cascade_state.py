@@ -38,6 +38,7 @@ class CascadeState:
         "_bytes",
         "_cells",
         "_difference",
+        "_frames",
         "_index",
         "_nodes",
         "_pool",
@@ -81,12 +82,12 @@ class CascadeState:
         self._advance = advance
         k1, k2, k3 = sizes[0]
         self._blocks = frames * max(places[0] // k1, places[0] // k2, places[0] // k3, parameters.random_passes)
-        self._room = self._nodes = 0
+        self._frames, self._room, self._nodes = frames, 0, 0
         self._said = self._difference = np.zeros(0, np.uint64)
         self._searches = self._said, self._said, self._said
         self._pool = np.zeros(0, np.int32)
         self._grow(self._blocks + frames, _NODES * frames)
-        begin(bits.words, bits.size, self._said, *self._searches, cells, book)
+        begin(bits.words, bits.size, self._said, cells, book)
         self.asked = int(book[search.ASKED])
 
     def _grow(self, room: int, nodes: int) -> None:
@@ -111,9 +112,11 @@ class CascadeState:
     def take(self, heard: bytes | memoryview) -> None:
         """The peer's parities of this round, of the right size."""
         book, (narrow, pending, asked) = self._book, self._index
+        # an answer opens a search, so may the last block of a frame, which is implied, and each error in every lane
         nodes = int(book[pending]) + LANES * int(book[narrow])
-        if self.asked + nodes > self._room or nodes > self._nodes:
-            self._grow(self.asked + nodes, nodes)
+        room = self.asked + nodes + self._frames
+        if room > self._room or nodes > self._nodes:
+            self._grow(room, nodes)
         self._advance(
             np.frombuffer(heard, np.uint8),
             self._said,

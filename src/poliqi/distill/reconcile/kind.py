@@ -16,14 +16,15 @@ __all__ = ["ReconcilerKind"]
 class ReconcilerKind:
     """A reconciler as contracts name it: called, it makes one end's half; and what to expect of it.
 
-    `leak(n, qber, frame_bits)` is how many bits Alice and Bob will say, on average, over n bits whose error rate
-    and estimate are `qber`; tags and counts are not among them. `reach`: the estimates it is made for.
-    `bits_per_s`: sifted bits that one core of one end reconciles in a second; `rounds`: how many times a long block
-    waits for the other end. The last two are measured, rounded down and up; they choose, they promise nothing.
+    `leak(n, qber, estimate, frame_bits)` is how many bits Alice and Bob will say over n bits whose error rate
+    turns out to be `qber`, with what varies even then allowed for; the block's tag and counts are not among them.
+    `reach`: the estimates it is made for. `bits_per_s`: sifted bits that one core of one end reconciles in a
+    second; `rounds`: how many times a long block waits for the other end. The last two are the worst that was
+    measured over the reach; they choose, they promise nothing.
     """
 
     make: ReconcilerMaker
-    leak: Callable[[int, float, int], tuple[int, int]]
+    leak: Callable[[int, float, float, int], tuple[int, int]]
     reach: tuple[float, float]
     bits_per_s: float
     rounds: int

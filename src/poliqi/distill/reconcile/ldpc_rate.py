@@ -1,4 +1,4 @@
-"""How many syndrome bits a frame is worth: which code, how many of its checks merged, how many increments."""
+"""How many syndrome bits a frame is worth: how a block is cut, which code, how many increments."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import numpy as np
 
 from poliqi.distill.reconcile.ldpc_code import COLUMNS, BaseCode, base_codes
 
-__all__ = ["REACH", "LdpcRate", "expected_leak", "syndrome_rate"]
+__all__ = ["REACH", "LdpcRate", "expected_leak"]
 
 REACH: Final = (0.005, 0.08)
 """Estimates of the QBER that the codes are made for. Below, the weakest code is taken; above, none is."""
 
 _FRAME_BITS: Final = 65536
+_TAG_BITS: Final = 128
 _STEP: Final = 64
 # Measured, see docs/explanation/ldpc.md: what half of the frames of 65536 bits need, over n h(q), and how much more
 # the need of frames differs than their numbers of errors do.
@@ -106,23 +107,26 @@ class LdpcRate:
         return best
 
 
-def syndrome_rate(qber: float, *, blind: bool = True) -> float:
-    """Bits that Alice says for each bit of a long block, on average. ValueError above the codes' reach."""
-    return expected_leak(100 * _FRAME_BITS, qber, blind=blind)[0] / (100 * _FRAME_BITS)
-
-
 def expected_leak(
-    n: int, qber: float, *, blind: bool = True, frame_bits: int = _FRAME_BITS, margin: float = 0.0
+    n: int,
+    qber: float,
+    estimate: float | None = None,
+    *,
+    blind: bool = True,
+    frame_bits: int = _FRAME_BITS,
+    margin: float = 0.0,
 ) -> tuple[int, int]:
-    """Bits that Alice and Bob say over n bits, a forecast for a contract's leak cap; tags are not among them.
+    """Bits that Alice and Bob say over n bits, a forecast for a contract's leak cap.
 
-    `margin`: standard deviations of what all frames together need, added to the mean.
+    `qber` is the rate the bits have, `estimate` (or else the same) the one that the code is chosen by. Tags are not
+    among the bits, but for those of frames that fail. `margin`: standard deviations of what all frames together
+    need, and of how many of them fail, added to the mean.
     """
-    rate = LdpcRate.choose(n, qber, frame_bits, blind=blind)
+    rate = LdpcRate.choose(n, qber if estimate is None else estimate, frame_bits, blind=blind)
     if rate.code is None:
         return n, 0
     frames, size = rate.frames, rate.size
-    mean, sigma = _need(size, max(qber, REACH[0]))
+    mean, sigma = _need(size, min(max(qber, REACH[0]), 0.5))
     steps, failing, asked = 0.0, 1.0, 0.0
     for k in range(rate.increments + 1):
         worth = rate.said + _EXTRA_WORTH * k * rate.increment
@@ -130,8 +134,20 @@ def expected_leak(
         failing = 0.5 * math.erfc((worth - mean) / (sigma * math.sqrt(2)))
         if k < rate.increments:
             steps += failing
-    each = rate.said + steps * rate.increment + failing * size
-    spread = margin * (sigma if blind else 0.0) * math.sqrt(frames)
-    return math.ceil(frames * each + spread), math.ceil(
-        frames * asked + (margin * math.sqrt(frames) if blind else 0)
-    )
+    said = frames * (rate.said + steps * rate.increment) + margin * (sigma if blind else 0.0) * math.sqrt(frames)
+    failed = _failed(frames * failing, margin)
+    said += failed * size + (_TAG_BITS * (frames + 1) if failed >= 1 else 0)
+    return math.ceil(said), math.ceil(frames * asked + (margin * math.sqrt(frames) if blind else 0))
+
+
+def _failed(mean: float, margin: float) -> float:
+    """Frames that fail: the mean, or the number that is passed as rarely as `margin` standard deviations are."""
+    if margin == 0.0 or mean == 0.0:
+        return mean
+    beyond, count = 0.5 * math.erfc(margin / math.sqrt(2)), 0
+    term = passed = math.exp(-mean)
+    while 1.0 - passed > beyond and count < 10 * mean + 100:
+        count += 1
+        term *= mean / count
+        passed += term
+    return float(count)
