@@ -1,8 +1,8 @@
 """Detections to secret blocks, both parties at once, a thread each: sifted and secret Mbit/s end to end.
 
-What runs is the session itself, tags and all; the wire is a queue in memory, which may hold each frame back for half
-a round trip, and marks go nowhere instead of to a disk. `poliqi link run` adds a socket, two processes and a disk.
-The light is drawn beforehand. Timed: from Bob's detections and Alice's states to the key in both ends' hands.
+What runs is the session itself, tags and all; the wire is a queue in memory, which may hold each frame back for
+half a round trip, and marks go nowhere instead of to a disk. `poliqi link run` adds a socket, two processes and a
+disk. The light is drawn beforehand. Timed: from Bob's detections and Alice's states to the key in both ends' hands.
 """
 
 from __future__ import annotations
@@ -270,7 +270,7 @@ def compared(
 def run(quick: bool) -> tuple[list[Metric], dict[str, Any]]:
     """Both leak models, each reconciler, with and without a round trip of 250 us."""
     keep_freed_memory()
-    size = 20_000_000
+    size = 40_000_000
     fast = (
         (LeakModel.ERROR_STRING, "cascade-few-rounds", 0.0, size),
         (LeakModel.ERROR_STRING, "cascade-few-rounds", ROUND_TRIP_S, size),
@@ -278,10 +278,10 @@ def run(quick: bool) -> tuple[list[Metric], dict[str, Any]]:
         (LeakModel.BOTH_DIRECTIONS, "cascade", 0.0, size),
     )
     slow = (
-        (LeakModel.ERROR_STRING, "ldpc-blind", 0.0, size // 2),
-        (LeakModel.BOTH_DIRECTIONS, "ldpc-blind", 0.0, size // 2),
+        (LeakModel.ERROR_STRING, "ldpc-blind", 0.0, size // 4),
+        (LeakModel.BOTH_DIRECTIONS, "ldpc-blind", 0.0, size // 4),
     )
-    rows = compared(fast, 4, 3 if quick else 9) + compared(slow, 2, 1)
+    rows = compared(fast, 3, 3 if quick else 9) + compared(slow, 2, 1)
     near, far = rows[:2]
     results = [
         Metric("sifted Mbit/s", near["sifted_mbit_s"], "Mbit/s", 150.0, "min"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -123,10 +124,9 @@ class Party:
         )
         try:
             await asyncio.to_thread(self._prepare)
-            warming = asyncio.create_task(asyncio.to_thread(self._warm_up))
+            threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
             while not self._stopping.is_set():
                 await self._once(meeting)
-            await warming
         finally:
             await meeting.close()
         if self._low_pad:
@@ -162,7 +162,10 @@ class Party:
         self._say("reconciler", choice.reason, reconciler=choice.reconciler)
 
     def _warm_up(self) -> None:
-        """Compile the kernels, or load them, while the peer is met and the first light is gathered."""
+        """Compile the kernels, or load them, while the peer is met and the first light is gathered.
+
+        In a thread that nobody waits for: no stop is held up by it, and the first block would do what is missing.
+        """
         from poliqi.distill.warm import warm_up
 
         warm_up(self._settings.role, self._reconciler)

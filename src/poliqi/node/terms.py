@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from poliqi.base.errors import ConfigError
 from poliqi.base.ids import LeakModel, Origin
 from poliqi.distill.contract import Contract
@@ -10,6 +12,8 @@ from poliqi.edge.linkrecord import LinkRecord
 from poliqi.optics.parameters import LinkParameters
 
 __all__ = ["policy_of", "proposal"]
+
+_HOPELESS_QBER: Final = 0.11  # 1 - 2 h(q) = 0: no BB84 key of one-way correction, however long the block
 
 
 def policy_of(link: LinkParameters, paired: LinkRecord) -> Policy:
@@ -39,6 +43,11 @@ def proposal(link: LinkParameters, paired: LinkRecord, origin: Origin, entropy: 
     refusal = policy_of(link, paired).refusal(contract)
     if refusal is not None:
         raise ConfigError(f"link {link.name}: this end's own policy refuses its contract: {refusal}")
+    if contract.length == 0 and contract.expected_qber > _HOPELESS_QBER:
+        raise ConfigError(
+            f"link {link.name}: no block is long enough for a key at a QBER of {100 * contract.expected_qber:.1f} % in "
+            "the key basis; mend the link (poliqi rate says what it can do)"
+        )
     if contract.length == 0:
         raise ConfigError(
             f"link {link.name}: blocks of {link.block.sifted_key:,} sifted bits give no key and use up the pad for "

@@ -51,6 +51,12 @@ def test_state_made_for_photons_takes_nothing_else() -> None:
     assert policy.origins == {Origin.PHOTONS}
 
 
+def test_a_link_with_too_many_errors_is_told_that_no_block_helps() -> None:
+    bad = replace(WIDE, receiver=replace(WIDE.receiver, error_key=0.15))
+    with pytest.raises(ConfigError, match=r"no block is long enough for a key at a QBER of 15\.\d %"):
+        proposal(bad, PAIRED, Origin.SIMULATED, "test", "cascade")
+
+
 def test_blocks_too_short_for_any_key_are_not_begun() -> None:
     short = replace(WIDE, block=replace(WIDE.block, sifted_key=10_000))
     with pytest.raises(ConfigError, match=r"blocks of 10,000 sifted bits give no key.*larger block.sifted_key"):
