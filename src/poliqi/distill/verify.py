@@ -1,6 +1,7 @@
 """Verification: are the two corrected strings equal? One polynomial hash at a fresh random point each.
 
-The point is drawn after the strings are fixed, announced with the tag, and never used for anything else.
+The point is drawn after the strings are fixed, announced with the tag, and never used for anything else. That
+nobody changed a message of reconciliation after seeing it is for the tag over the whole transcript to show.
 Two different strings of n bits share a tag with probability at most (ceil(n / 128) + 1) / 2^128 over the
 point; every tag says 128 bits about the key, and they count as leak.
 """

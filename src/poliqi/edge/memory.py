@@ -19,7 +19,7 @@ _M_TRIM_THRESHOLD: Final = -1
 _M_TOP_PAD: Final = -2
 _M_MMAP_MAX: Final = -4
 _M_ARENA_MAX: Final = -8
-_NEVER: Final = 2**31 - 1
+_NEVER: Final = -1
 _MADV_HUGEPAGE: Final = 14
 
 _HUGE_PAGE: Final = 1 << 21

@@ -45,8 +45,8 @@ def proposal(link: LinkParameters, paired: LinkRecord, origin: Origin, entropy: 
         raise ConfigError(f"link {link.name}: this end's own policy refuses its contract: {refusal}")
     if contract.length == 0 and contract.expected_qber > _HOPELESS_QBER:
         raise ConfigError(
-            f"link {link.name}: no block is long enough for a key at a QBER of {100 * contract.expected_qber:.1f} % in "
-            "the key basis; mend the link (poliqi rate says what it can do)"
+            f"link {link.name}: no block is long enough for key at a QBER of {100 * contract.expected_qber:.1f} % "
+            "in the key basis; mend the link (poliqi rate says what it can do)"
         )
     if contract.length == 0:
         raise ConfigError(

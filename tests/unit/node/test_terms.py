@@ -53,7 +53,7 @@ def test_state_made_for_photons_takes_nothing_else() -> None:
 
 def test_a_link_with_too_many_errors_is_told_that_no_block_helps() -> None:
     bad = replace(WIDE, receiver=replace(WIDE.receiver, error_key=0.15))
-    with pytest.raises(ConfigError, match=r"no block is long enough for a key at a QBER of 15\.\d %"):
+    with pytest.raises(ConfigError, match=r"no block is long enough for key at a QBER of 15\.\d %"):
         proposal(bad, PAIRED, Origin.SIMULATED, "test", "cascade")
 
 
