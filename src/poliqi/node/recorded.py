@@ -20,7 +20,6 @@ from poliqi.edge.driver import Alice, Bob, drive
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.framing import FrameStream
 from poliqi.edge.keyfile import read_keys
-from poliqi.edge.memory import keep_freed_memory
 from poliqi.edge.network import Address, Connector, Listener
 from poliqi.edge.pairfile import PairFile, write_private
 from poliqi.edge.pairing import install_pair_file
@@ -52,7 +51,6 @@ class Distilled:
 
 def distil_recording(recording: Recording, contract: Contract) -> Distilled:
     """Run Alice and Bob over the first `contract.pulses` slots of a recording. Raises what a session ends with."""
-    keep_freed_memory()
     with tempfile.TemporaryDirectory(prefix="poliqi-distill-") as folder, ExitStack() as stack:
         ends = {role: _End(role, Path(folder), contract) for role in Role}
         for end in _paired(ends, Path(folder)).values():
