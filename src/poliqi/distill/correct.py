@@ -105,7 +105,7 @@ class Correction:
     @property
     def _reconciler(self) -> Reconciler | _Finished:
         """What is asked for counts: the reconciler at work, or what is left of it."""
-        return self._working or self._said
+        return self._said if self._working is None else self._working
 
     @property
     def rounds(self) -> int:

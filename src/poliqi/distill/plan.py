@@ -106,9 +106,8 @@ def plan_contract(
     A length of 0 (no block of this size gives a key) makes a contract that only measures.
     """
     honest = _honest(link)
-    measured = _contract(
-        honest, pulses, link_id=link_id, origin=origin, entropy=entropy, reconciler=DEFAULT_RECONCILER
-    )
+    named = reconciler or DEFAULT_RECONCILER
+    measured = _contract(honest, pulses, link_id=link_id, origin=origin, entropy=entropy, reconciler=named)
     name = reconciler or choose_reconciler(link, pulses).reconciler
     cap, promised = _promise(_drawn(honest, pulses), link, name)
     return msgspec.structs.replace(

@@ -33,11 +33,11 @@ def keep_freed_memory() -> bool:
     The first 2 GiB of buffers (half of the machine's memory, where that is less) are reserved as addresses; memory
     is taken as it is first written.
     """
-    reserved = min(_MOST_RESERVED, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
     try:
+        reserved = min(_MOST_RESERVED, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
         libc = ctypes.CDLL(None)
         mallopt, malloc, free, sbrk, madvise = libc.mallopt, libc.malloc, libc.free, libc.sbrk, libc.madvise
-    except (AttributeError, OSError):
+    except (AttributeError, OSError, ValueError):
         return False
     settings = ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _NEVER), (_M_TOP_PAD, reserved))
     if not all(mallopt(option, value) for option, value in settings):

@@ -167,3 +167,11 @@ def test_a_cap_stands_four_deviations_above_the_mean_leak() -> None:
         leaks.append(sum(RECONCILERS["cascade"].leak(int(n), m / n, contract.expected_qber, 65536)) + 128 + 1 + 128)
     deviations = (contract.leak_cap - np.mean(leaks)) / np.std(leaks)
     assert 3.5 < deviations < 4.5
+
+
+@pytest.mark.parametrize(("name", "words"), [("ldpc", "reaches a QBER of 0.08"), ("turbo", "'turbo' is not known")])
+def test_a_reconciler_that_cannot_serve_the_link_is_refused(name: str, words: str) -> None:
+    link = link_named("two-sites/leonardo-bovisa")
+    bad = replace(link, receiver=replace(link.receiver, error_key=0.1))
+    with pytest.raises(ConfigError, match=words):
+        plan_contract(bad, block_pulses(bad), **NAMES, reconciler=name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import resource
 from poliqi.edge.memory import keep_freed_memory
@@ -24,5 +26,6 @@ print(int(kept), faults_of_a_buffer())
 def test_a_second_large_buffer_takes_no_new_pages() -> None:
     said = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True).stdout
     kept, faults = map(int, said.split())
-    if kept:
-        assert faults < 100  # 64 MiB are 16,384 pages
+    if not kept:
+        pytest.skip("the C library of this machine has no mallopt")
+    assert faults < 100  # 64 MiB are 16,384 pages

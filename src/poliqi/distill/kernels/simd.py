@@ -159,7 +159,6 @@ class VectorOperations:
         self.or_: Final = _operation(kind, 2, lambda b, v: b.or_(*v), kind)
         self.add: Final = _operation(kind, 2, lambda b, v: (b.fadd if real else b.add)(*v), kind)
         self.sub: Final = _operation(kind, 2, lambda b, v: (b.fsub if real else b.sub)(*v), kind)
-        self.mul: Final = _operation(kind, 2, lambda b, v: (b.fmul if real else b.mul)(*v), kind)
 
     def constant(self, values: list[Any]) -> Operation:
         """An operation without arguments that gives the vector of these values."""
