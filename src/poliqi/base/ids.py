@@ -5,13 +5,20 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NewType
 
-__all__ = ["BlockNumber", "LeakModel", "LinkId", "Origin", "Role"]
+__all__ = ["BlockNumber", "KmeId", "LeakModel", "LinkId", "Origin", "Role", "SaeId"]
 
 LinkId = NewType("LinkId", str)
 """Name of a paired link; the same text at both ends."""
 
 BlockNumber = NewType("BlockNumber", int)
 """Number of a block attempt on a link: grows for ever, never used twice, 0 means none."""
+
+
+KmeId = NewType("KmeId", str)
+"""Name of a site's key management entity, as its certificate says it."""
+
+SaeId = NewType("SaeId", str)
+"""Name of a secure application entity, as its certificate says it."""
 
 
 class Role(StrEnum):
