@@ -21,6 +21,7 @@ __all__ = [
     "Ingested",
     "Leased",
     "Mark",
+    "Owned",
     "PeerMemory",
     "PeerRemembered",
     "Readied",
@@ -58,6 +59,14 @@ class Leased:
 
 
 @dataclass(frozen=True, slots=True)
+class Owned:
+    """The segment belongs to this end from now on."""
+
+    number: int
+    owner: KmeId
+
+
+@dataclass(frozen=True, slots=True)
 class Dropped:
     """The segment is gone: destroy its key and its bits."""
 
@@ -73,10 +82,12 @@ class RunAdded:
 
 @dataclass(frozen=True, slots=True)
 class RunUsed:
-    """These keys of a run are delivered, in addition to those before: `used` is the whole bit mask."""
+    """Keys of a run are delivered or granted: the run's `used`, `user` and `user_used` as they now stand."""
 
     key: RunKey
     used: int
+    user: bytes = b""
+    user_used: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +133,17 @@ class Audited:
 
 
 Mark = (
-    Ingested | Readied | Leased | Dropped | RunAdded | RunUsed | RunDropped | PeerRemembered | SecretKept | Audited
+    Ingested
+    | Readied
+    | Leased
+    | Owned
+    | Dropped
+    | RunAdded
+    | RunUsed
+    | RunDropped
+    | PeerRemembered
+    | SecretKept
+    | Audited
 )
 
 

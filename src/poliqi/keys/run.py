@@ -27,7 +27,9 @@ class Run:
 
     `ids` are the keys' 16-byte names one after another where they are not derived from the place; `cipher`
     holds the values under this range as a one-time pad where the values came from elsewhere. `grade` overrides
-    the segment's. `kem_epoch` is 0 or names the post-quantum secret that `combiner` mixes in.
+    the segment's. `kem_epoch` is 0 or names the post-quantum secret that `combiner` mixes in. At the owner,
+    `user` is the start (boot) of the peer that was granted keys last and `user_used` the bits granted to it: the
+    same start may ask again after a broken connection, another may not.
     """
 
     key: RunKey
@@ -44,6 +46,8 @@ class Run:
     combiner: Combiner = Combiner.NONE
     kem_epoch: int = 0
     used: int = 0
+    user: bytes = b""
+    user_used: int = 0
 
     @property
     def end(self) -> int:

@@ -1,0 +1,130 @@
+"""One peer of a site: its connection, what waits to be sent to it, what waits for its answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from poliqi.base.ids import KmeId
+from poliqi.keys.messages import Message, encode
+from poliqi.keys.requests import Key, Outcome, Refused, Ticket
+from poliqi.keys.run import Run
+
+if TYPE_CHECKING:
+    from poliqi.keys.ledger import Ledger
+
+__all__ = ["FetchBatch", "Order", "OrderBatch", "PeerLink"]
+
+
+@dataclass(slots=True)
+class Order:
+    """Keys on their way to a master: they go out when every site has answered and `mark` is durable."""
+
+    ticket: Ticket
+    keys: list[Key]
+    outcome: Outcome | None = None
+    runs: list[Run] = field(default_factory=list[Run])
+    waiting: int = 0
+    mark: int = 0
+    refusal: Refused | None = None
+
+
+@dataclass(slots=True)
+class OrderBatch:
+    """Runs that go to one peer in one frame, and the orders that need them."""
+
+    runs: list[Run] = field(default_factory=list[Run])
+    orders: list[tuple[Order, frozenset[int]]] = field(default_factory=list[tuple[Order, frozenset[int]]])
+    """Each order with the places of its runs in the batch."""
+    tags: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    after: int = 0
+    sent_at: float = 0.0
+
+
+@dataclass(slots=True)
+class FetchBatch:
+    """Keys of one peer's runs that are about to be delivered, and the tickets that wait."""
+
+    runs: list[Run] = field(default_factory=list[Run])
+    masks: list[int] = field(default_factory=list[int])
+    again: list[bool] = field(default_factory=list[bool])
+    tickets: list[tuple[Ticket, list[Key], frozenset[int], int]] = field(
+        default_factory=list[tuple[Ticket, list[Key], frozenset[int], int]]
+    )
+    """Each with its keys, the places that it needs, and the mark that must be durable."""
+    sent_at: float = 0.0
+
+
+class PeerLink:
+    """The state of the stream to one peer. `is_live` once both ends have said who they are."""
+
+    __slots__ = (
+        "_after",
+        "_queue",
+        "announced",
+        "boot",
+        "connection",
+        "fetch_batch",
+        "fetching",
+        "is_live",
+        "kem_epoch",
+        "kme",
+        "next_batch",
+        "order_batch",
+        "ordering",
+        "settled",
+        "to_drop",
+    )
+
+    def __init__(self, kme: KmeId) -> None:
+        self.kme: Final = kme
+        self.connection = 0
+        self.is_live = False
+        self.boot = b""
+        self.next_batch = 1
+        self.order_batch: OrderBatch | None = None
+        self.ordering: dict[int, OrderBatch] = {}
+        self.fetch_batch: FetchBatch | None = None
+        self.fetching: dict[int, FetchBatch] = {}
+        self.settled = 0
+        self.announced = 0
+        self.to_drop: list[tuple[int, Run]] = []
+        """Runs of one's own that are delivered whole, with the peer's batch that took the last of them."""
+        self.kem_epoch = 0
+        self._queue: list[tuple[int, bytes]] = []
+        self._after = 0
+
+    def open(self) -> int:
+        """A connection was made; its number. What belonged to an earlier one is the caller's to clear first."""
+        self.connection += 1
+        self._queue.clear()
+        self._after = 0
+        self.settled = self.announced = 0
+        return self.connection
+
+    def close(self) -> None:
+        """The connection is gone."""
+        self.is_live = False
+        self.boot = b""
+        self._queue.clear()
+
+    def new_batch(self) -> int:
+        """A number for a batch, growing for ever."""
+        self.next_batch += 1
+        return self.next_batch - 1
+
+    def send(self, message: Message, after: int = 0) -> None:
+        """Queue a message that may leave once mark `after` is durable; messages keep their order."""
+        self._after = max(self._after, after)
+        self._queue.append((self._after, encode(message)))
+
+    def take_frames(self, ledger: Ledger) -> list[bytes]:
+        """The frames that may leave now."""
+        due = 0
+        for after, _ in self._queue:
+            if after > ledger.committed:
+                break
+            due += 1
+        frames = [frame for _, frame in self._queue[:due]]
+        del self._queue[:due]
+        return frames
