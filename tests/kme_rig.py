@@ -194,21 +194,30 @@ class City:
                 link = site.kme.state.links[there]
                 site.kme.disconnected(there, link.connection)
 
-    def commit(self, name: KmeId) -> bool:
+    def push(self, name: KmeId) -> bool:
+        """Send what may leave, without any help of the disk."""
         site = self.sites[name]
         if site.dead:
             return False
         site.kme.flush(self.now)
-        marks, upto = site.kme.take_marks()
-        if marks:
-            site.store.apply(marks)
-        site.kme.committed(upto)
         frames = site.kme.take_frames()
         for peer, listed in frames.items():
             if frozenset((name, peer)) in self.wires and not self.sites[peer].dead:
                 for frame in listed:
                     self.sites[peer].inbox.append((name, self.sites[peer].kme.state.links[name].connection, frame))
-        return bool(marks or frames)
+        return bool(frames)
+
+    def commit(self, name: KmeId) -> bool:
+        """Make the marks durable and send what waited for them."""
+        site = self.sites[name]
+        if site.dead:
+            return False
+        pushed = self.push(name)
+        marks, upto = site.kme.take_marks()
+        if marks:
+            site.store.apply(marks)
+        site.kme.committed(upto)
+        return self.push(name) or pushed or bool(marks)
 
     def deliver(self, name: KmeId) -> bool:
         site = self.sites[name]

@@ -18,7 +18,11 @@ _UNITS: Final[dict[str, tuple[str, float]]] = {
     **{f"{p}s": ("s", f) for p, f in _SI.items()},
     "min": ("s", 60.0),
     "h": ("s", 3600.0),
+    "d": ("s", 86400.0),
     **{f"{p}Hz": ("Hz", f) for p, f in _UP.items()},
+    **{f"{p}bit": ("bit", f) for p, f in _UP.items()},
+    **{f"{p}bit/s": ("bit/s", f) for p, f in _UP.items()},
+    "keys/s": ("keys/s", 1.0),
     "m": ("m", 1.0),
     "km": ("m", 1e3),
     **{f"{p}m": ("m", f) for p, f in _SI.items() if p in ("n", "p", "u", "µ")},
@@ -39,8 +43,8 @@ _LONGEST: Final = 64
 def parse_quantity(text: str | float | int, dimension: str, name: str) -> float:
     """Read a quantity such as `"7 km"` and return it in the dimension's base unit.
 
-    `dimension` is one of "s", "Hz", "m", "dB", "dB/km", "dBm", "1", "ps/(nm km)", "1/(nm km)",
-    "rad/sqrt(s)"; a bare number is taken only where the dimension is "1". `name` is the setting's name
+    `dimension` is one of "s", "Hz", "bit", "bit/s", "keys/s", "m", "dB", "dB/km", "dBm", "1", "ps/(nm km)",
+    "1/(nm km)", "rad/sqrt(s)"; a bare number is taken only where the dimension is "1". `name` is the setting's name
     for the error. Raises ConfigError where the unit is missing or measures something else, or where the
     number is not finite.
     """

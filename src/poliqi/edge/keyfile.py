@@ -19,6 +19,7 @@ from typing import Final
 from poliqi.base.errors import DataRefused, StoreError
 from poliqi.base.ids import BlockNumber, LinkId, Origin
 from poliqi.base.secret import SecretBytes
+from poliqi.edge.keysink import ConfirmedBlock
 
 __all__ = ["KeyFile", "KeyRecord", "read_keys"]
 
@@ -133,9 +134,14 @@ class KeyFile:
         """Number of the last record; 0 where there is none."""
         return BlockNumber(self._last)
 
-    def append(self, number: BlockNumber, origin: Origin, key: memoryview) -> None:
+    def reach(self) -> str:
+        """The file's name: it is open already."""
+        return str(self.path)
+
+    def append(self, block: ConfirmedBlock) -> None:
         """Make one record durable; doing it again for the last record changes nothing. Raises StoreError."""
         self._check_place()
+        number, origin, key = block.number, block.origin, block.key.view()
         record = _RECORD.pack(number, _ORIGIN_CODES[origin], len(key)) + bytes(key)
         if number < self._last:
             raise StoreError(f"key file {self.path} ends with block {self._last}: block {number} cannot follow")

@@ -45,6 +45,7 @@ class LinkRecord:
 class LinkStatus:
     """Figures of a state, none of them secret. `words_left` and `used_words` count per lane.
 
+    `destination` is where the oldest undelivered block is bound to go: a key file's path, or `site:` and a name.
     `epsilon` holds for all keys of the link together: it is the last block's, whose ledger counts every
     earlier block as a possible source of its pads. None where the light is not real.
     """
@@ -57,6 +58,8 @@ class LinkStatus:
     last_confirmed: BlockNumber
     pending: BlockNumber
     undelivered: int
+    undelivered_bytes: int
+    destination: str | None
     blocks: int
     key_bits: int
     own_epsilons: float
@@ -99,7 +102,10 @@ def read_status(state: StateFile) -> LinkStatus:
     lanes = dict.fromkeys(Role, (0, 0))
     lanes |= {Role(s): (n, e) for s, n, e in state.run("SELECT sender, next_word, end_word FROM lane")}
     [(pending,)] = state.run("SELECT coalesce(max(number), 0) FROM pending")
-    [(undelivered,)] = state.run("SELECT count(*) FROM confirmed")
+    [(undelivered, undelivered_bytes)] = state.run(
+        "SELECT count(*), coalesce(sum(length(secret)), 0) FROM confirmed"
+    )
+    bound = state.run("SELECT destination FROM confirmed ORDER BY number LIMIT 1")
     return LinkStatus(
         link=link,
         words_left={role: max(end - begin, 0) for role, (begin, end) in lanes.items()},
@@ -109,6 +115,8 @@ def read_status(state: StateFile) -> LinkStatus:
         last_confirmed=BlockNumber(last_confirmed),
         pending=BlockNumber(pending),
         undelivered=undelivered,
+        undelivered_bytes=undelivered_bytes,
+        destination=bound[0][0] if bound else None,
         blocks=blocks,
         key_bits=key_bits,
         own_epsilons=own_epsilons,

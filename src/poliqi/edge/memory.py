@@ -1,4 +1,4 @@
-"""How this process keeps the memory of large blocks.
+"""How this process keeps its memory: freed buffers for the next block, keys out of swap and core files.
 
 A block of 10^8 bits moves through buffers of tens of megabytes, made and dropped a few times a second. By default
 the C library maps such buffers afresh each time and the kernel clears every page of them: several times the cost of
@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 from typing import Final
 
-__all__ = ["keep_freed_memory"]
+__all__ = ["forbid_core_dumps", "keep_freed_memory", "lock_memory"]
 
 # malloc.h of glibc, mman.h of Linux
 _M_TRIM_THRESHOLD: Final = -1
@@ -21,6 +22,10 @@ _M_MMAP_MAX: Final = -4
 _M_ARENA_MAX: Final = -8
 _NEVER: Final = -1
 _MADV_HUGEPAGE: Final = 14
+_MCL_CURRENT: Final = 1
+_MCL_FUTURE: Final = 2
+_MCL_ONFAULT: Final = 4
+_PR_SET_DUMPABLE: Final = 4  # prctl.h
 
 _HUGE_PAGE: Final = 1 << 21
 _MOST_RESERVED: Final = 2**31 - _HUGE_PAGE  # mallopt takes an int
@@ -52,3 +57,29 @@ def keep_freed_memory() -> bool:
             madvise(start, (end - start) // _HUGE_PAGE * _HUGE_PAGE, _MADV_HUGEPAGE)
         free(first)
     return True
+
+
+def lock_memory() -> str | None:
+    """Keep all that this process ever touches out of swap; None where that worked, else why not, and the remedy.
+
+    Best effort: keys pass through memory that Python frees when it likes, but none of it reaches a disk this way.
+    """
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0:
+            return None
+    except (AttributeError, OSError) as error:
+        return f"memory cannot be locked on this system: {error}; encrypt the swap or turn it off"
+    reason = os.strerror(ctypes.get_errno())
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    limit = "none" if soft == resource.RLIM_INFINITY else f"{soft} bytes"
+    return f"memory cannot be locked: {reason} (limit: {limit}); raise LimitMEMLOCK, or encrypt the swap"
+
+
+def forbid_core_dumps() -> bool:
+    """No core file of this process, and no other process of its user may read its memory. False where refused."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        return ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) == 0
+    except (AttributeError, OSError):
+        return False

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from poliqi.base.errors import ConfigError, LinkDown
 from poliqi.edge.framing import FrameStream
 
-__all__ = ["Address", "Connector", "Listener", "Meeting", "parse_address"]
+__all__ = ["Address", "Connector", "Listener", "Meeting", "keep_alive", "parse_address"]
 
 _BUFFER: Final = 1 << 20
 _WAITING: Final = 4
@@ -119,17 +119,22 @@ class Listener:
 
 
 def _stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> FrameStream:
-    """Frames on a socket whose kernel notices within about half a minute that the peer is gone."""
+    """Frames on a socket whose kernel notices that the peer is gone."""
     raw = writer.get_extra_info("socket")
     if raw is not None:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in (
-            ("TCP_KEEPIDLE", _SILENT_S // 2),
-            ("TCP_KEEPINTVL", 5),
-            ("TCP_KEEPCNT", 3),
-            ("TCP_USER_TIMEOUT", 1000 * _SILENT_S),
-        ):
-            with suppress(OSError):
-                if hasattr(socket, name):
-                    raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        keep_alive(raw)
     return FrameStream(reader, writer)
+
+
+def keep_alive(raw: socket.socket) -> None:
+    """Have the kernel notice within about half a minute that the peer of a TCP socket is gone."""
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", _SILENT_S // 2),
+        ("TCP_KEEPINTVL", 5),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", 1000 * _SILENT_S),
+    ):
+        with suppress(OSError):
+            if hasattr(socket, name):
+                raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -1,13 +1,14 @@
 """The SQLite file of a link's state: private, locked by one process, durable at every commit.
 
 The lock is taken on the folder itself, so there is no lock file that someone could tidy away. Readers
-that only want figures (`read_only=True`) need no lock.
+that only want figures (`read_only=True`) need no lock. Threads of the process take turns.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,32 +17,11 @@ from typing import Any, Final, Protocol, cast
 import apsw
 
 from poliqi.base.errors import ConfigError, StoreError
+from poliqi.edge.stateschema import APPLICATION, MIGRATIONS, SCHEMA, VERSION
 
 __all__ = ["STATE_NAME", "StateFile"]
 
 STATE_NAME: Final = "link.sqlite"
-_APPLICATION: Final = 0x504F4C51
-_VERSION: Final = 1
-_SCHEMA: Final = """
-CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), seed BLOB NOT NULL, peer BLOB) STRICT;
-CREATE TABLE link (
-  one INTEGER PRIMARY KEY CHECK (one = 1), link_id TEXT NOT NULL, role TEXT NOT NULL, light TEXT NOT NULL,
-  bootstrap TEXT NOT NULL, pair_id TEXT NOT NULL, reserve INTEGER NOT NULL, capacity INTEGER NOT NULL,
-  next_block INTEGER NOT NULL DEFAULT 1, next_slot INTEGER NOT NULL DEFAULT 0,
-  last_confirmed INTEGER NOT NULL DEFAULT 0, own_epsilons REAL NOT NULL DEFAULT 0,
-  blocks INTEGER NOT NULL DEFAULT 0, key_bits INTEGER NOT NULL DEFAULT 0, epsilon REAL) STRICT;
-CREATE TABLE lane (sender TEXT PRIMARY KEY, next_word INTEGER NOT NULL, end_word INTEGER NOT NULL) STRICT;
-CREATE TABLE pad (
-  sender TEXT NOT NULL, word INTEGER NOT NULL, value BLOB NOT NULL,
-  PRIMARY KEY (sender, word)) STRICT, WITHOUT ROWID;
-CREATE TABLE pending (
-  one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL, origin TEXT NOT NULL, epsilon REAL,
-  own_epsilon REAL NOT NULL, proof TEXT NOT NULL, leak_bits INTEGER NOT NULL, secret BLOB NOT NULL,
-  refill_alice BLOB NOT NULL, refill_bob BLOB NOT NULL, digest BLOB NOT NULL) STRICT;
-CREATE TABLE confirmed (
-  number INTEGER PRIMARY KEY, origin TEXT NOT NULL, secret BLOB NOT NULL, digest BLOB NOT NULL,
-  destination TEXT) STRICT;
-"""
 
 
 class _Sql(Protocol):
@@ -62,6 +42,7 @@ class StateFile:
         self.path: Final = folder / STATE_NAME
         self._broken: str | None = None
         self._lock: int | None = None
+        self._turn: Final = threading.RLock()
         if create:
             _make_private(folder, self.path)
         elif not self.path.exists():
@@ -73,6 +54,12 @@ class StateFile:
         except BaseException:
             self._unlock()
             raise
+        if not create and not read_only:
+            try:
+                self.upgrade()
+            except BaseException:
+                self.close()
+                raise
 
     def _connect(self, *, create: bool, read_only: bool) -> _Sql:
         for place, mode in ((self.folder, 0o700), (self.path, 0o600)):
@@ -103,15 +90,25 @@ class StateFile:
                     f"a state stands in {self.folder} already and is never overwritten: name another with --state"
                 )
             return
-        if application != _APPLICATION or version != _VERSION:
+        if application != APPLICATION or not 1 <= version <= VERSION:
             raise StoreError(
-                f"{self.path} is not a state of version {_VERSION} (found {application:#x}, {version})"
+                f"{self.path} is not a state of version 1 to {VERSION} (found {application:#x}, {version})"
             )
+
+    def upgrade(self) -> None:
+        """Bring a state of an earlier version to this one, in one transaction."""
+        [(version,)] = self.run("PRAGMA user_version")
+        if version == VERSION:
+            return
+        with self.transaction():
+            for migrate in MIGRATIONS[version - 1 :]:
+                migrate(self.run)
+            self.run(f"PRAGMA user_version={VERSION}")
 
     def install_schema(self) -> None:
         """Make the tables; inside the transaction that also fills them."""
-        self.run(_SCHEMA)
-        self.run(f"PRAGMA application_id={_APPLICATION}; PRAGMA user_version={_VERSION}")
+        self.run(SCHEMA)
+        self.run(f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}")
 
     @contextmanager
     def transaction(self) -> Generator[None]:
@@ -138,15 +135,19 @@ class StateFile:
 
     @contextmanager
     def _guarded(self) -> Generator[None]:
-        if self._broken is not None:
-            raise StoreError(f"state {self.path} failed before ({self._broken}): stop, and start again once mended")
-        try:
-            yield
-        except apsw.Error as error:
-            self._broken = f"{type(error).__name__}: {error}"
-            raise StoreError(
-                f"state {self.path}: {self._broken}; free space or mend the disk and start again, nothing is lost"
-            ) from error
+        with self._turn:
+            if self._broken is not None:
+                raise StoreError(
+                    f"state {self.path} failed before ({self._broken}): stop, and start again once mended"
+                )
+            try:
+                yield
+            except apsw.Error as error:
+                self._broken = f"{type(error).__name__}: {error}"
+                raise StoreError(
+                    f"state {self.path}: {self._broken}; free space or mend the disk and start again, "
+                    "nothing is lost"
+                ) from error
 
     def fold(self) -> None:
         """Move the write-ahead log into the file and empty it, so that deleted secrets leave both."""

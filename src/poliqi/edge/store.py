@@ -1,31 +1,33 @@
 """What one end of a link must never lose or use twice: pads, counters, the block in hand.
 
-`apply` makes the marks of a session durable in one transaction, before any byte leaves; a confirmed
-block then moves into the key file and out of here. A crash between any two steps is finished at the
-next start (docs/spec/state.md has the table). Words that were used are deleted and overwritten, as far
-as a file system does what it is told.
+`apply` makes the marks of a session durable in one transaction, before any byte leaves; a confirmed block then
+moves into the key file at once, or waits until `deliver_one` has brought it to a site. A crash between any two
+steps is finished at the next start (docs/spec/state.md has the table). Words that were used are deleted and
+overwritten, as far as a file system does what it is told.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, assert_never
 
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 
-from poliqi.base.errors import StoreError
+from poliqi.base.errors import ConfigError, StoreError
 from poliqi.base.ids import BlockNumber, Origin, Role
 from poliqi.base.secret import SecretBytes
 from poliqi.distill.authenticate import Lane
 from poliqi.distill.outcome import Burn, Confirm, HoldPending, Mark, PadCursor, SecretBlock, Usage
 from poliqi.distill.policy import History
+from poliqi.edge import outbox
+from poliqi.edge.ingest_sink import SITE_PREFIX
 from poliqi.edge.keyfile import KeyFile
+from poliqi.edge.keysink import KeySink, Postponed
 from poliqi.edge.linkrecord import LinkStatus, read_link, read_signing_keys, read_status
 from poliqi.edge.pads import advance, check_lane, drop_promised, extend_lane, read_lane
 from poliqi.edge.statefile import StateFile
+from poliqi.edge.stateschema import row_digest
 
 __all__ = ["LinkStore"]
 
@@ -36,6 +38,7 @@ class LinkStore:
     def __init__(self, folder: Path) -> None:
         self._state: Final = StateFile(folder)
         self._keys: KeyFile | None = None
+        self._destination: str | None = None
         self._held: HoldPending | None = None
         try:
             self.link: Final = read_link(self._state)
@@ -70,7 +73,7 @@ class LinkStore:
         if not rows:
             return None
         _, number, origin, epsilon, own, proof, leak_bits, secret, alice, bob, digest = rows[0]
-        if _digest(number, origin, epsilon, own, proof, leak_bits, secret, alice, bob) != digest:
+        if row_digest(number, origin, epsilon, own, proof, leak_bits, secret, alice, bob) != digest:
             raise StoreError(f"state {self._state.path}: pending block {number} is damaged; pair the link again")
         block = SecretBlock(
             self.link.link_id, BlockNumber(number), Origin(origin), SecretBytes(secret), epsilon, proof, leak_bits
@@ -138,7 +141,7 @@ class LinkStore:
         )
         self._state.run(
             "INSERT INTO pending VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*row, secret, alice, bob, _digest(*row, secret, alice, bob)),
+            (*row, secret, alice, bob, row_digest(*row, secret, alice, bob)),
         )
 
     def _expect_pending(self, number: BlockNumber) -> None:
@@ -159,11 +162,7 @@ class LinkStore:
             (number, 8 * len(secret), pending.own_epsilon, epsilon, epsilon),
         )
         if len(secret) > 0:
-            destination = None if self._keys is None else str(self._keys.path)
-            self._state.run(
-                "INSERT INTO confirmed SELECT number, origin, secret, ?, ? FROM pending",
-                (_digest(number, pending.block.origin.value, secret), destination),
-            )
+            outbox.put(self._state, pending.block, self._destination)
         self._state.run("DELETE FROM pending")
 
     def _forget(self) -> None:
@@ -178,15 +177,11 @@ class LinkStore:
     def deliver_to(self, path: Path) -> None:
         """Deliver keys to this key file, after finishing what a crash left half delivered. Raises StoreError."""
         path = path.absolute()
-        for (begun,) in self._state.run(
-            "SELECT DISTINCT destination FROM confirmed WHERE destination NOT NULL AND destination != ?",
-            (str(path),),
-        ):
-            with self._opened(Path(begun)):
-                self._deliver()
+        self._finish_files(but=str(path))
         with self._state.transaction():
-            self._state.run("UPDATE confirmed SET destination = ? WHERE destination IS NULL", (str(path),))
-        self._keys = KeyFile(path, self.link.link_id, recovering=self._first_waiting(path))
+            outbox.claim(self._state, str(path))
+        self._open_keys(path)
+        assert self._keys is not None
         (last,) = self._state.run("SELECT last_confirmed FROM link")[0]
         if self._keys.last_number > last:
             raise StoreError(
@@ -195,48 +190,84 @@ class LinkStore:
             )
         self._deliver()
 
-    @contextmanager
-    def _opened(self, path: Path) -> Generator[None]:
-        self._keys = KeyFile(path, self.link.link_id, recovering=self._first_waiting(path))
-        try:
-            yield
-        finally:
-            self._keys.close()
-            self._keys = None
+    def deliver_later(self) -> None:
+        """Keep confirmed keys for `deliver_one`, after finishing what a crash left half delivered to a key file."""
+        self._finish_files(but=None)
 
-    def _first_waiting(self, path: Path) -> BlockNumber | None:
-        [(number,)] = self._state.run("SELECT min(number) FROM confirmed WHERE destination = ?", (str(path),))
-        return None if number is None else BlockNumber(number)
+    def _finish_files(self, but: str | None) -> None:
+        begun = outbox.destinations(self._state)
+        sites = [name.removeprefix(SITE_PREFIX) for name in begun if name.startswith(SITE_PREFIX)]
+        if sites and but is not None:
+            raise ConfigError(
+                f"state {self._state.folder}: blocks are on their way to site {', '.join(sites)}, which may hold "
+                "them already: run with --site until they are delivered, then with --key"
+            )
+        for name in begun:
+            if name != but and not name.startswith(SITE_PREFIX):
+                try:
+                    self._open_keys(Path(name))
+                    self._deliver()
+                finally:
+                    self._close_keys()
+
+    def _open_keys(self, path: Path) -> None:
+        recovering = outbox.first_number(self._state, str(path))
+        self._keys = KeyFile(path, self.link.link_id, recovering=recovering)
+        self._destination = str(path)
+
+    def _close_keys(self) -> None:
+        keys, self._keys, self._destination = self._keys, None, None
+        if keys is not None:
+            keys.close()
 
     def _deliver(self) -> None:
         if self._keys is None:
             return
-        for number, origin, secret, digest in self._state.run(
-            "SELECT number, origin, secret, digest FROM confirmed WHERE destination = ? ORDER BY number",
-            (str(self._keys.path),),
-        ):
-            if _digest(number, origin, secret) != digest:
-                raise StoreError(
-                    f"state {self._state.path}: confirmed block {number} is damaged; pair the link again"
+        while found := outbox.next_block(self._state, self._destination):
+            block, _ = found
+            self._keys.append(block)
+            self._delivered(block.number)
+
+    def _delivered(self, number: BlockNumber) -> None:
+        with self._state.transaction():
+            outbox.remove(self._state, number)
+        self._state.fold()
+
+    def deliver_one(self, sink: KeySink) -> BlockNumber | Postponed | None:
+        """Bring the oldest block that waits to `sink`: its number, why not now, or None where none waits.
+
+        May wait for the sink; other threads may use the store meanwhile.
+        """
+        found = outbox.next_block(self._state)
+        if found is None:
+            return None
+        block, bound = found
+        try:
+            place = sink.reach()
+            if isinstance(place, Postponed):
+                return place
+            if bound is None:
+                with self._state.transaction():
+                    outbox.claim(self._state, place)
+            elif bound != place:
+                return Postponed(
+                    f"block {block.number} is on its way to {bound}, but this is {place}", lasting=True
                 )
-            self._keys.append(BlockNumber(number), Origin(origin), memoryview(secret))
-            with self._state.transaction():
-                self._state.run("DELETE FROM confirmed WHERE number = ?", (number,))
-            self._state.fold()
+            self._destination = place
+            postponed = sink.append(block)
+        finally:
+            block.key.close()
+        if postponed is not None:
+            return postponed
+        self._delivered(block.number)
+        return block.number
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of confirmed key that are not delivered yet."""
+        return outbox.waiting_bytes(self._state)
 
     def close(self) -> None:
         """Let go of the key file and the state."""
-        if self._keys is not None:
-            self._keys.close()
-            self._keys = None
+        self._close_keys()
         self._state.close()
-
-
-def _digest(*fields: str | float | bytes | memoryview | None) -> bytes:
-    """Guards a row against bit rot, nothing else."""
-    digest = hashlib.sha256()
-    for field in fields:
-        data = field if isinstance(field, bytes | memoryview) else str(field).encode()
-        digest.update(len(data).to_bytes(8, "little"))
-        digest.update(data)
-    return digest.digest()

@@ -378,6 +378,10 @@ class Kme:
         self._notices.clear()
         return notices
 
+    def used_up(self) -> dict[int, int]:
+        """For each segment that is in use: below which byte everything is used up, or stands in a durable run."""
+        return self._s.stock.used_up()
+
     def fail(self, reason: str) -> None:
         """Serve nothing any more: the store cannot be trusted."""
         s = self._s

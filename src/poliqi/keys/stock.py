@@ -232,6 +232,18 @@ class Stock:
         record.leased = end
         return self._ledger.write(Leased(record.number, end))
 
+    def used_up(self) -> dict[int, int]:
+        """Below which byte touched segments are used up or stand in a durable run: their bits may be erased.
+
+        The peer's segments are left out while marks are on their way to the disk.
+        """
+        is_quiet = self._ledger.committed == self._ledger.emitted
+        return {
+            number: self._next[number] if record.owner == self._own else record.leased
+            for number, record in self.by_number.items()
+            if record.leased and (is_quiet or record.owner == self._own)
+        }
+
     # ---------------------------------------------------------------- bits
 
     def bits(self, record: SegmentRecord) -> memoryview | None:

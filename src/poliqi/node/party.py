@@ -22,10 +22,12 @@ from poliqi.distill.session import Session
 from poliqi.edge.driver import Alice, Bob, drive
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.framing import FrameStream
+from poliqi.edge.ingest_sink import SiteSink
 from poliqi.edge.memory import keep_freed_memory
 from poliqi.edge.network import Address, Connector, Listener, Meeting
 from poliqi.edge.store import LinkStore
 from poliqi.edge.trust import authenticator_for
+from poliqi.node.courier import Courier
 from poliqi.node.light import LightChoice
 from poliqi.node.lines import block_record, light_name
 from poliqi.node.terms import policy_of, proposal
@@ -46,13 +48,18 @@ _KEYLESS_BLOCKS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class PartySettings:
-    """What an end needs to run. Exactly one of `listen` and `connect` is given; `blocks` None means for ever."""
+    """What an end needs to run. `blocks` None means for ever.
+
+    Exactly one of `listen` and `connect` is given, and one of `keys` and `site`: a key file, or the ingest socket
+    of a site.
+    """
 
     role: Role
     link: LinkParameters
     light: LightChoice
     state: Path
-    keys: Path
+    keys: Path | None = None
+    site: Path | None = None
     listen: Address | None = None
     connect: Address | None = None
     blocks: int | None = None
@@ -72,7 +79,12 @@ def run_party(settings: PartySettings, say: Say) -> None:
                 f"state {settings.state} is {store.link.role}'s; start it with --role {store.link.role}"
             )
         store.link.check_origin(settings.light.origin)
-        store.deliver_to(settings.keys)
+        if (settings.keys is None) == (settings.site is None):
+            raise ConfigError("give one of --key and --site: a key in two places would be used twice")
+        if settings.keys is not None:
+            store.deliver_to(settings.keys)
+        else:
+            store.deliver_later()
         try:
             asyncio.run(Party(settings, store, say).run())
         except asyncio.CancelledError:
@@ -100,6 +112,7 @@ class Party:
         self._keyless = 0
         self._fruitless = 0
         self._last_reason = ""
+        self._courier: Courier | None = None
         self._wait_s = 0.0
 
     def _say(self, event: str, text: str, **more: Any) -> None:
@@ -122,16 +135,59 @@ class Party:
         self._say(
             verb.split()[0], f"{s.role} of {self._store.link.link_id}: {verb} {address}", address=str(address)
         )
+        carrying = self._carry()
         try:
             await asyncio.to_thread(self._prepare)
             threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
             while not self._stopping.is_set():
-                await self._once(meeting)
+                if self._courier is not None and self._courier.is_full:
+                    meeting = await self._wait_for_room(self._courier, meeting, address)
+                else:
+                    await self._once(meeting)
+        except asyncio.CancelledError:
+            if self._courier is not None:
+                self._courier.abort()
+            raise
         finally:
             await meeting.close()
+            if self._courier is not None and carrying is not None:
+                await self._courier.finish(carrying)
         if self._low_pad:
             raise KeyExhausted(self._low_pad_text())
-        self._say("stopped", f"stopped after {self._ended} blocks", blocks=self._ended)
+        left = 0 if self._courier is None else self._courier.waiting_bytes
+        text = f"; {left:,} bytes of key wait for the site" if left else ""
+        self._say("stopped", f"stopped after {self._ended} blocks{text}", blocks=self._ended)
+
+    # ---------------------------------------------------------------- the site
+
+    def _carry(self) -> asyncio.Task[None] | None:
+        """Start bringing keys to the site, where there is one; a state that fails there stops this end."""
+        if self._settings.site is None:
+            return None
+        sink = SiteSink(self._settings.site, self._store.link.link_id)
+        self._courier = Courier(self._store, sink, self._say)
+        carrying = asyncio.create_task(self._courier.run())
+        carrying.add_done_callback(lambda _: self._stopping.set())
+        return carrying
+
+    async def _wait_for_room(self, courier: Courier, meeting: Meeting, address: Address) -> Meeting:
+        """Begin nothing while too much key waits. The peer finds nobody, so its hellos cost no pad words."""
+        await meeting.close()
+        self._say("full", courier.why_full, waiting_bytes=courier.waiting_bytes)
+        room = asyncio.create_task(courier.room())
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait((room, stop), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            room.cancel()
+            stop.cancel()
+            await asyncio.gather(room, stop, return_exceptions=True)
+        if self._stopping.is_set():
+            return meeting
+        if self._settings.listen is not None:
+            meeting = Listener(address)
+            await meeting.open()
+        return meeting
 
     def _heed_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -185,7 +241,7 @@ class Party:
             session,
             stream,
             self._owner,
-            durable=self._store.apply,
+            durable=self._store.apply if self._courier is None else self._courier.apply,
             observe=lambda event: self._observe(session, event),
             stopping=self._stopping,
         )
@@ -275,6 +331,8 @@ class Party:
             case BlockConfirmed(_, report):
                 self._keyless = 0
                 self._on_block(report, None, finished=True)
+                if self._courier is not None and self._courier.is_full:
+                    session.close(self._courier.why_full)
             case Aborted(reason, fatal, _, report):
                 self._on_block(report, reason, finished=not fatal)
                 if not fatal:

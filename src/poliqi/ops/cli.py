@@ -19,8 +19,11 @@ COMMANDS: Final = {
     "doctor": "what this machine runs: kernels and their speed, where compiled code is kept",
     "distill": "run both parties over a recording and report what key it gives",
     "keylength": "secret length of a table of counts, with its proof",
+    "keys": "ask a site for keys as an application (ETSI 014)",
     "link": "pair two ends, run one, its status; record simulated light",
+    "pki": "certificates of a site: make its authority, issue, revoke, trust other sites",
     "rate": "what a link will give: gains, QBER, finite key, rate against distance",
+    "site": "run a site's key management, look after it, destroy its keys",
 }
 
 

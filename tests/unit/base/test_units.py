@@ -25,6 +25,11 @@ from poliqi.base.units import parse_quantity
         ("1e-6", "1", 1e-6),
         (0.5, "1", 0.5),
         ("-10 dBm", "dBm", -10.0),
+        ("90 d", "s", 7_776_000.0),
+        ("256 bit", "bit", 256.0),
+        ("1.5 Gbit", "bit", 1.5e9),
+        ("2 kbit/s", "bit/s", 2000.0),
+        ("100 keys/s", "keys/s", 100.0),
         ("17 ps/(nm km)", "ps/(nm km)", 17.0),
     ],
 )

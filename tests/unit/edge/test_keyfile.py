@@ -11,7 +11,9 @@ import pytest
 
 from poliqi.base.errors import DataRefused, StoreError
 from poliqi.base.ids import BlockNumber, LinkId, Origin
+from poliqi.base.secret import SecretBytes
 from poliqi.edge.keyfile import KeyFile, read_keys
+from poliqi.edge.keysink import ConfirmedBlock
 
 LINK = LinkId("east-west")
 HEAD = b"POLIQI-KEYS 1 east-west\n"
@@ -21,10 +23,14 @@ def record(number: int, key: bytes, origin: int = 2) -> bytes:
     return number.to_bytes(8, "little") + bytes([origin]) + len(key).to_bytes(4, "little") + key
 
 
+def block(number: int, key: bytes) -> ConfirmedBlock:
+    return ConfirmedBlock(BlockNumber(number), Origin.SIMULATED, None, "wiesemann", SecretBytes(key))
+
+
 def append(path: Path, number: int, key: bytes, *, recovering: int | None = None) -> None:
     keys = KeyFile(path, LINK, recovering=None if recovering is None else BlockNumber(recovering))
     try:
-        keys.append(BlockNumber(number), Origin.SIMULATED, memoryview(key))
+        keys.append(block(number, key))
     finally:
         keys.close()
 
@@ -140,7 +146,7 @@ def test_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "pwrite", full)
     try:
         with pytest.raises(StoreError, match="No space left on device"):
-            keys.append(BlockNumber(1), Origin.SIMULATED, memoryview(b"k"))
+            keys.append(block(1, b"k"))
     finally:
         keys.close()
 
@@ -164,7 +170,7 @@ def test_reader_stops_at_the_first_record_that_is_not_sound(tmp_path: Path, tail
 def test_a_file_taken_away_in_use_is_noticed_before_a_key_is_lost(tmp_path: Path, how: str) -> None:
     path = tmp_path / "keys"
     with closing(KeyFile(path, LINK)) as keys:
-        keys.append(BlockNumber(1), Origin.SIMULATED, memoryview(b"one"))
+        keys.append(block(1, b"one"))
         if how == "removed":
             path.unlink()
         else:
@@ -172,4 +178,4 @@ def test_a_file_taken_away_in_use_is_noticed_before_a_key_is_lost(tmp_path: Path
         if how == "replaced":
             path.write_bytes(b"")
         with pytest.raises(StoreError, match="was moved or removed while in use"):
-            keys.append(BlockNumber(2), Origin.SIMULATED, memoryview(b"two"))
+            keys.append(block(2, b"two"))

@@ -373,7 +373,7 @@ def test_cut_database_is_refused(folder: Path) -> None:
 def test_state_of_another_version_is_refused(folder: Path) -> None:
     with closing(sqlite3.connect(folder / "link.sqlite")) as other:
         other.execute("PRAGMA user_version = 7")
-    with pytest.raises(StoreError, match="not a state of version 1"):
+    with pytest.raises(StoreError, match="not a state of version 1 to 2"):
         LinkStore(folder)
 
 

@@ -49,7 +49,8 @@ def read_link(path: Path | None, eve: str | None) -> LinkParameters:
 @click.argument("link_toml", type=PATH)
 @click.option("--role", type=ROLES, required=True, help="alice prepares light, bob detects it")
 @STATE
-@click.option("--key", "keys", type=PATH, required=True, metavar="FILE", help="file that finished keys go to")
+@click.option("--key", "keys", type=PATH, metavar="FILE", help="file that finished keys go to")
+@click.option("--site", type=PATH, metavar="SOCKET", help="ingest socket of the site that finished keys go to")
 @click.option("--listen", metavar="HOST:PORT", help="wait for the other end there")
 @click.option("--connect", metavar="HOST:PORT", help="connect to the other end there")
 @click.option("--blocks", type=click.IntRange(1), help="stop after so many blocks (else run until stopped)")
@@ -66,7 +67,8 @@ def run(
     link_toml: Path,
     role: str,
     state: Path,
-    keys: Path,
+    keys: Path | None,
+    site: Path | None,
     listen: str | None,
     connect: str | None,
     blocks: int | None,
@@ -78,7 +80,7 @@ def run(
     timeout_s: float,
     as_json: bool,
 ) -> None:
-    """Run one end of a paired link: meet the other end, make block after block, put the keys into --key.
+    """Run one end of a paired link: meet the other end, make block after block, hand the keys to --key or --site.
 
     SIGTERM or Ctrl-C lets the block under way finish; a second one stops at once. Neither loses a key.
     """
@@ -89,6 +91,8 @@ def run(
     if (listen is None) == (connect is None):
         raise ConfigError("give one of --listen and --connect: one end listens, the other connects")
     link = read_link(link_toml, eve)
+    if (keys is None) == (site is None):
+        raise ConfigError("give one of --key FILE and --site SOCKET: a key in two places would be used twice")
     if sifted_key is not None:
         link = replace(link, block=replace(link.block, sifted_key=sifted_key))
     settings = PartySettings(
@@ -97,6 +101,7 @@ def run(
         light=_light(seed, replay, allow_simulated, eve),
         state=state,
         keys=keys,
+        site=site,
         listen=None if listen is None else parse_address(listen, "--listen"),
         connect=None if connect is None else parse_address(connect, "--connect"),
         blocks=blocks,
@@ -160,6 +165,8 @@ def _status_record(s: LinkStatus) -> dict[str, Any]:
         "last_confirmed": s.last_confirmed,
         "pending": s.pending or None,
         "undelivered": s.undelivered,
+        "undelivered_bytes": s.undelivered_bytes,
+        "destination": s.destination,
         "blocks": s.blocks,
         "key_bits": s.key_bits,
         "epsilon": s.epsilon,
@@ -187,5 +194,8 @@ def _status_text(s: LinkStatus) -> str:
     if s.pending:
         lines.append(f"block {s.pending} is pending: the other end's next hello decides whether it holds it")
     if s.undelivered:
-        lines.append(f"{s.undelivered} confirmed blocks wait for the key file: the next run delivers them")
+        lines.append(
+            f"{s.undelivered} confirmed blocks ({s.undelivered_bytes:,} bytes of key) wait for "
+            f"{s.destination or 'a key file or a site'}: they are delivered once it takes them"
+        )
     return "\n".join(lines)

@@ -1,0 +1,449 @@
+"""HTTP/1.1 connections that call an ASGI application, for services of a site: small requests, known callers.
+
+llhttp (by httptools) parses. A request is read whole, within a size and a time, before the application hears of
+it, so no handler ever waits for a sender; requests of one connection are answered one at a time, in order.
+`scope["state"]["caller"]` is whom the connection's certificate speaks for, found once for each connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, cast
+from urllib.parse import unquote
+
+import httptools
+
+from poliqi.edge.complaints import Complaints
+from poliqi.edge.identity import Caller, identify
+
+__all__ = ["Application", "Exchange", "HttpConnection", "HttpLimits", "HttpService"]
+
+Application = Callable[
+    [
+        dict[str, Any],
+        Callable[[], Awaitable[dict[str, Any]]],
+        Callable[[dict[str, Any]], Awaitable[None]],
+    ],
+    Awaitable[None],
+]
+
+_ASGI: Final = {"version": "3.0", "spec_version": "2.4"}
+_STATUS_LINES: Final = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
+_NEVER: Final = float("inf")
+_READ_BYTES: Final = 64 << 10
+_TOO_MUCH: Final = (413, 431)
+_LINGER_S: Final = 1.0
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """What one caller may take. `request_s`: from a request's first byte to its last; `idle_s`: between them."""
+
+    head_bytes: int = 16 << 10
+    body_bytes: int = 64 << 10
+    request_s: float = 10.0
+    idle_s: float = 75.0
+    handshake_s: float = 10.0
+    connections: int = 12_000
+    tick_s: float = 1.0
+
+
+@dataclass(slots=True)
+class HttpService:
+    """What the connections of one listener share. `refuses` tells whether a caller's certificate was revoked."""
+
+    application: Application
+    limits: HttpLimits
+    complain: Complaints
+    refuses: Callable[[Caller], bool]
+    date: bytes = b""
+    is_draining: bool = False
+    held: int = 0
+    """Connections now, those in their handshake included."""
+    requests: int = 0
+    open: set[HttpConnection] = field(default_factory=lambda: set[HttpConnection]())
+    buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(_READ_BYTES)))
+    """What is read at a time, by whichever connection's turn it is: each read is parsed before the next one."""
+    running: set[Exchange] = field(default_factory=lambda: set[Exchange]())
+
+
+class HttpConnection(asyncio.BufferedProtocol):
+    """One connection, from the end of its handshake on. `deadline` is when it is closed unless something comes."""
+
+    __slots__ = (
+        "_body",
+        "_bytes",
+        "_close_after",
+        "_exchange",
+        "_head_is_whole",
+        "_headers",
+        "_hosts",
+        "_is_receiving",
+        "_loop",
+        "_parser",
+        "_queue",
+        "_refusal",
+        "_service",
+        "_url",
+        "_writable",
+        "caller",
+        "client",
+        "deadline",
+        "server",
+        "transport",
+    )
+
+    def __init__(self, service: HttpService, loop: asyncio.AbstractEventLoop) -> None:
+        self._service: Final = service
+        self._loop: Final = loop
+        self._parser: Final = httptools.HttpRequestParser(self)
+        self._queue: Final[deque[Exchange]] = deque()
+        self._exchange: Exchange | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._close_after = False
+        self._refusal = 0
+        self._bytes = 0
+        self._head_is_whole = True
+        self._is_receiving = False
+        self.caller: Caller | None = None
+        self.deadline = _NEVER
+
+    # ---- what the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.client = _address(transport.get_extra_info("peername"))
+        self.server = _address(transport.get_extra_info("sockname"))
+        self.deadline = self._loop.time() + self._service.limits.idle_s
+        secured = transport.get_extra_info("ssl_object")
+        certificate = None if secured is None else secured.getpeercert(True)
+        if certificate is not None:
+            self.caller = identify(certificate)
+            if self.caller is not None and self._service.refuses(self.caller):
+                self._service.complain(
+                    f"{self.client[0]}: certificate of {self.caller.name} was revoked or expired"
+                )
+                self.transport.abort()
+                return
+        self._service.open.add(self)
+        if self._service.is_draining:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the event loop calls it so
+        self._service.held -= 1
+        self._service.open.discard(self)
+        self._queue.clear()
+        self.resume_writing()
+        if self._exchange is not None:
+            self._exchange.lose()
+
+    def pause_writing(self) -> None:
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        waiting, self._writable = self._writable, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # the event loop calls it so
+        return self._service.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._refusal or self.transport.is_closing():
+            return
+        head_was_open = not self._head_is_whole
+        try:
+            self._parser.feed_data(self._service.buffer[:nbytes])
+        except httptools.HttpParserUpgrade:
+            self._close_after = True
+        except httptools.HttpParserError:
+            self._refusal = self._refusal or 400
+        if head_was_open and not self._head_is_whole:
+            self._bytes += nbytes
+            if self._bytes > self._service.limits.head_bytes:
+                self._refusal = 431
+        if self._refusal:
+            self._refuse()
+        elif self._queue and self._exchange is not None:
+            self.transport.pause_reading()
+
+    # ---- what the parser calls
+
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._body = b""
+        self._bytes = 0
+        self._hosts = 0
+        self._head_is_whole = False
+        self._is_receiving = True
+        if self._exchange is None and not self._queue:
+            self.deadline = self._loop.time() + self._service.limits.request_s
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"host":
+            self._hosts += 1
+        if self._head_is_whole:
+            return  # a trailer: it says nothing that we act on
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._head_is_whole = True
+        limits = self._service.limits
+        size = len(self._url) + sum(len(name) + len(value) for name, value in self._headers)
+        if size > limits.head_bytes:
+            self._refusal = self._refusal or 431
+        elif self._hosts != 1 and self._parser.get_http_version() == "1.1":
+            self._refusal = self._refusal or 400
+        for name, value in self._headers:
+            if name == b"content-length" and int(value) > limits.body_bytes:
+                self._refusal = self._refusal or 413
+            elif name == b"expect" and value.lower() == b"100-continue" and not self._refusal:
+                self.transport.write(_CONTINUE)
+
+    def on_body(self, body: bytes) -> None:
+        if len(self._body) + len(body) > self._service.limits.body_bytes:
+            self._refusal = self._refusal or 413
+        if not self._refusal:
+            self._body = self._body + body if self._body else body
+
+    def on_message_complete(self) -> None:
+        self._is_receiving = False
+        if self._refusal or self._close_after:
+            return
+        path, _, query = self._url.partition(b"?")
+        if not path.startswith(b"/"):
+            path = _path_of(path)
+            if path is None:
+                self._refusal = 400
+                return
+        text = path.decode("latin-1")
+        version = self._parser.get_http_version()
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "method": self._parser.get_method().decode("ascii"),
+            "scheme": "http" if self.caller is None else "https",
+            "path": unquote(text) if "%" in text else text,
+            "raw_path": path,
+            "query_string": query,
+            "root_path": "",
+            "headers": self._headers,
+            "client": self.client,
+            "server": self.server,
+            "state": {"caller": self.caller},
+        }
+        keeps = version == "1.1" and self._parser.should_keep_alive()
+        self._queue.append(Exchange(self, scope, self._body, keeps))
+        if self._exchange is None:
+            self._next()
+
+    # ---- requests and their answers
+
+    def _next(self) -> None:
+        self.deadline = _NEVER
+        self._exchange = exchange = self._queue.popleft()
+        self._service.running.add(exchange)
+        exchange.task = self._loop.create_task(exchange.run(self._service.application))
+
+    def done(self, exchange: Exchange) -> None:
+        """An answer is out; go on with what waits."""
+        self._exchange = None
+        self._service.running.discard(exchange)
+        self._service.requests += 1
+        if self.transport.is_closing():
+            return
+        caller = self.caller
+        if exchange.status >= 0:
+            self.transport.abort()
+        elif not exchange.keeps or self._close_after or (caller is not None and self._service.refuses(caller)):
+            self.transport.close()
+        elif self._refusal:
+            self._refuse()
+        elif self._queue:
+            self._next()
+        else:
+            limits = self._service.limits
+            self.deadline = self._loop.time() + (limits.request_s if self._is_receiving else limits.idle_s)
+            if not self.transport.is_reading():
+                self.transport.resume_reading()
+
+    def _refuse(self) -> None:
+        """Answer what is no request that we take, after the answers that are still due, and hang up."""
+        if self._exchange is not None:
+            self.transport.pause_reading()
+            return
+        phrase = HTTPStatus(self._refusal).phrase
+        self._service.complain(f"{self.client[0]}: request refused: {self._refusal} {phrase}")
+        body = b'{"message": "%s"}' % phrase.encode()
+        head = b"content-type: application/json\r\ncache-control: no-store\r\nconnection: close\r\n"
+        line = _STATUS_LINES[self._refusal]
+        self.transport.write(b"%bcontent-length: %d\r\n%b\r\n%b" % (line, len(body), head, body))
+        if self._is_receiving and self._refusal in _TOO_MUCH:
+            self.deadline = self._loop.time() + _LINGER_S  # a reset now could overtake the answer
+        else:
+            self.transport.close()
+
+    def hang_up(self) -> None:
+        """Close after the answer that is under way, at once where there is none."""
+        if self._exchange is None:
+            self.transport.close()
+        else:
+            self._close_after = True
+
+    @property
+    def is_draining(self) -> bool:
+        """True where the answer under way is the last."""
+        return self._close_after or self._service.is_draining
+
+    @property
+    def date(self) -> bytes:
+        """The Date header line."""
+        return self._service.date
+
+    def complain(self, text: str) -> None:
+        """Say something about this connection."""
+        self._service.complain(f"{self.client[0]}: {text}")
+
+    @property
+    def is_full(self) -> bool:
+        """True where the peer takes less than it is sent."""
+        return self._writable is not None
+
+    async def drained(self) -> None:
+        """Wait until what was written is on its way."""
+        if self._writable is not None:
+            await self._writable
+
+
+class Exchange:
+    """One request and its answer, as ASGI sees them."""
+
+    __slots__ = (
+        "_body",
+        "_connection",
+        "_gone",
+        "_head",
+        "_is_begun",
+        "_is_chunked",
+        "_lost",
+        "_scope",
+        "keeps",
+        "status",
+        "task",
+    )
+
+    def __init__(self, connection: HttpConnection, scope: dict[str, Any], body: bytes, keeps: bool) -> None:
+        self._connection: Final = connection
+        self._scope: Final = scope
+        self._body: bytes | None = body
+        self._head: list[tuple[bytes, bytes]] = []
+        self._gone: asyncio.Future[None] | None = None
+        self._lost = False
+        self._is_begun = False
+        self._is_chunked = False
+        self.keeps = keeps
+        self.status = 0
+        self.task: asyncio.Task[None] | None = None
+
+    async def run(self, application: Application) -> None:
+        """Have the application answer; `status` is -1 once the answer is whole."""
+        try:
+            await application(self._scope, self.receive, self.send)
+        except Exception as error:  # whatever a handler raises, its caller learns nothing of it
+            self._connection.complain(f"a request failed inside: {type(error).__name__}")
+            if not self._is_begun:
+                await self._make_up()
+        finally:
+            self._connection.done(self)
+
+    async def _make_up(self) -> None:
+        self.status, self._head, self.keeps = 500, [(b"content-type", b"application/json")], False
+        await self.send({"type": "http.response.body", "body": b'{"message": "Internal Server Error"}'})
+
+    async def receive(self) -> dict[str, Any]:
+        """The whole body, then, once the connection is lost, that."""
+        body, self._body = self._body, None
+        if body is not None:
+            return {"type": "http.request", "body": body, "more_body": False}
+        if not self._lost and self.status >= 0:
+            self._gone = asyncio.get_running_loop().create_future()
+            await self._gone
+        return {"type": "http.disconnect"}
+
+    def lose(self) -> None:
+        """The connection is gone: nothing more is sent."""
+        self._lost = True
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Send a head or a part of the body. A whole answer leaves in one piece."""
+        if self._lost:
+            return
+        if message["type"] == "http.response.start":
+            self.status, self._head = message["status"], list(message.get("headers", ()))
+            return
+        if self.status <= 0:
+            raise RuntimeError("the application sent a body where none was due")
+        body, more = message.get("body", b""), message.get("more_body", False)
+        has_body = self._scope["method"] != "HEAD" and self.status not in (204, 304)
+        if not self._is_begun:
+            self._is_begun = True
+            data = self._start(body, more, has_body)
+        elif self._is_chunked and has_body:
+            data = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        else:
+            data = body if has_body else b""
+        if not more:
+            data += b"0\r\n\r\n" if self._is_chunked and has_body else b""
+            self.status = -1
+        self._connection.transport.write(data)
+        if more or self._connection.is_full:
+            await self._connection.drained()
+
+    def _start(self, body: bytes, more: bool, has_body: bool) -> bytes:
+        """The head and the first part of the body."""
+        head, self._head = self._head, []
+        lines = [_STATUS_LINES[self.status], self._connection.date]
+        sized = False
+        for name, value in head:
+            lines += (name, b": ", value, b"\r\n")
+            sized = sized or name.lower() == b"content-length"
+        if not sized and more:
+            self._is_chunked = self._scope["http_version"] == "1.1"
+            self.keeps = self.keeps and self._is_chunked
+            lines.append(b"transfer-encoding: chunked\r\n" if self._is_chunked else b"")
+        elif not sized:
+            lines.append(b"content-length: %d\r\n" % len(body))
+        if not self.keeps or self._connection.is_draining:
+            self.keeps = False
+            lines.append(b"connection: close\r\n")
+        lines.append(b"\r\n")
+        if has_body:
+            lines.append(b"%x\r\n%b\r\n" % (len(body), body) if self._is_chunked and body else body)
+        return b"".join(lines)
+
+
+def _address(name: Any) -> tuple[str, int]:
+    parts = cast("tuple[Any, ...]", name) if isinstance(name, tuple) else ("", 0)
+    return str(parts[0]), int(parts[1])
+
+
+def _path_of(target: bytes) -> bytes | None:
+    """The path of a target in absolute form (RFC 9112, section 3.2.2)."""
+    try:
+        parsed = httptools.parse_url(target)
+    except httptools.HttpParserInvalidURLError:
+        return None
+    return parsed.path or b"/" if parsed.schema in (b"https", b"http") else None

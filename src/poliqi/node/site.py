@@ -1,0 +1,345 @@
+"""One site as one process: key management, its servers, its peers, its blocks, and the care of all of them.
+
+Signals: SIGTERM and SIGINT drain and stop; SIGHUP reads the configuration, certificates and revocations again and
+renews the KEK; SIGUSR1 drains without stopping, until SIGHUP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack, closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from poliqi.base.errors import ConfigError, PoliqiError, StoreError
+from poliqi.base.ids import LinkId, SaeId
+from poliqi.edge.blockpush import BlockPushServer
+from poliqi.edge.complaints import Complaints
+from poliqi.edge.entropy import OperatingSystemEntropy
+from poliqi.edge.expiry import expiring
+from poliqi.edge.https import HttpsServer
+from poliqi.edge.ingest_server import IngestServer, LocalPeers
+from poliqi.edge.kek import FileKek, KekProvider
+from poliqi.edge.keystore import KeyStore
+from poliqi.edge.kme import KmeDriver
+from poliqi.edge.kme_http import KmeApplication
+from poliqi.edge.memory import forbid_core_dumps, lock_memory
+from poliqi.edge.peers import PeerNetwork, PeerTlsFiles
+from poliqi.edge.readiness import tell_supervisor
+from poliqi.edge.running import mark_running
+from poliqi.edge.streams import StreamServer, StreamService
+from poliqi.edge.streams_http import StreamsApplication
+from poliqi.edge.tls import TlsFiles
+from poliqi.keys.desk_state import EventKind, KmeEvent
+from poliqi.keys.kme import Kme, PoolSettings
+from poliqi.keys.marks import StoredState
+from poliqi.node.site_figures import Figures
+from poliqi.node.site_settings import KekFolder, SiteSettings
+from poliqi.node.site_status import StatusApplication
+
+__all__ = ["Site", "kek_of", "run_site"]
+
+Say = Callable[[dict[str, Any]], None]
+
+_OPEN_FILES: Final = 65_536
+_CARE_S: Final = 30.0
+_EXPIRY_S: Final = 6 * 3600.0
+_RENEWAL_S: Final = 24 * 3600.0
+
+
+def kek_of(settings: SiteSettings) -> KekProvider:
+    """Where the site's KEKs live. Raises ConfigError."""
+    if isinstance(settings.kek, KekFolder):
+        return FileKek(settings.kek.folder)
+    from poliqi.edge.kektoken import TokenKek, read_pin
+
+    kek = settings.kek
+    return TokenKek(kek.module, kek.token, lambda: read_pin(kek.pin_file))
+
+
+def run_site(settings: SiteSettings, say: Say, load: Callable[[], SiteSettings]) -> None:
+    """Run a site until a signal ends it. `load` reads the configuration again for a reload.
+
+    `say` gets a record for whatever happens. Raises ConfigError, and StoreError when the store fails.
+    """
+    import uvloop
+
+    if not forbid_core_dumps():
+        say({"event": "warning", "text": "core dumps could not be forbidden entirely"})
+    unlocked = lock_memory()
+    if unlocked is not None:
+        say({"event": "warning", "text": unlocked})
+    _raise_open_files()
+    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with mark_running(settings.state), closing(KeyStore(settings.state, kek_of(settings), create=True)) as store:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            failure = runner.run(_run(settings, store, say, load))
+        if failure:
+            raise StoreError(f"site {settings.site} stopped: {failure}")
+
+
+async def _run(settings: SiteSettings, store: KeyStore, say: Say, load: Callable[[], SiteSettings]) -> str:
+    stored = await asyncio.to_thread(store.load)
+    now = asyncio.get_running_loop().time()
+    kme = Kme(settings.site, _pools(settings), settings.policy, stored, store, OperatingSystemEntropy(), now)
+    return await Site(settings, store, kme, say, load).run(stored)
+
+
+def _raise_open_files() -> None:
+    """Ten thousand connections need as many descriptors."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+class Site:
+    """The life of one site."""
+
+    def __init__(
+        self, settings: SiteSettings, store: KeyStore, kme: Kme, say: Say, load: Callable[[], SiteSettings]
+    ) -> None:
+        self._settings = settings
+        self._store: Final = store
+        self._tell: Final = say
+        self._load: Final = load
+        self._stopping: Final = asyncio.Event()
+        self._failure = ""
+        self._is_drained = False
+        self._tasks: Final[set[asyncio.Task[None]]] = set()
+        self._driver: Final = KmeDriver(kme, store, self._on_event, self._on_failure)
+        self._streams: Final = StreamService(self._driver, OperatingSystemEntropy(), say=self._complaints())
+        self._figures: Final = Figures(self._driver, self._streams)
+        self._servers: Final[list[HttpsServer | StreamServer]] = []
+        self._network: PeerNetwork | None = None
+
+    def _say(self, event: str, text: str, **more: Any) -> None:
+        self._tell({"event": event, "site": self._settings.site, "text": text, **more})
+
+    def _complaints(self) -> Complaints:
+        return Complaints(lambda line: self._say("refused", line))
+
+    # ---------------------------------------------------------------- start and stop
+
+    async def run(self, stored: StoredState) -> str:
+        """Until a signal; the reason where the store failed, else nothing."""
+        s = self._settings
+        self._heed_signals()
+        self._driver.start()
+        try:
+            async with AsyncExitStack() as doors:
+                await self._open(doors)
+                segments = len(stored.segments)
+                self._say(
+                    "ready",
+                    f"site {s.site}: start {stored.generation}, {segments} segments in stock, "
+                    f"{len(_pools(s))} links to {len({p.kme for p in s.peers})} sites",
+                    generation=stored.generation,
+                    segments=segments,
+                )
+                tell_supervisor("READY=1")
+                self._keep(self._care())
+                await self._stopping.wait()
+                tell_supervisor("STOPPING=1")
+                await self._drain()
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._driver.close()
+        self._say("stopped", self._failure or f"site {s.site}: stopped")
+        return self._failure
+
+    def _keep(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _heed_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._keep(self._reload()))
+        loop.add_signal_handler(signal.SIGUSR1, lambda: self._keep(self._drain()))
+
+    async def _open(self, doors: AsyncExitStack) -> None:
+        """Open every door that is configured, and say where."""
+        s, listen = self._settings, self._settings.listen
+        tls = TlsFiles(s.tls.certificate, s.tls.key, s.tls.authority, s.tls.revoked)
+        if s.tls.trust is None and s.peers:
+            raise ConfigError(f"{s.source}: tls.trust is missing: the folder that `poliqi pki trust` fills")
+        files = PeerTlsFiles(s.tls.certificate, s.tls.key, s.tls.trust or s.state)
+        peers = {p.kme: p.address for p in s.peers}
+        status = HttpsServer(StatusApplication(self._figures, self._is_ready), listen.status, None)
+        self._at("status", str(await status.start()))
+        doors.push_async_callback(status.close)
+        self._network = PeerNetwork(
+            s.site, files, listen.peers, peers, self._driver.serve, note=lambda line: self._say("peer", line)
+        )
+        at = await self._network.start()
+        doors.push_async_callback(self._network.close)
+        if at is not None:
+            self._at("peers", str(at))
+        if listen.https is not None:
+            https = HttpsServer(self._application(), listen.https, tls, say=self._complaints())
+            await self._serve(doors, "https", https)
+            self._figures.watch(self._network, https)
+        else:
+            self._figures.watch(self._network, None)
+        if listen.streams is not None:
+            server = StreamServer(self._streams, listen.streams, tls, say=self._complaints())
+            await self._serve(doors, "streams", server)
+        await self._open_ingest(doors)
+
+    async def _serve(self, doors: AsyncExitStack, door: str, server: HttpsServer | StreamServer) -> None:
+        self._at(door, str(await server.start()))
+        doors.push_async_callback(server.close)
+        self._servers.append(server)
+
+    async def _open_ingest(self, doors: AsyncExitStack) -> None:
+        listen = self._settings.listen
+        if listen.ingest is not None:
+            allowed = LocalPeers(uids=listen.ingest_uids) if listen.ingest_uids else None
+            ingest = IngestServer(
+                self._driver, listen.ingest, peers=allowed, report=lambda line: self._say("ingest", line)
+            )
+            await ingest.open()
+            doors.push_async_callback(ingest.close)
+            self._at("ingest", str(listen.ingest))
+        if listen.block_push is not None:
+            pools = {str(p.link_id): p.link_id for p in _pools(self._settings)}
+            push = BlockPushServer(
+                self._driver, listen.block_push, pools, report=lambda line: self._say("block-push", line)
+            )
+            self._at("block-push", str(await push.open()))
+            doors.push_async_callback(push.close)
+
+    def _at(self, door: str, where: str) -> None:
+        self._say("listening", f"{door}: {where}", door=door, address=where)
+
+    def _application(self) -> KmeApplication:
+        def partners(sae: SaeId) -> list[SaeId]:
+            policy = self._driver.kme.state.policy
+            return sorted(s for s in policy.applications if policy.judge_pair(sae, (s,)) is None)
+
+        return KmeApplication(
+            self._driver,
+            entropy=OperatingSystemEntropy(),
+            partners=partners,
+            others=StreamsApplication(self._streams),
+        )
+
+    def _is_ready(self) -> str:
+        """Why the site does not serve, or nothing."""
+        if self._failure:
+            return self._failure
+        return "the site is drained" if self._is_drained else ""
+
+    # ---------------------------------------------------------------- what happens
+
+    def _on_event(self, event: KmeEvent) -> None:
+        self._figures.count(event)
+        level = (
+            "info" if event.kind in (EventKind.PEER_UP, EventKind.RELAY_DONE, EventKind.KEM_AGREED) else "warning"
+        )
+        self._say(event.kind.value, event.text, level=level)
+
+    def _on_failure(self, reason: str) -> None:
+        self._failure = reason
+        self._say("failed", f"{reason}; nothing is served any more", level="error")
+        self._stopping.set()
+
+    async def _drain(self) -> None:
+        """Take no more requests, finish those under way."""
+        if self._is_drained:
+            return
+        self._is_drained = True
+        self._say("draining", f"no new requests; those under way end within {self._settings.drain_s:g} s")
+        for server in self._servers:
+            if isinstance(server, HttpsServer):
+                await server.drain(self._settings.drain_s)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._settings.drain_s
+        while not self._driver.is_idle and loop.time() < end and not self._failure:
+            await asyncio.sleep(0.01)
+        self._say("drained", "no request is under way")
+
+    async def _reload(self) -> None:
+        """Read everything again; what cannot be changed while running is said and left."""
+        tell_supervisor("RELOADING=1")
+        try:
+            new = self._load()
+            old = self._settings
+            fixed = [
+                name for name in ("site", "state", "kek", "listen") if getattr(new, name) != getattr(old, name)
+            ]
+            fixed += ["peer" for _ in (1,) if (new.peers, new.relays) != (old.peers, old.relays)]
+            if fixed:
+                self._say(
+                    "warning", f"changes of {', '.join(fixed)} take effect at the next start; the rest does now"
+                )
+            self._driver.reload(new.policy)
+            if self._network is not None:
+                self._network.reload_tls()
+            for server in self._servers:
+                server.reload()
+            await self._driver.in_writer(self._store.rotate)
+        except PoliqiError as error:
+            self._say("reload-failed", f"{error}; what was in force stays in force", level="error")
+        else:
+            self._settings = new
+            self._say("reloaded", "policy, certificates and revocations are read again, the KEK is renewed")
+        tell_supervisor("READY=1")
+
+    # ---------------------------------------------------------------- care
+
+    async def _care(self) -> None:
+        """Erase what was used, warn of certificates that end, renew the KEK once a day."""
+        loop = asyncio.get_running_loop()
+        renewed = warned = loop.time()
+        self._warn_of_expiry()
+        while not self._failure:
+            await asyncio.sleep(_CARE_S)
+            try:
+                used = self._driver.kme.used_up()
+                await self._driver.in_writer(lambda used=used: self._store.erase_used(used))
+                if loop.time() - renewed > _RENEWAL_S:
+                    renewed = loop.time()
+                    await self._driver.in_writer(self._store.rotate)
+            except StoreError as error:
+                self._driver.fail(str(error))
+            if loop.time() - warned > _EXPIRY_S:
+                warned = loop.time()
+                self._warn_of_expiry()
+
+    def _warn_of_expiry(self) -> None:
+        tls = self._settings.tls
+        others: list[Path] = [] if tls.trust is None else sorted(tls.trust.glob("*.pem"))
+        paths = [tls.certificate, tls.authority, *others]
+        with suppress(ConfigError):
+            for found in expiring(paths, datetime.now(UTC)):
+                self._say("expiry", found.line, level="warning")
+
+
+def _pools(settings: SiteSettings) -> list[PoolSettings]:
+    """Every stock of the site, those of fibres and those that relays fill."""
+    pools = [
+        PoolSettings(LinkId(pool.link), peer.kme, pool.capacity_bits // 8, pool.low_water_bits // 8)
+        for peer in settings.peers
+        for pool in peer.pools
+    ]
+    pools += [
+        PoolSettings(
+            relay.pool.link,
+            relay.to,
+            relay.pool.capacity_bits // 8,
+            relay.pool.low_water_bits // 8,
+            is_relayed=True,
+        )
+        for relay in settings.relays
+    ]
+    return pools

@@ -1,0 +1,149 @@
+"""What a site is started with: plain data, whatever file it came from (docs/reference/site-toml.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from poliqi.base.ids import KmeId, LinkId
+from poliqi.edge.network import Address
+from poliqi.keys.policy import Policy
+from poliqi.keys.relay_messages import Scheme
+
+if TYPE_CHECKING:
+    from poliqi.edge.kek import KekProvider
+
+__all__ = [
+    "KekFolder",
+    "KekToken",
+    "ListenSettings",
+    "NeighbourSettings",
+    "PeerSettings",
+    "PoolSettings",
+    "RelaySettings",
+    "SiteSettings",
+    "TlsSettings",
+    "open_kek",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class KekFolder:
+    """Keys of keys as files of a folder, best on a medium of its own."""
+
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class KekToken:
+    """Keys of keys in a PKCS#11 token; the PIN stands in the first line of a private file."""
+
+    module: Path
+    token: str
+    pin_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """PEM files: the site's certificate chain and private key, the authority of its applications, what was revoked.
+
+    `trust` is the folder that says which authority speaks for which other site (`poliqi pki trust`).
+    """
+
+    certificate: Path
+    key: Path
+    authority: Path
+    revoked: Path | None = None
+    trust: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListenSettings:
+    """Where the site listens; None is a door that stays shut.
+
+    `https` serves ETSI 014, SKIP and ETSI 020, `streams` ETSI 004, `peers` other sites. `ingest` is a Unix socket,
+    open to this process's user and to `ingest_uids`; `block_push` (blocks of the PoliQI prototype) and `status`
+    (health, metrics) are on loopback.
+    """
+
+    status: Address
+    https: Address | None = None
+    streams: Address | None = None
+    peers: Address | None = None
+    ingest: Path | None = None
+    ingest_uids: frozenset[int] = frozenset()
+    block_push: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """A stock shared with a peer: blocks of link `link` go into it up to `capacity_bits`."""
+
+    link: LinkId
+    low_water_bits: int
+    capacity_bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSettings:
+    """Another site. Of two sites the one whose id sorts first calls, and needs the other's address."""
+
+    kme: KmeId
+    address: Address | None
+    pools: tuple[PoolSettings, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """A virtual pool, filled by relays: a block of `block_bytes` at a time, while it is below `low_water_bits`.
+
+    Each path is a list of sites from this one to `to`; whoever holds the relays of `needed` of them knows the key.
+    """
+
+    pool: PoolSettings
+    to: KmeId
+    scheme: Scheme
+    paths: tuple[tuple[KmeId, ...], ...]
+    needed: int
+    block_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourSettings:
+    """Another operator's key management in the same protected place, met by ETSI 020."""
+
+    kme: KmeId
+    url: str
+    authority: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSettings:
+    """Everything about one site. `source` is the file that a reload reads again."""
+
+    source: Path
+    site: KmeId
+    state: Path
+    kek: KekFolder | KekToken
+    tls: TlsSettings
+    listen: ListenSettings
+    policy: Policy
+    peers: tuple[PeerSettings, ...] = ()
+    relays: tuple[RelaySettings, ...] = ()
+    neighbours: tuple[NeighbourSettings, ...] = ()
+    drain_s: float = 30.0
+    audit_keep_s: float = 365 * 86400.0
+
+
+def open_kek(kek: KekFolder | KekToken) -> KekProvider:
+    """Where the site's keys of keys live; nothing is read before it is used."""
+    match kek:
+        case KekFolder(folder):
+            from poliqi.edge.kek import FileKek
+
+            return FileKek(folder)
+        case KekToken(module, token, pin_file):
+            from poliqi.edge.kektoken import TokenKek, read_pin
+
+            return TokenKek(module, token, lambda: read_pin(pin_file))

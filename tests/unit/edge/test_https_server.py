@@ -1,0 +1,197 @@
+"""Mutual TLS: who gets in, and how certificates and revocation lists change while the server runs."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from certificates import SERVER, Authority, Pair, client_context
+from http_wire import LIMITS, echo, one, rest, said, until
+from kme_fixture import served
+
+from poliqi.base.errors import ConfigError
+from poliqi.edge.https import HttpsServer
+from poliqi.edge.network import Address
+from poliqi.edge.tls import TlsFiles, load_credentials
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "authority")
+
+
+@pytest.fixture
+def files(authority: Authority) -> TlsFiles:
+    kme = authority.kme("kme-a")
+    return TlsFiles(kme.certificate, kme.key, authority.path)
+
+
+@contextmanager
+def connected(where: Address, context: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
+    link = socket.create_connection((where.host, where.port), timeout=5)
+    with link, context.wrap_socket(link, server_hostname=where.host) as secured:
+        yield secured
+
+
+def ask(where: Address, context: ssl.SSLContext) -> str | None:
+    """Who the server takes us for; raises where it does not let us in."""
+    with connected(where, context) as link:
+        link.sendall(one("GET /"))
+        return said(rest(link))["caller"]
+
+
+def is_refused(where: Address, context: ssl.SSLContext) -> bool:
+    """True where the handshake, or the first read after it (TLS 1.3), fails."""
+    try:
+        ask(where, context)
+    except (ssl.SSLError, OSError, AssertionError):
+        return True
+    return False
+
+
+def test_the_caller_is_whom_the_certificate_names(authority: Authority, files: TlsFiles) -> None:
+    with served(echo, files) as (_, where, _):
+        assert ask(where, client_context(authority, authority.sae("sae-a"))) == "sae-a"
+
+
+def test_only_certificates_of_the_authority_get_in(authority: Authority, files: TlsFiles, tmp_path: Path) -> None:
+    stranger = Authority(tmp_path / "stranger", "another authority")
+    namesake = Authority(tmp_path / "namesake")
+    past = datetime.timedelta(days=-1)
+    outsiders: dict[str, Pair | None] = {
+        "no certificate": None,
+        "another authority": stranger.sae("sae-a"),
+        "another authority of the same name": namesake.sae("sae-a"),
+        "expired": authority.issue("sae-a", lives=past),
+        "for servers only": authority.issue("sae-a", usages=(SERVER,)),
+    }
+    with served(echo, files) as (server, where, _):
+        for why, pair in outsiders.items():
+            assert is_refused(where, client_context(authority, pair)), why
+        assert server.refused == len(outsiders)
+        assert ask(where, client_context(authority, authority.sae("sae-a"))) == "sae-a"
+
+
+def test_a_revoked_certificate_does_not_get_in(authority: Authority, files: TlsFiles) -> None:
+    good, bad = authority.sae("good"), authority.sae("bad")
+    with served(echo, replace(files, crl=authority.revoke(bad))) as (_, where, _):
+        assert ask(where, client_context(authority, good)) == "good"
+        assert is_refused(where, client_context(authority, bad))
+
+
+def test_a_reload_hangs_up_on_who_was_revoked(authority: Authority, files: TlsFiles) -> None:
+    good, bad = authority.sae("good"), authority.sae("bad")
+    files = replace(files, crl=authority.revoke())
+    with served(echo, files) as (server, where, thread):
+        with (
+            connected(where, client_context(authority, bad)) as revoked,
+            connected(where, client_context(authority, good)) as kept,
+        ):
+            until(lambda: server.connections == 2)
+            authority.revoke(bad)
+            thread.call(server.reload)
+            assert rest(revoked) == b""
+            kept.sendall(one("GET /"))
+            assert said(rest(kept))["caller"] == "good"
+        assert is_refused(where, client_context(authority, bad))
+
+
+def test_a_certificate_that_ends_ends_its_connection(authority: Authority, files: TlsFiles) -> None:
+    brief = authority.issue("brief", lives=datetime.timedelta(seconds=2))
+    with served(echo, files, LIMITS) as (_, where, _):
+        start = time.monotonic()
+        with connected(where, client_context(authority, brief)) as link:
+            assert rest(link) == b""
+        assert time.monotonic() - start < LIMITS.idle_s
+
+
+def test_a_reload_shows_the_new_certificate_and_keeps_open_connections(
+    authority: Authority, files: TlsFiles
+) -> None:
+    context = client_context(authority, authority.sae("sae-a"))
+    with served(echo, files) as (server, where, thread), connected(where, context) as old:
+        before = old.getpeercert(binary_form=True)
+        renewed = authority.kme("kme-a")
+        files.certificate.write_bytes(renewed.certificate.read_bytes())
+        files.key.write_bytes(renewed.key.read_bytes())
+        thread.call(server.reload)
+        with connected(where, context) as new:
+            assert new.getpeercert(binary_form=True) != before
+        old.sendall(one("GET /"))
+        assert said(rest(old))["caller"] == "sae-a"
+
+
+def test_a_reload_that_fails_changes_nothing(authority: Authority, files: TlsFiles) -> None:
+    context = client_context(authority, authority.sae("sae-a"))
+    with served(echo, files) as (server, where, thread):
+        files.key.write_bytes(b"nothing")
+        with pytest.raises(ConfigError, match=str(files.key)):
+            thread.call(server.reload)
+        assert ask(where, context) == "sae-a"
+
+
+def test_sessions_are_not_resumed(authority: Authority, files: TlsFiles) -> None:
+    for old in (False, True):
+        context = client_context(authority, authority.sae("sae-a"))
+        if old:
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+        with served(echo, replace(files, allow_tls12=old)) as (_, where, _):
+            with connected(where, context) as link:
+                link.sendall(one("GET /"))
+                rest(link)
+                session = link.session
+            assert session is None or not session.has_ticket
+
+
+def test_tls_1_2_is_refused_unless_it_is_allowed(authority: Authority, files: TlsFiles) -> None:
+    context = client_context(authority, authority.sae("sae-a"))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with served(echo, files) as (_, where, _):
+        assert is_refused(where, context)
+    with served(echo, replace(files, allow_tls12=True)) as (_, where, _):
+        assert ask(where, context) == "sae-a"
+
+
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"\x00" * 300, b""])
+def test_what_is_no_tls_is_dropped(authority: Authority, files: TlsFiles, data: bytes) -> None:
+    limits = replace(LIMITS, handshake_s=0.3)
+    with served(echo, files, limits) as (server, where, _):
+        with socket.create_connection((where.host, where.port), timeout=5) as link:
+            link.sendall(data)
+            rest(link)
+        until(lambda: server.connections == 0)
+        assert server.refused == 1
+        assert ask(where, client_context(authority, authority.sae("sae-a"))) == "sae-a"
+
+
+def test_files_that_cannot_be_used_are_named(authority: Authority, files: TlsFiles, tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing.pem"
+    nothing.write_bytes(b"nothing")
+    missing = tmp_path / "missing.pem"
+    for bad in (nothing, missing):
+        for changed in (
+            replace(files, certificate=bad),
+            replace(files, key=bad),
+            replace(files, clients_ca=bad),
+            replace(files, crl=bad),
+        ):
+            with pytest.raises(ConfigError, match=str(bad)):
+                load_credentials(changed)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_plain_http_stays_on_loopback(host: str) -> None:
+    with pytest.raises(ConfigError, match="loopback"), served(echo, None, address=host):
+        pass
+
+
+def test_an_address_in_use_is_named() -> None:
+    with served(echo, None) as (_, where, thread), pytest.raises(ConfigError, match=str(where.port)):
+        thread.run(HttpsServer(echo, where, None).start())
