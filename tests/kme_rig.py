@@ -14,9 +14,23 @@ from poliqi.keys import marks as m
 from poliqi.keys.grade import Grade, KeyOrigin
 from poliqi.keys.graderule import GradeRule
 from poliqi.keys.kme import Kme, PoolSettings
+from poliqi.keys.messages import (
+    Give,
+    Gone,
+    Hello,
+    Offers,
+    PoolSecret,
+    Promise,
+    PromiseAnswer,
+    Use,
+    UseAnswer,
+    VoidAnswer,
+    decode,
+)
 from poliqi.keys.policy import Application, Grant, KeyLimits, Policy
 from poliqi.keys.requests import Accepted, Block, Delivered, KeyOrder, Ticket
-from poliqi.keys.segment import SegmentState, block_of_number
+from poliqi.keys.run import RunKey
+from poliqi.keys.segment import SegmentName, SegmentRecord, SegmentState, block_of_number
 
 PHOTONS = Grade(KeyOrigin.PHOTONS, "a proof", 1e-10, ())
 
@@ -41,6 +55,7 @@ class MemoryStore:
         self.state = m.StoredState(instance, 0, (), 1)
         self.payloads: dict[int, bytes] = {}
         self.seen: set[tuple[str, bytes]] = set()
+        self.had_runs: set[RunKey] = set()
         self.audit: list[tuple[str, dict[str, object]]] = []
         self.broken = ""
 
@@ -55,6 +70,7 @@ class MemoryStore:
             secrets={k: SecretBytes(v.view()) for k, v in s.secrets.items()},
         )
         twin.payloads, twin.seen, twin.audit = dict(self.payloads), set(self.seen), list(self.audit)
+        twin.had_runs = set(self.had_runs)
         return twin
 
     def load(self, boot: bytes) -> m.StoredState:
@@ -70,6 +86,11 @@ class MemoryStore:
 
     def has_seen(self, pool: LinkId, block: bytes) -> bool:
         return (pool, block) in self.seen
+
+    def find(self, pool: str, block: bytes, part: int) -> SegmentRecord | None:
+        """A segment by the name that both ends have for it."""
+        name = SegmentName(block, part)
+        return next((r for r in self.state.segments if r.pool == pool and r.name == name), None)
 
     def apply(self, marks: list[m.Mark]) -> None:
         if self.broken:
@@ -100,6 +121,7 @@ class MemoryStore:
                 self.payloads.pop(number, None)
             case m.RunAdded(run):
                 s.runs.append(copy.copy(run))
+                self.had_runs.add(run.key)
             case m.RunUsed(key, used, user, user_used):
                 if key in runs:
                     runs[key].used, runs[key].user, runs[key].user_used = used, user, user_used
@@ -116,30 +138,92 @@ class MemoryStore:
                 self.audit.append((event, detail))
 
 
-@dataclass
+@dataclass(eq=False)
 class Site:
-    """One running site."""
+    """One running site. `waiting` is what a peer asked and what this site has not answered yet."""
 
+    name: KmeId
     kme: Kme
     store: MemoryStore
     inbox: deque[tuple[KmeId, int, bytes]] = field(default_factory=deque)
     dead: bool = False
+    promised: dict[tuple[KmeId, int], Promise] = field(default_factory=dict)
+    uses: dict[tuple[KmeId, int], Use] = field(default_factory=dict)
+
+    def hears(self, peer: KmeId, frame: bytes) -> None:
+        """Remember what an answer will be about."""
+        match decode(frame):
+            case Promise() as promise:
+                self.promised[peer, promise.batch] = promise
+            case Use() as use:
+                self.uses[peer, use.batch] = use
+            case _:
+                pass
+
+    def says(self, peer: KmeId, frame: bytes) -> None:
+        """What a site says must be on its disk when it says it."""
+        match decode(frame):
+            case Hello() as hello:
+                assert hello.boots[-1] == self.store.state.boots[-1]
+            case PoolSecret(pool, secret):
+                kept = self.store.state.secrets.get((peer, f"pool {pool}"))
+                assert kept is not None and kept.view() == secret, "a pool's secret was told before it was kept"
+            case Promise(_, runs):
+                for run in runs:
+                    record = self.store.find(run.pool, run.block, run.part)
+                    last = run.offset + run.size * run.count
+                    assert record is None or record.leased >= last, "keys were promised beyond the lease on disk"
+            case PromiseAnswer(batch, refused):
+                for place, run in enumerate(self.promised[peer, batch].runs):
+                    is_kept = RunKey(peer, run.number) in self.store.had_runs
+                    assert is_kept or place in dict(refused), "keys were acknowledged that are not on disk"
+            case UseAnswer(batch, refused):
+                runs = {r.key: r for r in self.store.state.runs}
+                for place, entry in enumerate(self.uses[peer, batch].entries):
+                    run = runs.get(RunKey(self.name, entry.number))
+                    mask = int.from_bytes(entry.mask, "little")
+                    if run is not None and place not in refused:
+                        assert mask & ~run.used == 0, "keys were granted that the disk has as unused"
+            case Offers(entries):
+                for entry in entries:
+                    record = self.store.find(entry.pool, entry.block, entry.part)
+                    assert self.store.has_seen(LinkId(entry.pool), entry.block), "a segment not on disk was offered"
+                    assert record is None or record.leased >= entry.leased, "a lease was told before it was kept"
+            case Gone(entries):
+                assert not any(self.store.find(*entry) for entry in entries), "a segment said to be gone is there"
+            case Give(entries):
+                for entry in entries:
+                    record = self.store.find(*entry)
+                    assert record is None or record.owner == peer, "a segment was given and kept"
+            case VoidAnswer(voided, _):
+                left = {r.key for r in self.store.state.runs}
+                assert not any(RunKey(peer, number) in left for number in voided)
+            case _:
+                pass
 
 
 class City:
     """Sites in a row of names, each pair that is told so sharing a pool "x-y"; everybody may talk to everybody."""
 
     def __init__(
-        self, names: list[str], pools: list[tuple[str, str]], rule: GradeRule | None = None, **limits: object
+        self,
+        names: list[str],
+        pools: list[tuple[str, str]],
+        rule: GradeRule | None = None,
+        *,
+        is_watched: bool = True,
+        **limits: object,
     ) -> None:
         self.names = [KmeId(n) for n in names]
         self.rule = rule or GradeRule()
         self.pairs = [(KmeId(a), KmeId(b)) for a, b in pools]
         self.limits = KeyLimits(**limits)  # type: ignore[arg-type]
+        self.is_watched = is_watched
         self.now = 0.0
         self.boots = 0
         self.sites: dict[KmeId, Site] = {}
-        self.wires: dict[frozenset[KmeId], tuple[int, int]] = {}
+        self.ghosts: list[Site] = []
+        self.wires: dict[frozenset[KmeId], dict[KmeId, Site]] = {}
         for name in self.names:
             self.start(name, MemoryStore(hashlib.sha256(name.encode()).digest()[:16]))
 
@@ -155,94 +239,118 @@ class City:
             if site in (a, b)
         ]
 
-    def new_kme(self, name: KmeId, store: MemoryStore) -> Kme:
+    def new_site(self, name: KmeId, store: MemoryStore) -> Site:
         self.boots += 1
         entropy = CountedEntropy(f"{name}/{self.boots}")
         stored = store.load(entropy.draw(16))
-        return Kme(name, self.settings(name), self.policy(name), stored, store, entropy, self.now)
+        kme = Kme(name, self.settings(name), self.policy(name), stored, store, entropy, self.now)
+        return Site(name, kme, store)
 
     def start(self, name: KmeId, store: MemoryStore) -> None:
-        self.sites[name] = Site(self.new_kme(name, store), store)
+        self.sites[name] = self.new_site(name, store)
 
-    def kill(self, name: KmeId) -> MemoryStore:
-        """kill -9: what was not committed is gone, peers see the connection end."""
+    def kill(self, name: KmeId, *, is_noticed: bool = True) -> MemoryStore:
+        """kill -9: what was not committed is gone; peers see the connection end, or not (the power went)."""
         site = self.sites[name]
         site.dead = True
         for other in self.names:
             if frozenset((name, other)) in self.wires:
-                self.cut(name, other)
+                self.cut(name, other, is_noticed=is_noticed)
         return site.store
 
     def join(self, a: str, b: str) -> None:
-        """A stream between two sites."""
-        one, two = KmeId(a), KmeId(b)
-        if self.sites[one].dead or self.sites[two].dead:
+        """A stream between two sites; one that somebody still believes in ends there."""
+        one, two = self.sites[KmeId(a)], self.sites[KmeId(b)]
+        if one.dead or two.dead:
             return
-        self.wires[frozenset((one, two))] = (self.sites[one].kme.connected(two), self.sites[two].kme.connected(one))
+        self.wires[frozenset((one.name, two.name))] = {one.name: one, two.name: two}
+        one.kme.connected(two.name)
+        two.kme.connected(one.name)
 
     def joined(self, a: str, b: str) -> bool:
         return frozenset((KmeId(a), KmeId(b))) in self.wires
 
-    def cut(self, a: str, b: str) -> None:
-        """The stream breaks; frames on their way are lost."""
-        one, two = KmeId(a), KmeId(b)
-        self.wires.pop(frozenset((one, two)), None)
-        for here, there in ((one, two), (two, one)):
-            site = self.sites[here]
-            site.inbox = deque(entry for entry in site.inbox if entry[0] != there)
-            if not site.dead:
-                link = site.kme.state.links[there]
-                site.kme.disconnected(there, link.connection)
+    def cut(self, a: str, b: str, *, is_noticed: bool = True) -> None:
+        """The stream breaks; frames on their way are lost. Where nobody notices, both ends believe in it."""
+        ends = self.wires.pop(frozenset((KmeId(a), KmeId(b))), None)
+        sites = ends.values() if ends is not None else (self.sites[KmeId(a)], self.sites[KmeId(b)])
+        for site in sites if is_noticed else ():
+            there = KmeId(b) if site.name == a else KmeId(a)
+            self.hang_up(site, there)
+
+    def hang_up(self, site: Site, there: KmeId) -> None:
+        """A site notices that its stream is gone."""
+        site.inbox = deque(entry for entry in site.inbox if entry[0] != there)
+        if not site.dead:
+            site.kme.disconnected(there, site.kme.state.links[there].connection)
 
     def push(self, name: KmeId) -> bool:
+        return self.push_from(self.sites[name])
+
+    def push_from(self, site: Site) -> bool:
         """Send what may leave, without any help of the disk."""
-        site = self.sites[name]
         if site.dead:
             return False
         site.kme.flush(self.now)
         frames = site.kme.take_frames()
         for peer, listed in frames.items():
-            if frozenset((name, peer)) in self.wires and not self.sites[peer].dead:
-                for frame in listed:
-                    self.sites[peer].inbox.append((name, self.sites[peer].kme.state.links[name].connection, frame))
+            wire = self.wires.get(frozenset((site.name, peer)), {})
+            for frame in listed:
+                if self.is_watched:
+                    site.says(peer, frame)
+                if wire.get(site.name) is site and not wire[peer].dead:
+                    there = wire[peer]
+                    there.inbox.append((site.name, there.kme.state.links[site.name].connection, frame))
         return bool(frames)
 
     def commit(self, name: KmeId) -> bool:
+        return self.commit_at(self.sites[name])
+
+    def commit_at(self, site: Site) -> bool:
         """Make the marks durable and send what waited for them."""
-        site = self.sites[name]
         if site.dead:
             return False
-        pushed = self.push(name)
+        pushed = self.push_from(site)
         marks, upto = site.kme.take_marks()
         if marks:
             site.store.apply(marks)
         site.kme.committed(upto)
-        return self.push(name) or pushed or bool(marks)
+        return self.push_from(site) or pushed or bool(marks)
 
     def deliver(self, name: KmeId) -> bool:
-        site = self.sites[name]
+        return self.deliver_at(self.sites[name])
+
+    def deliver_at(self, site: Site) -> bool:
+        """Read one frame."""
         if site.dead or not site.inbox:
             return False
         sender, connection, frame = site.inbox.popleft()
+        if connection == site.kme.state.links[sender].connection:
+            site.hears(sender, frame)
         try:
             site.kme.received(sender, connection, frame, self.now)
         except ProtocolError as error:
-            raise AssertionError(f"{name} from {sender}: {error}") from error
+            raise AssertionError(f"{site.name} from {sender}: {error}") from error
         return True
 
     def settle(self) -> None:
         """Run until nothing moves."""
+        sites = [*self.sites.values(), *self.ghosts]
         for _ in range(10_000):
-            moved = [self.commit(n) for n in self.names] + [self.deliver(n) for n in self.names]
+            moved = [self.commit_at(s) for s in sites] + [self.deliver_at(s) for s in sites]
             if not any(moved):
                 return
         raise AssertionError("the sites never come to rest")
 
     def tick(self, seconds: float) -> None:
+        """Time passes; streams to peers that do not answer are dropped."""
         self.now += seconds
-        for site in self.sites.values():
-            if not site.dead:
-                site.kme.tick(self.now)
+        for site in (*self.sites.values(), *self.ghosts):
+            for stuck in [] if site.dead else site.kme.tick(self.now):
+                if self.wires.get(frozenset((site.name, stuck)), {}).get(site.name) is site:
+                    self.cut(site.name, stuck)
+                else:
+                    self.hang_up(site, stuck)
         self.settle()
 
     # ---------------------------------------------------------------- shortcuts

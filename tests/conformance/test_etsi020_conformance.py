@@ -431,7 +431,9 @@ def test_voiding_everything_wants_a_confirmation() -> None:
     assert rig.said("/v1/ext_keys", keys(1))[0] == 503
 
 
-@pytest.mark.parametrize("body", [b"", {}, b"[]", {"key_ids": ["x"]}, void(*range(1025))], ids=lambda b: str(b)[:20])
+@pytest.mark.parametrize(
+    "body", [b"", {}, b"[]", {"key_ids": ["x"]}, void(*range(1025))], ids=lambda b: str(b)[:20]
+)
 def test_a_void_that_is_not_understood(body: Any) -> None:
     status, answer = Rig().said("/v1/ext_keys/void", body)
     assert (status, answer["type"]) == (400, TYPES + "void-request-not-understood")

@@ -1,4 +1,4 @@
-"""Cisco SKIP (draft-cisco-skip-02) from outside: every method, field and code, over mutual TLS, between two sites."""
+"""Cisco SKIP (draft-cisco-skip-02) from outside: every method, field and code, between two sites."""
 
 from __future__ import annotations
 

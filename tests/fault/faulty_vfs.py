@@ -56,20 +56,25 @@ class FaultyVfs(apsw.VFS):
         self._at: int | None = None
         self._error: type[apsw.Error] = apsw.IOError
         self._once = False
-        self._dead = False
+        self._dead = self._killed = False
         super().__init__(name, "unix", 0)
 
     # -------------------------------------------------------------- what goes wrong
 
     def heal(self) -> None:
         """Nothing fails from now on; operations are counted from 0."""
-        self._at, self._dead = None, False
+        self._at, self._dead, self._killed = None, False, False
         self.kinds.clear()
 
     def fail(self, at: int, error: type[apsw.Error] = apsw.FullError, *, once: bool = False) -> None:
         """Operation number `at` (from 0) fails, and the later ones too, unless `once`."""
         self.heal()
         self._at, self._error, self._once = at, error, once
+
+    def kill(self) -> None:
+        """As if the process were killed: nothing reaches the files any more, what was written stays written."""
+        self.fail(0, apsw.IOError)
+        self._killed = True
 
     def cut_power(self, at: int) -> None:
         """The disk does nothing any more from operation `at` on; that one may be half done."""
@@ -80,6 +85,11 @@ class FaultyVfs(apsw.VFS):
     def happened(self) -> bool:
         """True where the operation that was to fail was reached."""
         return self._at is not None and self.operations > self._at
+
+    @property
+    def forgets(self) -> bool:
+        """True where a synchronisation fails though the machine goes on."""
+        return not self._dead and not self._killed
 
     @property
     def dies_now(self) -> bool:
@@ -173,7 +183,7 @@ class FaultyFile(apsw.VFSFile):
         try:
             self.vfs.step("sync")
         except apsw.Error:
-            if not self.vfs._dead:
+            if self.vfs.forgets:
                 self.shadow.pending.clear()  # as Linux does: seen until the next start, but never written
             raise
         self.shadow.settle()  # the real disk is not asked: the model decides what survives

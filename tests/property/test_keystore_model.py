@@ -58,7 +58,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(number=numbers)
     def ready(self, number: int) -> None:
-        self.batch.append(m.Readied(number))
+        if number < self.next_segment:
+            self.batch.append(m.Readied(number))
 
     @rule(number=numbers, share=st.integers(0, 10))
     def lease(self, number: int, share: int) -> None:
@@ -68,7 +69,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(number=numbers, owner=st.sampled_from([HERE, THERE]))
     def own(self, number: int, owner: str) -> None:
-        self.batch.append(m.Owned(number, owner))
+        if number < self.next_segment:
+            self.batch.append(m.Owned(number, owner))
 
     @rule(number=numbers, count=st.integers(1, 9), slaves=st.integers(1, 3), shipped=st.booleans())
     def promise(self, number: int, count: int, slaves: int, shipped: bool) -> None:
@@ -90,12 +92,14 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(number=st.integers(1, 8))
     def end_run(self, number: int) -> None:
-        self.batch.append(m.RunDropped(RunKey(HERE, number)))
+        if number < self.next_run:
+            self.batch.append(m.RunDropped(RunKey(HERE, number)))
 
     @rule(number=numbers)
     def drop(self, number: int) -> None:
-        self.batch += [m.RunDropped(r.key) for r in self.ahead.runs.values() if r.segment == number]
-        self.batch.append(m.Dropped(number))
+        if number < self.next_segment:
+            self.batch += [m.RunDropped(r.key) for r in self.ahead.runs.values() if r.segment == number]
+            self.batch.append(m.Dropped(number))
 
     @rule(name=st.sampled_from(["pool", "kem 1"]), secret=secrets, generation=st.integers(0, 2**62))
     def meet(self, name: str, secret: bytes | None, generation: int) -> None:

@@ -23,6 +23,7 @@ __all__ = ["DATABASE_NAME", "KeyDatabase", "open_beside"]
 
 DATABASE_NAME: Final = "keys.sqlite"
 _SMALL_TABLES: Final = ("site", "epoch", "pool", "grade", "segment", "dek", "run", "peer", "secret")
+_COPIED_AT_A_TIME: Final = 1 << 16  # SQLite writes less than 128 KiB at once
 _SETTINGS: Final = (
     "secure_delete=ON",
     "cell_size_check=ON",
@@ -61,9 +62,8 @@ class KeyDatabase:
         self._reader: _Sql | None = None
         try:
             with self._guarded():
+                _save_log(self.path, vfs)
                 self._writer = _connect(self.path, apsw.SQLITE_OPEN_READWRITE, vfs, _SETTINGS)
-                if not self.fold():  # what a failed synchronisation left in the log is written again, elsewhere
-                    raise StoreError(f"key store {self.path} is being read by another program: let it end first")
                 self._check(fresh=fresh)
                 self._reader = _connect(self.path, apsw.SQLITE_OPEN_READWRITE, vfs, ("query_only=ON",))
         except BaseException:
@@ -228,6 +228,26 @@ def _make(folder: Path, path: Path) -> bool:
         return True
     except OSError as error:
         raise StoreError(f"key store {folder} cannot be made: {error.strerror}; name another folder") from error
+
+
+def _save_log(path: Path, vfs: str | None) -> None:
+    """Write the log that an earlier process left once more, in place, and wait for the disk.
+
+    Where that process ended on a failed synchronisation, the system may show bytes that it will never save (Rebello
+    et al., USENIX ATC 2020). SQLite would build on them.
+    """
+    log = path.with_name(path.name + "-wal")
+    if not log.exists():
+        return
+    flags = [apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_WAL, 0]
+    file: Any = apsw.VFSFile(vfs or "", str(log), flags)  # its annotations leave the bytes unknown
+    try:
+        size = file.xFileSize()
+        for at in range(0, size, _COPIED_AT_A_TIME):
+            file.xWrite(file.xRead(min(_COPIED_AT_A_TIME, size - at), at), at)
+        file.xSync(apsw.SQLITE_SYNC_NORMAL)
+    finally:
+        file.xClose()
 
 
 def _remedy(error: apsw.Error) -> str:

@@ -209,6 +209,9 @@ class PeerNetwork:
                 self._failed(peer, f"{peer}: no answer from {address} within {_CONNECT_S:g} s")
             except OSError as error:
                 self._failed(peer, f"{peer}: cannot connect to {address}: {error.strerror or error}")
+            except asyncio.CancelledError:
+                stream.abort()
+                raise
             else:
                 await self._run(stream, peer)
             delay_s = _BACKOFF_S if loop.time() - began_s > _HEALTHY_S else min(2 * delay_s, _LONGEST_BACKOFF_S)

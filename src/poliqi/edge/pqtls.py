@@ -38,9 +38,10 @@ _OUTPUT_BYTES: Final = 1 << 18
 _CLOSE_S: Final = 5.0
 _WORN_BYTES: Final = 1 << 38
 _RECORD_COST_BYTES: Final = 32
+_EXPIRED: Final = 10
 _VERIFY_REASONS: Final = {
     9: "is not valid yet: compare the clocks of both sites",
-    10: "expired",
+    _EXPIRED: "expired",
     18: "is self-signed and not trusted here",
     19: "was not issued by an authority that is trusted here",
     20: "was not issued by an authority that is trusted here",
@@ -109,19 +110,21 @@ def _select(connection: SSL.Connection, offered: list[bytes]) -> Any:  # noqa: A
 def _verified(connection: SSL.Connection, certificate: crypto.X509, code: int, depth: int, good: int) -> bool:  # noqa: ARG001  # pyOpenSSL's signature
     """Keep the reason of a failure; OpenSSL's own verdict stands."""
     if not good:
-        connection.set_app_data(_describe(certificate.to_cryptography(), code))
+        connection.set_app_data(_describe(certificate, code))
     return bool(good)
 
 
-def _describe(certificate: x509.Certificate, code: int) -> str:
-    """One line on why a certificate failed; its name is a claim at this point."""
-    try:
-        name = identity_of(certificate).name
-    except PoliqiError:
-        name = "an unknown party"
+def _describe(certificate: crypto.X509, code: int) -> str:
+    """One line on why a certificate failed; what it says of itself is a claim at this point, and may be nonsense."""
     reason = _VERIFY_REASONS.get(code, f"does not verify (X.509 error {code})")
-    until = f" on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC" if code == 10 else ""
-    return f"certificate of {name} {reason}{until}"
+    try:
+        read = certificate.to_cryptography()
+        name, until = identity_of(read).name, read.not_valid_after_utc
+    except (
+        Exception
+    ):  # whatever a parser says of a stranger's bytes: the verdict is known, only the name is missing
+        return f"certificate of an unknown party {reason}"
+    return f"certificate of {name} {reason}" + (f" on {until:%Y-%m-%d %H:%M} UTC" if code == _EXPIRED else "")
 
 
 class SecureConnection(asyncio.Protocol):
@@ -147,6 +150,9 @@ class SecureConnection(asyncio.Protocol):
     # --- called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._is_over:  # given up while the network was still connecting
+            cast("asyncio.Transport", transport).abort()
+            return
         self._transport = cast("asyncio.Transport", transport)
         raw = transport.get_extra_info("socket")
         if raw is not None:
@@ -169,6 +175,7 @@ class SecureConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
         self._end(LinkDown(f"the connection broke: {exc}" if exc else "the connection was cut"))
         self._disarm()
 
@@ -217,7 +224,7 @@ class SecureConnection(asyncio.Protocol):
     def go_on(self) -> None:
         """Take from the network again."""
         self._is_held = False
-        if self._transport is not None and not self._is_over:
+        if self._transport is not None and not self._is_over and not self._transport.is_closing():
             self._transport.resume_reading()
             self._advance()
 

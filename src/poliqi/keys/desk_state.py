@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from poliqi.base.ids import KmeId, LinkId, SaeId
-from poliqi.base.secret import Entropy, SecretBytes
-from poliqi.keys.combine import combine_hkdf, combine_xor
+from poliqi.base.secret import Entropy
+from poliqi.keys.combine import combine, combiner_context
 from poliqi.keys.grade import Combiner, Grade
+from poliqi.keys.kem import ALGORITHM, KemSecret
 from poliqi.keys.keyid import derived_ids
 from poliqi.keys.ledger import Ledger
 from poliqi.keys.marks import Audited
@@ -63,7 +64,7 @@ class DeskState:
     entropy: Entropy
     links: dict[KmeId, PeerLink]
     pools_to: dict[KmeId, list[Pool]]
-    kem_secrets: dict[tuple[KmeId, int], SecretBytes]
+    kem_secrets: dict[tuple[KmeId, int], KemSecret]
     next_run: int
     own_ids: dict[bytes, Run] = field(default_factory=dict[bytes, Run])
     """Runs of one's own whose keys have names of their own."""
@@ -112,13 +113,13 @@ class DeskState:
         """The value with the run's post-quantum secret mixed in; None where that secret is gone."""
         if run.combiner is Combiner.NONE:
             return value
-        secret = self.kem_secrets.get((run.peer, run.kem_epoch))
-        if secret is None:
+        kem = self.kem_secrets.get((run.peer, run.kem_epoch))
+        if kem is None:
             return None
-        context = b"\x00".join((key_id.hex().encode(), run.master.encode(), *(s.encode() for s in run.slaves)))
-        if run.combiner is Combiner.HKDF:
-            return combine_hkdf(value, bytes(secret.view()), context)
-        return combine_xor(value, bytes(secret.view()), context)
+        first, second = sorted((self.own, run.peer))
+        place = LinkId(f"{first}~{second}")
+        context = combiner_context(ALGORITHM, place, run.kem_epoch, kem.transcript, run.master, run.slaves)
+        return combine(run.combiner, value, bytes(kem.secret.view()), context + key_id)
 
     def pools_for(self, peer: KmeId, wanted: LinkId | None) -> list[Pool]:
         """The pools shared with a peer, or the one that is wanted."""

@@ -1,6 +1,6 @@
 """The extensions of a key request: a link to take the keys from, and what their grade has to be.
 
-ETSI GS QKD 014 v1.1.1, clause 6.2: arrays of objects. A mandatory extension that we do not know refuses the request;
+ETSI GS QKD 014 v1.1.1, clause 6.2: arrays of objects. An unknown mandatory extension refuses the request;
 optional ones change nothing. `link_id` is what the PoliQI prototype uses; `poliqi_grade` is ours.
 """
 

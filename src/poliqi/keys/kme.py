@@ -12,10 +12,12 @@ from typing import Final, assert_never
 
 from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import KmeId, LinkId, SaeId
-from poliqi.base.secret import Entropy, SecretBytes
+from poliqi.base.secret import Entropy
+from poliqi.keys.agreeing import Agreements
 from poliqi.keys.desk_state import DeskState, EventKind, KmeEvent
 from poliqi.keys.fetches import Fetches
 from poliqi.keys.grade import Grade
+from poliqi.keys.kem import KemSecret
 from poliqi.keys.ledger import Ledger
 from poliqi.keys.marks import Mark, StoredState, Vault
 from poliqi.keys.meeting import Meetings
@@ -41,6 +43,7 @@ from poliqi.keys.messages import (
 from poliqi.keys.orders import Orders
 from poliqi.keys.peer import PeerLink
 from poliqi.keys.policy import KeyLimits, Policy, RateLimiter
+from poliqi.keys.relaying import RelayRoute, Relays
 from poliqi.keys.requests import Block, KeyOrder, Reason, Refused, Shipment, StockReport, Ticket
 from poliqi.keys.run import Run
 from poliqi.keys.runs import Runs
@@ -104,6 +107,8 @@ class Kme:
         self._fetches: Final = Fetches(self._s)
         self._shipments: Final = Shipments(self._s, self._orders)
         self._meetings: Final = Meetings(self._s, stored, vault)
+        self._relays: Final = Relays(self._s, self._meetings)
+        self._agreements: Final = Agreements(self._s)
         self._notices: Final[list[tuple[KmeId, str, bytes]]] = []
         self._remember(stored, now)
 
@@ -116,7 +121,7 @@ class Kme:
             if kind == "pool" and pool is not None and pool.peer == peer:
                 pool.secret = bytes(secret.view())
             elif kind == "kem" and rest.isdecimal():
-                s.kem_secrets[peer, int(rest)] = SecretBytes(secret.view())
+                s.kem_secrets[peer, int(rest)] = KemSecret.from_kept(secret)
         for record in stored.segments:
             if record.pool in s.stock.pools:
                 s.stock.add(record)
@@ -213,6 +218,7 @@ class Kme:
         self._orders.peer_lost(link)
         self._fetches.peer_lost(link)
         self._shipments.peer_lost(link)
+        self._agreements.peer_lost(link)
 
     def received(self, peer: KmeId, connection: int, frame: bytes | memoryview, now: float) -> None:
         """A frame from a peer. Raises ProtocolError: drop the stream."""
@@ -257,8 +263,10 @@ class Kme:
                 self._shipments.void_answered(message)
             case Notice():
                 self._notices.append((link.kme, message.kind, message.body))
-            case ParcelMessage() | KemMessage():
-                pass
+            case ParcelMessage():
+                self._relays.heed(link, message.body, now)
+            case KemMessage():
+                self._agreements.heed(link, message, now)
             case Hello():
                 raise ProtocolError("a hello in the middle")
             case _:
@@ -286,9 +294,11 @@ class Kme:
         for link in s.links.values():
             self._fetches.announce(link)
             self._finish_segments(link)
+            self._agreements.tick(link, now)
             for pool in s.pools_to[link.kme]:
                 if not pool.is_relayed:
                     self._meetings.ask_for_more(link, pool, now)
+        self._relays.tick(now)
         return [link.kme for link in s.links.values() if link.is_live and self._is_stuck(link, now)]
 
     def _expired(self, run: Run) -> None:
@@ -382,6 +392,10 @@ class Kme:
         """For each segment that is in use: below which byte everything is used up, or stands in a durable run."""
         return self._s.stock.used_up()
 
+    def fill(self, routes: tuple[RelayRoute, ...]) -> None:
+        """Fill virtual pools over these routes from now on, and no others."""
+        self._relays.routes = routes
+
     def fail(self, reason: str) -> None:
         """Serve nothing any more: the store cannot be trusted."""
         s = self._s
@@ -406,4 +420,4 @@ class Kme:
         """Wipe what is held in memory."""
         self._s.stock.close()
         for secret in self._s.kem_secrets.values():
-            secret.close()
+            secret.secret.close()

@@ -176,7 +176,8 @@ class Meetings:
             return Refused(Reason.INSUFFICIENT, text, 10.0)
         return None
 
-    def _store(self, pool: Pool, block: Block) -> None:
+    def _store(self, pool: Pool, block: Block, owner: KmeId | None = None) -> None:
+        """Cut a block into segments; each belongs to one end by the common rule, or all to `owner`."""
         s = self._s
         grade = block.grade
         if not grade.paths:
@@ -189,8 +190,8 @@ class Meetings:
             payload = SecretBytes(view[start:end])
             size = end - start
             tag = comparison_tag(payload, pool.link_id, name, b"") if first_usable(size) else _NO_TAG
-            owner = owner_of(name, s.own, pool.peer)
-            record = SegmentRecord(s.stock.new_number(), pool.link_id, name, owner, size, grade, tag)
+            whose = owner or owner_of(name, s.own, pool.peer)
+            record = SegmentRecord(s.stock.new_number(), pool.link_id, name, whose, size, grade, tag)
             s.ledger.write(Ingested(record, payload))
             s.stock.add(record)
             added.append(record)
@@ -205,11 +206,7 @@ class Meetings:
         pool = self._s.stock.pools[block.pool]
         if self._is_known(pool, block.name):
             return
-        self._store(pool, block)
-        for part in range(len(cut(len(block.key)))):
-            record = pool.segments[SegmentName(block.name, part)]
-            if record.owner != owner:
-                self._s.stock.change_owner(record, owner)
+        self._store(pool, block, owner)
         block.key.close()
 
     def offer(self, link: PeerLink, records: Iterable[SegmentRecord]) -> None:

@@ -30,7 +30,7 @@ Say = Callable[..., None]
 class Courier:
     """The way of one link's blocks to its site. `say(event, text, **fields)` gets what an operator should know."""
 
-    def __init__(self, store: LinkStore, sink: SiteSink, say: Say, most_bytes: int = MOST_WAITING_BYTES) -> None:
+    def __init__(self, store: LinkStore, sink: SiteSink, say: Say, most_bytes: int) -> None:
         self._store: Final = store
         self._sink: Final = sink
         self._say: Final = say
@@ -149,6 +149,7 @@ class Courier:
             await running
             while isinstance(await asyncio.to_thread(self._store.deliver_one, self._sink), int):
                 pass
+            self._sink.close()
         finally:
             aborting.cancel()
             self._sink.abort()

@@ -27,7 +27,7 @@ from poliqi.edge.memory import keep_freed_memory
 from poliqi.edge.network import Address, Connector, Listener, Meeting
 from poliqi.edge.store import LinkStore
 from poliqi.edge.trust import authenticator_for
-from poliqi.node.courier import Courier
+from poliqi.node.courier import MOST_WAITING_BYTES, Courier
 from poliqi.node.light import LightChoice
 from poliqi.node.lines import block_record, light_name
 from poliqi.node.terms import policy_of, proposal
@@ -165,7 +165,7 @@ class Party:
         if self._settings.site is None:
             return None
         sink = SiteSink(self._settings.site, self._store.link.link_id)
-        self._courier = Courier(self._store, sink, self._say)
+        self._courier = Courier(self._store, sink, self._say, MOST_WAITING_BYTES)
         carrying = asyncio.create_task(self._courier.run())
         carrying.add_done_callback(lambda _: self._stopping.set())
         return carrying

@@ -37,6 +37,7 @@ from poliqi.edge.tls import TlsFiles
 from poliqi.keys.desk_state import EventKind, KmeEvent
 from poliqi.keys.kme import Kme, PoolSettings
 from poliqi.keys.marks import StoredState
+from poliqi.keys.relaying import RelayRoute
 from poliqi.node.site_figures import Figures
 from poliqi.node.site_settings import KekFolder, SiteSettings
 from poliqi.node.site_status import StatusApplication
@@ -86,6 +87,7 @@ async def _run(settings: SiteSettings, store: KeyStore, say: Say, load: Callable
     stored = await asyncio.to_thread(store.load)
     now = asyncio.get_running_loop().time()
     kme = Kme(settings.site, _pools(settings), settings.policy, stored, store, OperatingSystemEntropy(), now)
+    kme.fill(_routes(settings))
     return await Site(settings, store, kme, say, load).run(stored)
 
 
@@ -283,6 +285,7 @@ class Site:
                     "warning", f"changes of {', '.join(fixed)} take effect at the next start; the rest does now"
                 )
             self._driver.reload(new.policy)
+            self._driver.kme.fill(_routes(new))
             if self._network is not None:
                 self._network.reload_tls()
             for server in self._servers:
@@ -343,3 +346,9 @@ def _pools(settings: SiteSettings) -> list[PoolSettings]:
         for relay in settings.relays
     ]
     return pools
+
+
+def _routes(settings: SiteSettings) -> tuple[RelayRoute, ...]:
+    return tuple(
+        RelayRoute(LinkId(r.pool.link), r.to, r.scheme, r.needed, r.paths, r.block_bytes) for r in settings.relays
+    )

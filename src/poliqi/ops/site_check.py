@@ -136,7 +136,7 @@ def _addresses(s: SiteSettings, now: datetime) -> Iterator[Finding]:  # noqa: AR
             yield Finding(
                 level, "addresses", f"listen.{name} {address}" + ("" if refused is None else f": {refused}")
             )
-    if doors.ingest is not None and not doors.ingest.parent.is_dir():
+    if doors.ingest is not None and doors.ingest.parent != s.state and not doors.ingest.parent.is_dir():
         yield Finding(Level.FAILURE, "addresses", f"listen.ingest: {doors.ingest.parent} is no folder; make it")
 
 

@@ -419,3 +419,34 @@ def test_a_stream_ends_before_its_keys_are_worn(sites: Path, monkeypatch: pytest
 
 def test_limits_are_those_of_the_page() -> None:
     assert peerstream.FRAME_BYTES == 4_194_304
+
+
+def test_closing_while_a_call_is_under_way_leaves_nothing_behind(sites: Path) -> None:
+    async def run() -> None:
+        arrived = Collector()
+        async with listening(BOVISA, site_files(sites, BOVISA), {ARIA: None}, arrived) as (network, address):
+            for turns in range(12):
+                async with calling(ARIA, site_files(sites, ARIA), {BOVISA: address}, Collector()):
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+            await until(lambda: not network.counts[ARIA].connected and not network._callers)
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(run())
+
+
+def test_the_same_works_on_uvloop(sites: Path) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def run() -> None:
+        async with Pair(sites, unsent_bytes=1 << 30) as (aria, bovisa):
+            for _ in range(20):
+                aria.send(bytes(1 << 20))
+            await until(lambda: bovisa._is_held)
+            for _ in range(20):
+                assert await read(bovisa) == bytes(1 << 20)
+            aria.close()
+            assert await read(bovisa) is None
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())

@@ -159,7 +159,7 @@ def test_private_keys_are_for_their_owner_alone(aria: Authority) -> None:
     issued = aria.issue(CallerKind.SAE, "bank", NOW)
     for path in (aria.folder / "ca.key", issued.key):
         assert path.stat().st_mode & 0o777 == 0o600
-    assert aria.folder.stat().st_mode & 0o077 == 0 or aria.folder.parent.name == "sites"
+    assert aria.folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_renewal_gets_the_next_number_and_overwrites_nothing(aria: Authority) -> None:

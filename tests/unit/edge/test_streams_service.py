@@ -276,9 +276,7 @@ def test_http_refuses_in_its_own_words(tmp_path: Path) -> None:
                 headers = {"content-type": "application/json"}
                 answer = await client.request(method, path, content=body, headers=headers)
                 assert answer.status_code == status, (method, path, body[:40])
-            text = await client.post(
-                "/etsi004/v1/close", content=b"{}", headers={"content-type": "text/plain"}
-            )
+            text = await client.post("/etsi004/v1/close", content=b"{}", headers={"content-type": "text/plain"})
             assert text.status_code == 415
 
     run(tmp_path, work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 FILE: Final = click.Path(path_type=Path)
-F = TypeVar("F", bound="click.decorators.FC")
+F = TypeVar("F", bound=Callable[..., Any])
 JSON: Final = click.option("--json", "as_json", is_flag=True, help="print JSON")
 
 
@@ -102,6 +102,8 @@ def get(
         raise ConfigError("give --out FILE or --show: a key that is asked for and thrown away is used up")
     if key_ids and (number is not None or size_bits is not None or more or link is not None):
         raise ConfigError("--key-id names keys that exist: leave out --number, --size, --also and --link")
+    if size_bits is not None and size_bits % 8:
+        raise ConfigError(f"--size {size_bits}: keys have whole bytes; give a multiple of 8")
     # the file is made first, so that no key is lost to a full disk or a wrong name
     handle = None if out is None else _new_file(out)
     try:
@@ -112,13 +114,13 @@ def get(
                 mandatory = [] if link is None else [{"link_id": link}]
                 keys = client.get_keys(sae, number or 1, size_bits, more_slaves=more, mandatory=mandatory)
         container = _container(keys)
-        if handle is not None and out is not None:
-            _fill(handle, out, container)
-            handle = None
-    finally:
+    except BaseException:
         if handle is not None and out is not None:
             os.close(handle)
             out.unlink(missing_ok=True)
+        raise
+    if handle is not None and out is not None:
+        _fill(handle, out, container)
     shown = container if show else _container(keys, with_values=False)
     click.echo(json.dumps(shown) if as_json else "\n".join(_key_lines(shown["keys"])))
 
@@ -145,6 +147,7 @@ def _fill(handle: int, path: Path, container: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
+        path.unlink(missing_ok=True)
         raise StoreError(f"--out {path}: {error.strerror}; these keys are used up, ask for others") from error
 
 
@@ -194,7 +197,7 @@ def _status_lines(s: KeyStatus) -> list[str]:
     return [
         f"{s.master} at {s.source_kme}, {s.slave} at {s.target_kme}",
         f"{s.stored_keys:,} keys of {s.key_size_bits} bits wait (room for {s.capacity_keys:,})",
-        f"a request: at most {s.max_keys_per_request} keys of {s.min_size_bits} to {s.max_size_bits} bits, "
-        f"{s.max_slaves} further applications",
+        f"a request: at most {s.max_keys_per_request} keys, of {s.min_size_bits} to {s.max_size_bits} bits",
+        f"further applications that may share a key: {s.max_slaves}",
         *(f"{name}: {json.dumps(value)}" for name, value in s.extension.items()),
     ]

@@ -43,8 +43,8 @@ def _say(as_json: bool, record: dict[str, Any], *lines: str) -> None:
 def run(site_toml: Path, as_json: bool) -> None:
     """Run the site until SIGTERM or Ctrl-C, which let requests under way finish.
 
-    SIGHUP reloads policy and certificates, SIGUSR1 drains. No key is given twice by any of them, nor by a crash. The
-    first start makes the key store.
+    SIGHUP reloads policy and certificates, SIGUSR1 drains. No key is given twice by any of them, nor by a crash.
+    The first start makes the key store.
     """
     from poliqi.node.site import run_site
     from poliqi.ops.site_toml import load_site
@@ -61,9 +61,7 @@ def run(site_toml: Path, as_json: bool) -> None:
 
 
 def _sentence(record: dict[str, Any]) -> str:
-    rest = {name: value for name, value in record.items() if name not in ("event", "text") and value is not None}
-    words = [f"{record.get('event', '')}:", str(record.get("text", "")), *(f"{n}={v}" for n, v in rest.items())]
-    return " ".join(word for word in words if word)
+    return f"{record.get('event', '')}: {record.get('text', '')}"
 
 
 @command.command()
@@ -136,7 +134,9 @@ def _outline(value: Any, depth: int = 0) -> list[str]:
     lines: list[str] = []
     for name, inner in rows:
         if isinstance(inner, dict | list) and inner:
-            lines += [f"{pad}{name.rstrip()}", *_outline(inner, depth + 1)]
+            first, *rest = _outline(inner, depth + 1)
+            lines += [pad + name + first.lstrip()] if name == "- " else [pad + name.rstrip(), first]
+            lines += rest
         else:
             lines.append(f"{pad}{name}{inner if isinstance(inner, str) else json.dumps(inner)}")
     return lines

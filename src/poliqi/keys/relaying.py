@@ -1,0 +1,319 @@
+"""Relay inside a site: orders for its own virtual pools, parcels of others on their way, blocks that arrive.
+
+The rules of the way are relay.py's; here key is taken for hops, once, and blocks enter the stock. A block that came
+by relay is used only after both ends found its segments equal, like any other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from poliqi.base.errors import AuthenticationError, DataRefused, ProtocolError
+from poliqi.base.ids import KmeId, LinkId
+from poliqi.base.secret import SecretBytes
+from poliqi.keys.desk_state import DeskState, EventKind
+from poliqi.keys.grade import Grade, weakest
+from poliqi.keys.meeting import Meetings
+from poliqi.keys.messages import ParcelMessage
+from poliqi.keys.peer import PeerLink
+from poliqi.keys.relay import (
+    Onward,
+    add_hop,
+    block_grade,
+    check_order,
+    check_parcel,
+    forward,
+    open_parcel,
+    pad_bytes,
+    plan_shares,
+    send_share,
+)
+from poliqi.keys.relay_gather import Gathered, Gathering
+from poliqi.keys.relay_messages import (
+    VERSION,
+    PadRange,
+    Parity,
+    RelayMessage,
+    RelayOrder,
+    RelayParcel,
+    RelayReady,
+    RelayRefusal,
+    RelayStored,
+    Scheme,
+    decode_relay,
+    encode_relay,
+    path_of,
+)
+from poliqi.keys.requests import Block
+from poliqi.keys.segment import SegmentName
+from poliqi.keys.stock import Piece
+
+__all__ = ["RelayRoute", "Relays"]
+
+_PATIENCE_S: Final = 60.0
+_PAUSE_S: Final = 1.0
+_RANGE_BYTES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class RelayRoute:
+    """How a virtual pool is filled from this end: a block of `block_bytes` at a time over `paths`."""
+
+    pool: LinkId
+    to: KmeId
+    scheme: Scheme
+    threshold: int
+    paths: tuple[tuple[KmeId, ...], ...]
+    block_bytes: int
+
+
+@dataclass(slots=True)
+class _Sent:
+    """An order of one's own on its way."""
+
+    order: RelayOrder
+    secret: SecretBytes
+    since: float
+    has_left: bool = False
+
+
+class Relays:
+    """Everything that a site does with relay."""
+
+    def __init__(self, state: DeskState, meetings: Meetings) -> None:
+        self._s: Final = state
+        self._meetings: Final = meetings
+        self.routes: tuple[RelayRoute, ...] = ()
+        """How virtual pools are filled from this end."""
+        self._gathering: Final = Gathering(state.own, patience_s=_PATIENCE_S)
+        self._sent: Final[dict[bytes, _Sent]] = {}
+        self._not_before: Final[dict[LinkId, float]] = {}
+
+    # ---------------------------------------------------------------- one's own orders
+
+    def tick(self, now: float) -> None:
+        """Begin orders for pools that run low, give up those that took too long, store what lingered."""
+        for block, sent in list(self._sent.items()):
+            if now - sent.since > _PATIENCE_S:
+                self._give_up(block, "no answer in time", now)
+        for route in self.routes:
+            pool = self._s.stock.pools[route.pool]
+            is_open = any(sent.order.pool == route.pool for sent in self._sent.values())
+            if pool.own_bytes < pool.low_water and not is_open and now >= self._not_before.get(route.pool, 0.0):
+                self._begin(route, now)
+        gathered, lost = self._gathering.tick(now)
+        for found in gathered:
+            self._store(found)
+        for order in lost:
+            ways = "; ".join(" ".join(path) for path in order.missing)
+            self._s.tell(
+                EventKind.RELAY_REFUSED, f"a relayed block from {order.order.origin} never came over {ways}"
+            )
+
+    def _begin(self, route: RelayRoute, now: float) -> None:
+        s = self._s
+        self._not_before[route.pool] = now + _PAUSE_S
+        link = s.links[route.to]
+        if not link.is_live or s.stock.pools[route.pool].secret is None:
+            return
+        order = RelayOrder(
+            VERSION,
+            s.entropy.draw(16),
+            route.pool,
+            s.own,
+            route.to,
+            route.scheme,
+            route.threshold,
+            tuple(tuple(path) for path in route.paths),
+            route.block_bytes,
+        )
+        try:
+            check_order(order, frozenset(s.policy.rule.never_through))
+        except DataRefused as error:
+            s.tell(EventKind.RELAY_REFUSED, str(error))
+            self._not_before[route.pool] = now + _PATIENCE_S
+            return
+        self._sent[order.block] = _Sent(order, SecretBytes(s.entropy.draw(order.size)), now)
+        self._send(link, order)
+
+    def _send(self, link: PeerLink, message: RelayMessage) -> None:
+        """Everything that came before must be durable first."""
+        link.send(ParcelMessage(encode_relay(message)), self._s.ledger.emitted)
+
+    def _give_up(self, block: bytes, why: str, now: float) -> None:
+        sent = self._sent.pop(block, None)
+        if sent is not None:
+            sent.secret.close()
+            self._not_before[LinkId(sent.order.pool)] = now + 5 * _PAUSE_S
+            text = f"a relay to {sent.order.destination} was given up: {why}"
+            self._s.tell(EventKind.RELAY_REFUSED, text)
+
+    def _leave(self, sent: _Sent, now: float) -> None:
+        """The destination is ready: one parcel on every path. What was taken before a failure is burnt."""
+        order = sent.order
+        sent.has_left = True
+        shares = plan_shares(order, sent.secret, self._s.entropy)
+        for number, share in enumerate(shares, 1):
+            neighbour = path_of(order, number)[1]
+            taken = self._take(neighbour, pad_bytes(order))
+            if taken is None:
+                if order.scheme is not Scheme.SHAMIR:
+                    self._give_up(order.block, f"too little key with {neighbour}", now)
+                    return
+                continue
+            pads, key = taken
+            self._pass_on(send_share(order, number, share, pads, key))
+        self._s.audit("relay-sent", block=order.block.hex(), pool=order.pool, to=order.destination)
+
+    def _pass_on(self, onward: Onward) -> None:
+        self._send(self._s.links[onward.site], onward.parcel)
+
+    # ---------------------------------------------------------------- key for hops
+
+    def _take(self, neighbour: KmeId, total: int) -> tuple[tuple[PadRange, ...], SecretBytes] | None:
+        """Take `total` bytes of one's own share with a neighbour; None where that cannot be done now."""
+        s = self._s
+        link = s.links.get(neighbour)
+        if link is None or not link.is_live:
+            return None
+
+        def acceptable(grade: Grade) -> bool:
+            return grade.is_direct and s.policy.judge_origin(grade.origin) is None
+
+        for pool in s.pools_for(neighbour, None):
+            if pool.is_relayed or pool.own_bytes < total + pool.reserve:
+                continue
+            pieces: list[tuple[Piece, int]] = []
+            left = total
+            while left:
+                size = min(left, _RANGE_BYTES)
+                found = s.stock.take(pool, size, 1, acceptable)
+                if found is None:
+                    break
+                pieces.append((found[0], size))
+                left -= size
+            if not left:
+                return self._key_of(pieces)
+        return None
+
+    def _key_of(self, pieces: list[tuple[Piece, int]]) -> tuple[tuple[PadRange, ...], SecretBytes] | None:
+        ranges: list[PadRange] = []
+        key = bytearray()
+        for piece, size in pieces:
+            bits = self._s.stock.bits(piece.segment)
+            if bits is None:
+                return None
+            key += bits[piece.offset : piece.offset + size]
+            ranges.append(PadRange(piece.segment.name.block, piece.segment.name.part, piece.offset, size))
+        return tuple(ranges), SecretBytes(key)
+
+    def _use(self, link: PeerLink, pads: tuple[PadRange, ...]) -> tuple[SecretBytes, Grade]:
+        """The bytes that a neighbour took of its share for a hop, and their grade. Raises DataRefused."""
+        s = self._s
+        key = bytearray()
+        grades: dict[bytes, Grade] = {}  # one block's proof fails once, however many ranges come from it
+        for pad in pads:
+            name = SegmentName(pad.block, pad.part)
+            found = [
+                p.segments[name] for p in s.pools_for(link.kme, None) if name in p.segments and not p.is_relayed
+            ]
+            record = found[0] if found else None
+            end = pad.offset + pad.size
+            if record is None or s.stock.peer_uses(record, pad.offset, end) is None:
+                raise DataRefused(f"bytes {pad.offset} to {end} of a segment are not {link.kme}'s to use")
+            bits = s.stock.bits(record)
+            if bits is None:
+                raise DataRefused("the segment of a hop's key cannot be read")
+            key += bits[pad.offset : end]
+            grades[pad.block] = record.grade
+        return SecretBytes(key), weakest(grades.values())
+
+    # ---------------------------------------------------------------- messages
+
+    def heed(self, link: PeerLink, body: bytes, now: float) -> None:
+        """A relay message. Raises ProtocolError for what no honest site sends."""
+        match decode_relay(body):
+            case RelayOrder() as order:
+                self._ordered(link, order, now)
+            case RelayReady(block):
+                sent = self._sent.get(block)
+                if sent is not None and sent.order.destination == link.kme and not sent.has_left:
+                    self._leave(sent, now)
+            case RelayParcel() as parcel:
+                self._parcel(link, parcel, now)
+            case RelayStored(block, _) as stored:
+                self._stored(link, block, stored)
+            case RelayRefusal(block, _, site, reason):
+                sent = self._sent.get(block)
+                if sent is not None and (sent.order.scheme is not Scheme.SHAMIR or site == sent.order.destination):
+                    self._give_up(block, f"{site}: {reason[:200]}", now)
+            case Parity():
+                raise ProtocolError(f"{link.kme} sends a parity that nobody asked for")
+
+    def _ordered(self, link: PeerLink, order: RelayOrder, now: float) -> None:
+        """Another end announces an order for a pool that is shared with it."""
+        s = self._s
+        pool = s.stock.pools.get(LinkId(order.pool))
+        try:
+            if order.origin != link.kme or pool is None or pool.peer != link.kme or not pool.is_relayed:
+                raise DataRefused(f"{s.own} shares no virtual pool {order.pool!r} with {link.kme}")
+            if pool.stored_bytes + order.size > pool.capacity:
+                raise DataRefused(f"virtual pool {order.pool} is full at {s.own}")
+            self._gathering.forbidden = frozenset(s.policy.rule.never_through)
+            self._gathering.expect(order, now)
+        except DataRefused as error:
+            s.tell(EventKind.RELAY_REFUSED, str(error), link.kme)
+            self._send(link, RelayRefusal(order.block, 0, s.own, str(error)[:1024]))
+        else:
+            self._send(link, RelayReady(order.block))
+
+    def _parcel(self, link: PeerLink, parcel: RelayParcel, now: float) -> None:
+        """A share: for this site, or to be passed on."""
+        s, order = self._s, parcel.order
+        try:
+            check_parcel(parcel, s.own, link.kme, lambda _: True)
+            key, grade = self._use(link, parcel.pads)
+            value = open_parcel(parcel, key)
+            if order.destination == s.own:
+                gathered = self._gathering.add(order, parcel.share, value, add_hop(parcel.behind, grade), now)
+                if gathered is not None:
+                    self._store(gathered)
+                return
+            onward_to = path_of(order, parcel.share)[parcel.hop + 1]
+            taken = self._take(onward_to, pad_bytes(order))
+            if taken is None:
+                raise DataRefused(f"{s.own} has too little key with {onward_to}, or no connection")
+            self._pass_on(forward(parcel, value, grade, *taken))
+            s.audit("relay-passed", block=order.block.hex(), source=order.origin, to=order.destination)
+            s.count("shares_relayed")
+        except (DataRefused, AuthenticationError) as error:
+            s.tell(EventKind.RELAY_REFUSED, str(error), link.kme)
+            origin = s.links.get(KmeId(order.origin))
+            if origin is not None and origin.is_live:
+                self._send(origin, RelayRefusal(order.block, parcel.share, s.own, str(error)[:1024]))
+
+    def _store(self, gathered: Gathered) -> None:
+        """A block arrived whole: keep it, tell its origin, name the paths that lied."""
+        s = self._s
+        pool = s.stock.pools[gathered.pool]
+        for path in self._gathering.settle(gathered.block, gathered):
+            s.audit("relay-lied", block=gathered.block.hex(), path=list(path))
+            s.tell(EventKind.RELAY_REFUSED, f"a share over {' '.join(path)} contradicts the others")
+        block = Block(gathered.pool, gathered.block, gathered.secret, gathered.grade)
+        self._meetings.take_relayed(block, pool.peer)
+        s.audit("relay-arrived", block=gathered.block.hex(), pool=gathered.pool, source=pool.peer)
+        self._send(s.links[pool.peer], RelayStored(gathered.block, gathered.behind))
+
+    def _stored(self, link: PeerLink, block: bytes, stored: RelayStored) -> None:
+        """The destination holds the block: keep it here too, and compare."""
+        sent = self._sent.get(block)
+        if sent is None or sent.order.destination != link.kme:
+            return
+        del self._sent[block]
+        grade = block_grade(sent.order, stored.behind)
+        self._meetings.take_relayed(Block(LinkId(sent.order.pool), block, sent.secret, grade), self._s.own)
+        self._s.audit("relay-done", block=block.hex(), pool=sent.order.pool, to=link.kme)
+        self._s.count("blocks_relayed")
+        text = f"{sent.order.size} bytes for {sent.order.pool} over {len(sent.order.paths)} paths"
+        self._s.tell(EventKind.RELAY_DONE, text, link.kme)
