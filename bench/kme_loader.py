@@ -22,6 +22,7 @@ import uvloop
 
 __all__ = ["Load", "Report", "Target", "run_load"]
 
+_READ_BYTES: Final = 32 << 10
 _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length: "
 _KEY_ID: Final = b'"key_ID":"'
@@ -86,13 +87,14 @@ class Load:
     dec: tuple[Target, str] | None = None
 
 
-class _Client(asyncio.Protocol):
+class _Client(asyncio.BufferedProtocol):
     """One connection that answers to one callback at a time."""
 
     def __init__(self) -> None:
         self._waiting: asyncio.Future[tuple[int, bytes]] | None = None
         self._data = b""
         self._wanted = 0
+        self._buffer = memoryview(bytearray(_READ_BYTES))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -110,7 +112,11 @@ class _Client(asyncio.Protocol):
             self.transport.write(request)
         return waiting
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # the event loop calls it so
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._buffer[:nbytes])
         self._data = data = self._data + data if self._data else data
         if not self._wanted:
             end = data.find(_HEAD_END)

@@ -78,8 +78,8 @@ def said(answer: bytes) -> dict[str, Any]:
     return json.loads(body)
 
 
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5
+def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    end = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < end, "waited for 5 s"
+        assert time.monotonic() < end, f"waited for {timeout_s:g} s"
         time.sleep(0.005)

@@ -346,12 +346,16 @@ class City:
         """Time passes; streams to peers that do not answer are dropped."""
         self.now += seconds
         for site in (*self.sites.values(), *self.ghosts):
-            for stuck in [] if site.dead else site.kme.tick(self.now):
-                if self.wires.get(frozenset((site.name, stuck)), {}).get(site.name) is site:
-                    self.cut(site.name, stuck)
-                else:
-                    self.hang_up(site, stuck)
+            self.tick_at(site)
         self.settle()
+
+    def tick_at(self, site: Site) -> None:
+        """One site looks at its clock."""
+        for stuck in [] if site.dead else site.kme.tick(self.now):
+            if self.wires.get(frozenset((site.name, stuck)), {}).get(site.name) is site:
+                self.cut(site.name, stuck)
+            else:
+                self.hang_up(site, stuck)
 
     # ---------------------------------------------------------------- shortcuts
 

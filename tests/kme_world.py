@@ -15,13 +15,14 @@ from kme_rig import PHOTONS, City, MemoryStore, Site
 
 from poliqi.base.ids import KmeId, LinkId, SaeId
 from poliqi.base.secret import SecretBytes
+from poliqi.keys.fetches import NOT_FOUND
 from poliqi.keys.requests import Accepted, Block, Delivered, KeyOrder, Reason, Refused, Shipment, Ticket
 from poliqi.keys.segment import HEAD_BYTES, block_of_number
 
 Choice = TypeVar("Choice")
 POOL = LinkId("a-b")
 OTHER = {"a": "b", "b": "a"}
-STEPS = [sign + place for sign in "!><" for place in "abg"]
+STEPS = [sign + place for sign in "!><." for place in "abg"]
 DISASTERS = ["crash a", "crash b", "power a", "power b", "cut", "half", "back", "copy", "swap", "lull"]
 TAINTING = {"back", "copy", "swap"}
 
@@ -54,10 +55,12 @@ class World:
         """Key names that masters have, with the master's site and the value."""
         self.doubtful: dict[bytes, Site] = {}
         """Keys whose fetch broke off, with the site that may ask for them again."""
-        self.gone: set[bytes] = set()
-        """Keys that were delivered, or whose fetch was lost together with the site that made it."""
+        self.delivered: set[bytes] = set()
+        self.lost: set[bytes] = set()
+        """Keys whose fetch broke off and whose site then forgot that; nobody can tell whether they were had."""
         self.to_masters: set[int] = set()
         self.to_slaves: set[int] = set()
+        self.is_wrong: set[int] = set()
         self.images: list[MemoryStore] = []
         self.old = False
         self.shipped = 0
@@ -82,8 +85,15 @@ class World:
             if not site.dead:
                 self._ingest(site, len(self.blocks) - 1)
 
+    def ingest_unequal(self, size: int) -> None:
+        """A block with one wrong bit at one end, in its last byte."""
+        self.is_wrong.add(len(self.blocks))
+        self.ingest(size)
+
     def _ingest(self, site: Site, number: int) -> None:
         key, tickets = self.blocks[number]
+        if number in self.is_wrong and site.name == "b":
+            key = key[:-1] + bytes([key[-1] ^ 1])
         ticket = site.kme.ingest(Block(POOL, block_of_number(number), SecretBytes(key), PHOTONS))
         if not isinstance(getattr(tickets.get(site.name), "outcome", None), Accepted):
             tickets[site.name] = ticket
@@ -148,14 +158,18 @@ class World:
     # ---------------------------------------------------------------- what machines do
 
     def step(self, token: str) -> None:
-        """ "!a" commits at a, ">a" sends what may leave a, "<a" reads a frame at a."""
+        """ "!a" commits at a, ">a" sends what may leave a, "<a" reads a frame at a, ".a" is a's clock."""
         if token == "settle":
             self.city.settle()
         else:
             site = self.site(token[1])
-            act = {"!": self.city.commit_at, ">": self.city.push_from, "<": self.city.deliver_at}[token[0]]
             if site is not None:
-                act(site)
+                {
+                    "!": self.city.commit_at,
+                    ">": self.city.push_from,
+                    "<": self.city.deliver_at,
+                    ".": self.city.tick_at,
+                }[token[0]](site)
         self.check()
 
     def steps(self, tokens: Sequence[str]) -> None:
@@ -207,9 +221,9 @@ class World:
         self.check()
         for fetch in self.fetches:
             if fetch.site is dead:
-                self.gone.update(fetch.names)
+                self.lost.update(fetch.names)
         self.fetches = [f for f in self.fetches if f.site is not dead]
-        self.gone.update(n for n, site in self.doubtful.items() if site is dead)
+        self.lost.update(n for n, site in self.doubtful.items() if site is dead)
         self.city.start(KmeId(name), store)
         self.bring_again(name, everything=False)
 
@@ -236,6 +250,9 @@ class World:
             self.photograph()
         if pick("yyyn") == "y" and wanted:
             self.fetch(slave, wanted)
+            if pick("yn") == "y":
+                self.steps([pick([f"!{slave}", f">{slave}"])])
+                self.fetch(slave, fresh[-1:])
             self._go(pick, slave, master, pick(["whole", "part", "part"]))
         self.old = pick("yyn") == "n"
         for _ in range(int(pick("1122"))):
@@ -303,11 +320,11 @@ class World:
             for key in outcome.keys:
                 assert key.value == self.acknowledged[key.key_id][1], "the two ends have different keys"
                 self._note(self.to_slaves, key.value)
-            self.gone.update(fetch.names)
+            self.delivered.update(fetch.names)
         elif isinstance(outcome, Refused) and outcome.reason is Reason.PEER_DOWN:
             self.doubtful.update(dict.fromkeys(fetch.names, fetch.site))
         elif outcome is not None:
-            self.gone.update(fetch.names)
+            self.lost.update(fetch.names)
 
     def check_agreement(self) -> None:
         """At rest and connected: both ends hold the same segments, and the disk holds what memory does."""
@@ -350,15 +367,15 @@ class World:
             assert not site.kme.state.stock.retiring, "a segment is kept for nobody"
 
     def _collect(self, name: bytes, master: str, value: bytes) -> None:
-        if name in self.gone:
-            ticket = self.fetch(OTHER[master], [name])
-            self.step("settle")
-            assert ticket is not None and isinstance(ticket.outcome, Refused)
-            return
+        was_delivered = name in self.delivered
         ticket = self.fetch(OTHER[master], [name])
         self.step("settle")
-        assert ticket is not None and isinstance(ticket.outcome, Delivered), f"a key was lost: {ticket and ticket.outcome}"
-        assert ticket.outcome.keys[0].value == value
+        assert ticket is not None
+        if was_delivered:
+            assert ticket.outcome == Refused(Reason.NOT_FOUND, NOT_FOUND)
+        elif name not in self.lost:
+            assert isinstance(ticket.outcome, Delivered), f"a key was lost: {ticket.outcome}"
+            assert ticket.outcome.keys[0].value == value
 
 
 def ticket_site(orders: list[tuple[Site, Ticket]], ticket: Ticket) -> Site:

@@ -24,11 +24,12 @@ class RelayCity(City):
         scheme: Scheme = Scheme.SINGLE,
         needed: int = 1,
         size: int = 4096,
+        parity: bool = False,
         **limits: object,
     ) -> None:
         self.paths = tuple(tuple(KmeId(site) for site in path) for path in paths)
         self.origin, self.destination = self.paths[0][0], self.paths[0][-1]
-        self.scheme, self.needed, self.size = scheme, needed, size
+        self.scheme, self.needed, self.size, self.parity = scheme, needed, size, parity
         names = sorted({site for path in self.paths for site in path})
         pairs = sorted({tuple(sorted(hop)) for path in self.paths for hop in pairwise(path)})
         self.virtual = LinkId(f"{self.origin}~{self.destination}")
@@ -38,6 +39,10 @@ class RelayCity(City):
             self.join(a, b)
         if (self.origin, self.destination) not in pairs:
             self.join(self.origin, self.destination)
+        if parity:
+            for relay in {relay for path in self.paths for relay in path[1:-1]}:
+                if (relay, self.destination) not in pairs:
+                    self.join(relay, self.destination)
         self.settle()
         for number, (a, b) in enumerate(pairs, 1):
             self.block(a, b, number, 200_000)
@@ -48,11 +53,16 @@ class RelayCity(City):
         if site in ends:
             low_water = 2048 if site == self.origin else 0
             pools.append(PoolSettings(self.virtual, ends[site], low_water=low_water, is_relayed=True))
+        if self.parity and site not in ends:  # a relay that sends parities straight to the end knows it
+            pools.append(PoolSettings(LinkId(f"{site}~{self.destination}"), self.destination, is_relayed=True))
+        if self.parity and site == self.destination:
+            relays = {relay for path in self.paths for relay in path[1:-1]}
+            pools += [PoolSettings(LinkId(f"{r}~{site}"), r, is_relayed=True) for r in sorted(relays)]
         return pools
 
     def new_site(self, name: KmeId, store: MemoryStore) -> Site:
         site = super().new_site(name, store)
         if name == self.origin:
-            route = RelayRoute(self.virtual, self.destination, self.scheme, self.needed, self.paths, self.size)
-            site.kme.fill((route,))
+            facts = (self.virtual, self.destination, self.scheme, self.needed, self.paths, self.size, self.parity)
+            site.kme.fill((RelayRoute(*facts),))
         return site

@@ -143,8 +143,8 @@ def test_a_power_cut_while_a_store_recovers_from_one(vfs: faulty_vfs.FaultyVfs) 
 
 
 def test_a_synchronisation_that_failed_is_not_believed_later(vfs: faulty_vfs.FaultyVfs) -> None:
-    for again in range(1, 25, 3):
-        for n, bench in benches(vfs, 3, only="sync"):
+    for again in range(1, 25, 2):
+        for n, bench in benches(vfs, 2, only="sync"):
             vfs.fail(n, apsw.IOError, once=True)
             if bench.work():
                 continue

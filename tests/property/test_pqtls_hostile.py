@@ -1,4 +1,8 @@
-"""A connection fed with anything: it refuses or waits, never raises, and never gives bytes that were not sent."""
+"""A connection fed with anything: it refuses or waits, never raises, and never gives bytes that were not sent.
+
+(The version in the header of a record in the clear is under no tag, RFC 8446, 5.1, and a ChangeCipherSpec is
+ignored: not every change ends a connection, but none changes what is said on it.)
+"""
 
 from __future__ import annotations
 
@@ -128,8 +132,6 @@ def test_a_changed_byte_anywhere_never_gives_other_bytes(flight: int, place: int
     assert aria.plain == b"\1" * 1000 or aria.plain == b""
     assert bovisa.plain == b"\0" * 1000 or bovisa.plain == b""
     assert len(aria.ends) == len(bovisa.ends) == 1
-    if flight < 3:
-        assert not (aria.plain and bovisa.plain)
 
 
 @settings(max_examples=60, deadline=None)
@@ -139,8 +141,6 @@ def test_bytes_put_in_anywhere_end_the_connection_or_wait(flight: int, extra: by
     assert len(aria.ends) == len(bovisa.ends) == 1
     assert aria.plain in (b"", b"\1" * 1000)
     assert bovisa.plain in (b"", b"\0" * 1000)
-    if flight < 3:
-        assert not (aria.plain and bovisa.plain)
 
 
 @settings(max_examples=60, deadline=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -11,7 +12,7 @@ from stream_world import KME, STREAM, World, connected
 
 from poliqi.base.errors import ProtocolError
 from poliqi.keys.etsi004_messages import OpenConnectReply, read_reply_frame, read_request_frame, sae_of
-from poliqi.keys.etsi004_notices import read_notice
+from poliqi.keys.etsi004_notices import Closed, Notice, Opened, Upto, Want, notice_of, read_notice
 from poliqi.keys.etsi004_stream import nearest
 
 
@@ -143,3 +144,56 @@ def test_an_open_reply_names_the_stream() -> None:
     reply = world.replies[world.open("a", stream=None)]
     assert isinstance(reply, OpenConnectReply) and reply.stream_id is not None
     assert reply.stream_id.version == 8
+
+
+NUMBERS = st.one_of(st.integers(0, 300), st.sampled_from((1 << 31, 1 << 32, (1 << 63) - 1)))
+NOTICES = st.one_of(
+    st.builds(
+        Opened,
+        st.just(STREAM.bytes),
+        st.sampled_from((bytes(16), bytes(range(16)))),
+        st.booleans(),
+        st.booleans(),
+        st.sampled_from(("sae-b", "sae-a", "sae-c")),
+        st.sampled_from(("sae-b", "sae-a", "sae-c")),
+        st.sampled_from((1, 32, 0xFFFFFFFF)),
+        st.sampled_from((1, 3600, 0xFFFFFFFF)),
+        NUMBERS,
+        st.booleans(),
+    ),
+    *(
+        st.builds(kind, st.just(STREAM.bytes), st.just(b"own"), NUMBERS, *more)
+        for kind, more in ((Closed, ()), (Want, ()), (Upto, (st.booleans(),)))
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.one_of(NOTICES, st.sampled_from(("open", "get", "close", "tick"))), max_size=25))
+def test_a_lying_site_neither_breaks_nor_fills_ours(steps: list[Notice | str]) -> None:
+    world = World()
+    for step in steps:
+        site = world.sites["a"]
+        match step:
+            case "open":
+                world.open("a")
+            case "get":
+                world.get("a")
+            case "close":
+                world.close("a")
+            case "tick":
+                world.tick(0.6)
+            case _:
+                known = site._table.streams.get(STREAM.bytes)
+                life = known.life if known is not None else bytes(16)
+                notice = msgspec.structs.replace(step, life=life) if step.life == b"own" else step  # type: ignore[union-attr]
+                site.heard(KME["b"], notice_of(notice), world.now)
+                world.gather("a")
+        while world.work["a"]:
+            world.do_work("a")
+        for stream in site._table.streams.values():
+            assert sum(len(end.held) for end in stream.ends.values()) <= 256
+    values = [value for _, value in world.keys_of("a")]
+    assert len(values) == len(set(values))
+    world.tick(10.0)
+    assert {call for call in world.whose if call not in world.replies} == set()

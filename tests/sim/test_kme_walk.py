@@ -46,7 +46,8 @@ def act(world: World, rng: random.Random) -> None:
         case "steps":
             world.steps(rng.choices([*STEPS, "settle"], k=rng.randint(1, 8)))
         case "block":
-            world.ingest(rng.choice([40, 1500, 1500, 9000]))
+            size = rng.choice([40, 1500, 1500, 9000])
+            world.ingest(size) if rng.random() < 0.8 else world.ingest_unequal(size)
         case "tick":
             world.tick(rng.choice([0.5, 6.0, 20.0]))
         case "again":

@@ -26,6 +26,7 @@ __all__ = ["HttpConnection", "HttpLimits", "HttpService"]
 _ASGI: Final = {"version": "3.0", "spec_version": "2.4"}
 _NEVER: Final = float("inf")
 _READ_BYTES: Final = 64 << 10
+_MOST_FRAMING: Final = 8  # a body of one-byte chunks is six times as long on the wire
 _TOO_MUCH: Final = (413, 431)
 _LINGER_S: Final = 1.0
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -41,6 +42,7 @@ class HttpLimits:
     idle_s: float = 75.0
     handshake_s: float = 10.0
     connections: int = 12_000
+    connections_of_one: int = 2_000
     tick_s: float = 1.0
 
 
@@ -61,6 +63,21 @@ class HttpService:
     buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(_READ_BYTES)))
     """What is read at a time, by whichever connection's turn it is: each read is parsed before the next one."""
     running: set[Exchange] = field(default_factory=lambda: set[Exchange]())
+    callers: dict[str, int] = field(default_factory=dict[str, int])
+
+    def admit(self, caller: Caller) -> bool:
+        """Count a connection of this caller; False where it has enough."""
+        count = self.callers.get(caller.name, 0)
+        if count >= self.limits.connections_of_one:
+            return False
+        self.callers[caller.name] = count + 1
+        return True
+
+    def release(self, caller: Caller) -> None:
+        """A connection of this caller has ended."""
+        self.callers[caller.name] -= 1
+        if not self.callers[caller.name]:
+            del self.callers[caller.name]
 
 
 class HttpConnection(asyncio.BufferedProtocol):
@@ -79,6 +96,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         "_parser",
         "_queue",
         "_refusal",
+        "_scheme",
         "_service",
         "_url",
         "_writable",
@@ -112,6 +130,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self.server = _address(transport.get_extra_info("sockname"))
         self.deadline = self._loop.time() + self._service.limits.idle_s
         secured = transport.get_extra_info("ssl_object")
+        self._scheme = "http" if secured is None else "https"
         certificate = None if secured is None else secured.getpeercert(True)
         if certificate is not None:
             self.caller = identify(certificate)
@@ -119,14 +138,22 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self._service.complain(
                     f"{self.client[0]}: certificate of {self.caller.name} was revoked or expired"
                 )
+                self.caller = None
                 self.transport.abort()
                 return
+        if self.caller is not None and not self._service.admit(self.caller):
+            self._service.complain(f"{self.client[0]}: too many connections of {self.caller.name}")
+            self.caller = None
+            self.transport.abort()
+            return
         self._service.open.add(self)
         if self._service.is_draining:
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the event loop calls it so
         self._service.held -= 1
+        if self.caller is not None:
+            self._service.release(self.caller)
         self._service.open.discard(self)
         self._queue.clear()
         self.resume_writing()
@@ -134,10 +161,13 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._exchange.lose()
 
     def pause_writing(self) -> None:
+        self.deadline = self._loop.time() + self._service.limits.request_s
         self._writable = self._loop.create_future()
 
     def resume_writing(self) -> None:
         waiting, self._writable = self._writable, None
+        if self._exchange is not None:
+            self.deadline = _NEVER
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
@@ -147,17 +177,20 @@ class HttpConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._refusal or self.transport.is_closing():
             return
-        head_was_open = not self._head_is_whole
+        was_receiving = self._is_receiving
         try:
             self._parser.feed_data(self._service.buffer[:nbytes])
         except httptools.HttpParserUpgrade:
             self._close_after = True
         except httptools.HttpParserError:
             self._refusal = self._refusal or 400
-        if head_was_open and not self._head_is_whole:
+        if was_receiving and self._is_receiving:
             self._bytes += nbytes
-            if self._bytes > self._service.limits.head_bytes:
+            limits = self._service.limits
+            if not self._head_is_whole and self._bytes > limits.head_bytes:
                 self._refusal = 431
+            elif self._bytes > limits.head_bytes + _MOST_FRAMING * limits.body_bytes:
+                self._refusal = 413
         if self._refusal:
             self._refuse()
         elif self._queue and self._exchange is not None:
@@ -224,7 +257,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             "asgi": _ASGI,
             "http_version": version,
             "method": self._parser.get_method().decode("ascii"),
-            "scheme": "http" if self.caller is None else "https",
+            "scheme": self._scheme,
             "path": unquote(text) if "%" in text else text,
             "raw_path": path,
             "query_string": query,
@@ -258,11 +291,11 @@ class HttpConnection(asyncio.BufferedProtocol):
         if exchange.status >= 0:
             self.transport.abort()
         elif not exchange.keeps or self._close_after or (caller is not None and self._service.refuses(caller)):
-            self.transport.close()
-        elif self._refusal:
-            self._refuse()
+            self._close()
         elif self._queue:
             self._next()
+        elif self._refusal:
+            self._refuse()
         else:
             limits = self._service.limits
             self.deadline = self._loop.time() + (limits.request_s if self._is_receiving else limits.idle_s)
@@ -282,13 +315,20 @@ class HttpConnection(asyncio.BufferedProtocol):
         self.transport.write(b"%bcontent-length: %d\r\n%b\r\n%b" % (line, len(body), head, body))
         if self._is_receiving and self._refusal in _TOO_MUCH:
             self.deadline = self._loop.time() + _LINGER_S  # a reset now could overtake the answer
+            if not self.transport.is_reading():
+                self.transport.resume_reading()
         else:
-            self.transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        """Close once everything is on its way, or after a while."""
+        self.deadline = self._loop.time() + self._service.limits.request_s
+        self.transport.close()
 
     def hang_up(self) -> None:
         """Close after the answer that is under way, at once where there is none."""
         if self._exchange is None:
-            self.transport.close()
+            self._close()
         else:
             self._close_after = True
 

@@ -90,6 +90,8 @@ class InteropService:
 
         When the waiting task is cancelled, the neighbour is told to throw the keys away.
         """
+        if self._is_closed:
+            return Refused(Reason.UNAVAILABLE, "the site is stopping")
         future = asyncio.get_running_loop().create_future()
         self._last_call += 1
         token = self._last_call
@@ -106,6 +108,8 @@ class InteropService:
 
     async def answer(self, caller: KmeId | None, method: str, path: str, body: bytes) -> HttpAnswer:
         """Answer a neighbour's request."""
+        if self._is_closed:
+            return problem(Problem.GENERAL_ERROR, "the site is stopping")
         future = asyncio.get_running_loop().create_future()
         self._last_call += 1
         number = self._last_call
@@ -192,13 +196,15 @@ class InteropService:
         self._core.tick(time.monotonic())
         self._pump()
 
-    async def close(self) -> None:
-        """Answer and post no more; what was not acknowledged is for the neighbours to void."""
+    async def close(self, grace_s: float = 2.0) -> None:
+        """Answer no more; let what is being posted arrive for a while. The rest is for the neighbours to void."""
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
         for future in (*self._calls.values(), *self._sends.values()):
             future.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

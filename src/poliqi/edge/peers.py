@@ -201,10 +201,8 @@ class PeerNetwork:
             began_s = loop.time()
             stream = PeerStream(self._unsent_bytes, lambda _peer: None)
             try:
-                connecting = loop.create_connection(
-                    partial(self._connect, stream, peer), address.host, address.port
-                )
-                await asyncio.wait_for(connecting, _CONNECT_S)
+                async with asyncio.timeout(_CONNECT_S):  # wait_for may swallow a cancellation (before Python 3.12)
+                    await loop.create_connection(partial(self._connect, stream, peer), address.host, address.port)
             except TimeoutError:
                 self._failed(peer, f"{peer}: no answer from {address} within {_CONNECT_S:g} s")
             except OSError as error:
@@ -216,7 +214,8 @@ class PeerNetwork:
                 await self._run(stream, peer)
             delay_s = _BACKOFF_S if loop.time() - began_s > _HEALTHY_S else min(2 * delay_s, _LONGEST_BACKOFF_S)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._reloaded.wait(), delay_s * random.uniform(0.5, 1.0))
+                async with asyncio.timeout(delay_s * random.uniform(0.5, 1.0)):
+                    await self._reloaded.wait()
 
     async def _run(self, stream: PeerStream, called: KmeId | None) -> None:
         """See one stream from its handshake to its end."""

@@ -115,7 +115,7 @@ def _verified(connection: SSL.Connection, certificate: crypto.X509, code: int, d
 
 
 def _describe(certificate: crypto.X509, code: int) -> str:
-    """One line on why a certificate failed; what it says of itself is a claim at this point, and may be nonsense."""
+    """One line on why a certificate failed; what it says of itself is a claim, and may be nonsense."""
     reason = _VERIFY_REASONS.get(code, f"does not verify (X.509 error {code})")
     try:
         read = certificate.to_cryptography()

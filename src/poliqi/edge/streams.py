@@ -1,45 +1,34 @@
-"""Key streams (ETSI GS QKD 004) served: the core with clock and desk, and framed msgpack over mTLS."""
+"""Key streams (ETSI GS QKD 004) with their clock and their desk."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
 import time
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any, Final
 
-from poliqi.base.errors import ConfigError, LinkDown, ProtocolError
+from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import KmeId, SaeId
 from poliqi.base.secret import Entropy
 from poliqi.edge.complaints import Complaints
 from poliqi.edge.desk import KeyDesk
-from poliqi.edge.framing import FrameStream
-from poliqi.edge.identity import Caller, identify
-from poliqi.edge.network import Address
-from poliqi.edge.tls import Credentials, TlsFiles, load_credentials
 from poliqi.keys.etsi004 import TICK_S, Streams
 from poliqi.keys.etsi004_messages import (
-    MESSAGE_BYTES,
     Close,
+    CloseReply,
     GetKey,
+    GetKeyReply,
     OpenConnect,
+    OpenConnectReply,
     Reply,
     Request,
-    frame_of,
-    read_request_frame,
+    Status,
 )
 from poliqi.keys.etsi004_notices import NOTICE_KIND
 from poliqi.keys.etsi004_table import Answer, FetchChunk, PlaceOrder, SendNotice, StreamSettings, VoidChunks
 from poliqi.keys.requests import Outcome, Reason, Refused
 
-__all__ = ["StreamServer", "StreamService"]
-
-_HANDSHAKE_S: Final = 10.0
-_FRAME_S: Final = 30.0
-_BREATH_S: Final = 0.1
-_BACKLOG: Final = 128
+__all__ = ["StreamService"]
 
 
 class StreamService:
@@ -70,6 +59,8 @@ class StreamService:
 
     async def call(self, caller: SaeId, request: Request) -> Reply:
         """Answer one call. When the waiting task is cancelled, nothing is taken for it."""
+        if self._is_closed:
+            return _none(request)
         self._last_call += 1
         number, now = self._last_call, time.monotonic()
         future = self._calls[number] = asyncio.get_running_loop().create_future()
@@ -179,166 +170,12 @@ class StreamService:
         self._core.stop()
 
 
-class StreamServer:
-    """Serves framed calls over TLS to applications with certificates; a connection is answered call by call.
-
-    `start` opens it, `reload` takes new certificates and lists, `close` drops every connection.
-    """
-
-    def __init__(
-        self,
-        service: StreamService,
-        address: Address,
-        tls: TlsFiles,
-        *,
-        connections: int = 1024,
-        idle_s: float = 900.0,
-        say: Complaints | None = None,
-    ) -> None:
-        self._service: Final = service
-        self._address: Final = address
-        self._tls: Final = tls
-        self._most: Final = connections
-        self._idle_s: Final = idle_s
-        self._complain: Final = say or Complaints(lambda _: None)
-        self._credentials: Credentials | None = None
-        self._listener: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
-        self._tasks: Final[dict[asyncio.Task[None], Caller | None]] = {}
-
-    @property
-    def connections(self) -> int:
-        """How many are open now, those in their handshake included."""
-        return len(self._tasks)
-
-    async def start(self) -> Address:
-        """Listen; the address with its real port. Raises ConfigError."""
-        self.reload()
-        a = self._address
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(a.host, a.port, type=socket.SOCK_STREAM)
-            self._listener = socket.create_server(found[0][4][:2], family=found[0][0], backlog=_BACKLOG)
-        except OSError as error:
-            raise ConfigError(f"cannot listen on {a}: {error.strerror or error}; choose another address") from error
-        self._listener.setblocking(False)
-        self._accepting = asyncio.get_running_loop().create_task(self._accept(self._listener))
-        return Address(a.host, self._listener.getsockname()[1])
-
-    def reload(self) -> None:
-        """Meet new connections with the files as they are now; close those whose certificate is now revoked.
-
-        Raises ConfigError where a file cannot be used; what was in force stays in force then.
-        """
-        self._credentials = load_credentials(self._tls)
-        for task, caller in list(self._tasks.items()):
-            if caller is not None and self._refuses(caller):
-                task.cancel()
-
-    def _refuses(self, caller: Caller) -> bool:
-        assert self._credentials is not None
-        return self._credentials.revocations.covers(caller) or caller.not_after_unix_s < time.time()
-
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                accepted, _ = await loop.sock_accept(listener)
-            except OSError as error:
-                self._complain(f"key streams: cannot accept connections: {error.strerror or error}")
-                await asyncio.sleep(_BREATH_S)
-                continue
-            if len(self._tasks) >= self._most:
-                self._complain(f"key streams: more than {self._most} connections: one was turned away")
-                accepted.close()
-                continue
-            task = loop.create_task(self._meet(accepted))
-            self._tasks[task] = None
-            task.add_done_callback(self._forget)
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
-
-    async def _meet(self, accepted: socket.socket) -> None:
-        """One connection, from its handshake to its end; nothing that it does raises."""
-        assert self._credentials is not None
-        try:
-            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            reader = asyncio.StreamReader(2 * MESSAGE_BYTES)
-            protocol = asyncio.StreamReaderProtocol(reader)
-            loop = asyncio.get_running_loop()
-            transport, _ = await loop.connect_accepted_socket(
-                lambda: protocol,
-                accepted,
-                ssl=self._credentials.context,
-                ssl_handshake_timeout=_HANDSHAKE_S,
-                ssl_shutdown_timeout=_HANDSHAKE_S,
-            )
-        except (OSError, ssl.SSLError) as error:
-            self._complain(f"key streams: a handshake failed: {type(error).__name__}")
-            accepted.close()
-            return
-        stream = FrameStream(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
-        try:
-            await self._serve(stream, transport.get_extra_info("ssl_object"))
-        except (LinkDown, ProtocolError) as error:
-            self._complain(f"key streams: a connection is closed: {error}")
-        except TimeoutError:
-            self._complain("key streams: a connection was too slow and is closed")
-        finally:
-            stream.abort()
-
-    async def _serve(self, stream: FrameStream, tls: ssl.SSLObject) -> None:
-        caller = identify(tls.getpeercert(binary_form=True) or b"")
-        if caller is None or caller.sae is None or self._refuses(caller):
-            raise ProtocolError("the certificate names no application, or has ended")
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks[task] = caller
-        frame = await self._read(stream)
-        while frame is not None:
-            if self._refuses(caller):
-                raise ProtocolError(f"the certificate of {caller.name} has ended")
-            following = asyncio.ensure_future(self._read(stream))
-            try:
-                reply = await self._answer(caller.sae, frame, following)
-                async with asyncio.timeout(_FRAME_S):
-                    await stream.write((reply,))
-                frame = await following
-            finally:
-                following.cancel()
-                with suppress(asyncio.CancelledError, LinkDown, ProtocolError, TimeoutError):
-                    await following
-
-    async def _answer(self, sae: SaeId, frame: bytes, following: asyncio.Future[bytes | None]) -> bytes:
-        """The reply; the call is given up where the caller hangs up before it comes."""
-        call = asyncio.ensure_future(self._service.call(sae, read_request_frame(frame)))
-        try:
-            await asyncio.wait((call, following), return_when=asyncio.FIRST_COMPLETED)
-            if not call.done() and (following.exception() is not None or following.result() is None):
-                raise LinkDown("the application hung up")
-            return frame_of(await call)
-        finally:
-            call.cancel()
-            with suppress(asyncio.CancelledError):
-                await call
-
-    async def _read(self, stream: FrameStream) -> bytes | None:
-        async with asyncio.timeout(self._idle_s) as deadline:
-
-            def begun() -> int:
-                deadline.reschedule(asyncio.get_running_loop().time() + _FRAME_S)
-                return MESSAGE_BYTES
-
-            return await stream.read(begun)
-
-    async def close(self) -> None:
-        """Take no more connections and drop those that are open."""
-        tasks = list(self._tasks)
-        if self._accepting is not None:
-            tasks.append(self._accepting)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._listener is not None:
-            self._listener.close()
+def _none(request: Request) -> Reply:
+    """There is no connection any more."""
+    match request:
+        case OpenConnect():
+            return OpenConnectReply(Status.NO_CONNECTION, request.stream_id)
+        case GetKey():
+            return GetKeyReply(Status.NO_CONNECTION, request.index)
+        case Close():
+            return CloseReply(Status.NO_CONNECTION)

@@ -7,7 +7,7 @@ allow is refused for ever; over any time T at most `burst + largest request + pe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from poliqi.base.ids import SaeId
 
@@ -35,6 +35,7 @@ class Quota:
 
 
 UNLIMITED = Quota()
+_REMEMBERED: Final = 1 << 14
 
 
 class Quotas(Protocol):
@@ -79,38 +80,46 @@ _Place = tuple[SaeId, SaeId | None]
 class RateLimiter:
     """The buckets of a site: for each master, and for each master with each slave, all of them or none."""
 
-    __slots__ = ("_buckets", "_quotas")
+    __slots__ = ("_buckets", "_lines", "_quotas")
 
     def __init__(self, quotas: Quotas) -> None:
         self._quotas = quotas
         self._buckets: dict[_Place, tuple[Bucket | None, Bucket | None]] = {}
+        self._lines: dict[tuple[SaeId, tuple[SaeId, ...]], list[tuple[Bucket, bool]]] = {}
 
     def take(self, master: SaeId, slaves: tuple[SaeId, ...], keys: int, bits: int, now: float) -> float | None:
         """None: granted and taken. Otherwise nothing is taken, and it makes sense to ask again after so long, in s.
 
         A key for several slaves counts once for the master and once for each of the pairs.
         """
+        line = self._lines.get((master, slaves))
+        if line is None:
+            line = self._line(master, slaves, now)
         wait_s = 0.0
-        found: list[tuple[Bucket, int]] = []
-        places: list[_Place] = [(master, None)]
-        places += [(master, slave) for slave in slaves]
-        for place in places:
-            pair = self._buckets.get(place)
-            if pair is None:
-                pair = self._open(place, now)
-            for bucket, amount in zip(pair, (keys, bits), strict=True):
-                if bucket is not None:
-                    found.append((bucket, amount))
-                    wait_s = max(wait_s, bucket.wait_s(amount, now))
+        for bucket, of_bits in line:
+            wait_s = max(wait_s, bucket.wait_s(bits if of_bits else keys, now))
         if wait_s > 0.0:
             return wait_s
-        for bucket, amount in found:
-            bucket.take(amount, now)
+        for bucket, of_bits in line:
+            bucket.take(bits if of_bits else keys, now)
         return None
+
+    def _line(self, master: SaeId, slaves: tuple[SaeId, ...], now: float) -> list[tuple[Bucket, bool]]:
+        """Every bucket that an order of these has to pass, and whether it counts bits."""
+        places: list[_Place] = [(master, None), *((master, slave) for slave in slaves)]
+        pairs = [self._buckets.get(place) or self._open(place, now) for place in places]
+        line = [
+            (b, of_bits) for pair in pairs for b, of_bits in zip(pair, (False, True), strict=True) if b is not None
+        ]
+        if len(self._lines) >= _REMEMBERED:
+            self._lines.clear()
+        self._lines[master, slaves] = line
+        return line
 
     def adopt(self, quotas: Quotas, now: float) -> None:
         """Go on under a reloaded policy: what was taken stays taken, new bursts cap what is left."""
         self._quotas = quotas
+        self._lines.clear()
         for place, pair in list(self._buckets.items()):
             quota = quotas.quota(*place)
             self._buckets[place] = (_carried(quota.keys, pair[0], now), _carried(quota.bits, pair[1], now))

@@ -38,6 +38,8 @@ __all__ = [
 PREFIX: Final = b"/api/v1/keys/"
 _LONGEST_ID: Final = 64
 _LONGEST_NUMBER: Final = 9
+_LONGEST_PATH: Final = 1024
+_LONGEST_QUERY: Final = 1024
 _REQUEST_MEMBERS: Final = frozenset(
     ("number", "size", "additional_slave_SAE_IDs", "extension_mandatory", "extension_optional")
 )
@@ -82,9 +84,13 @@ def is_sae_id(text: str) -> bool:
     return 0 < len(text) <= _LONGEST_ID and text.isprintable() and text == text.strip()
 
 
-@lru_cache(4096)
 def read_path(raw_path: bytes) -> Route | Refused | None:
     """What a path as it came, percent signs and all, asks for; None where it is none of the three."""
+    return _read_path(raw_path) if len(raw_path) <= _LONGEST_PATH else None
+
+
+@lru_cache(4096)
+def _read_path(raw_path: bytes) -> Route | Refused | None:
     parts = raw_path.split(b"/")
     if len(parts) != 6 or not raw_path.startswith(PREFIX):
         return None
@@ -112,6 +118,8 @@ def unquoted(data: bytes) -> str | None:
 
 def read_query(query: bytes, known: Sequence[str]) -> dict[str, str] | Refused:
     """The parameters of a query, each at most once and each of them `known`."""
+    if len(query) > _LONGEST_QUERY:
+        return refuse(f"the query is longer than {_LONGEST_QUERY} bytes")
     found: dict[str, str] = {}
     for part in query.split(b"&") if query else ():
         raw_name, _, raw_value = part.partition(b"=")
@@ -128,7 +136,7 @@ def read_query(query: bytes, known: Sequence[str]) -> dict[str, str] | Refused:
 
 def read_enc_query(master: SaeId, slave: SaeId, query: bytes, limits: KeyLimits) -> EncRequest | Refused:
     """GET enc_keys, which knows number and size only (clause 5.2)."""
-    numbers = _numbers(query)
+    numbers = _numbers(query[: _LONGEST_QUERY + 1])
     if isinstance(numbers, Refused):
         return numbers
     number, size = numbers

@@ -80,13 +80,15 @@ class Kme:
         vault: Vault,
         entropy: Entropy,
         now: float,
+        peers: Sequence[KmeId] = (),
     ) -> None:
+        """`peers` are sites to talk to beside those that a pool is shared with."""
         self.site: Final = site
         self.ledger: Final = Ledger()
         by_id = {
             p.link_id: Pool(p.link_id, p.peer, p.capacity, p.low_water, p.reserve, p.is_relayed) for p in pools
         }
-        links = {p.peer: PeerLink(p.peer) for p in pools}
+        links = {peer: PeerLink(peer) for peer in dict.fromkeys([*(p.peer for p in pools), *peers])}
         pools_to: dict[KmeId, list[Pool]] = {peer: [] for peer in links}
         for pool in by_id.values():
             pools_to[pool.peer].append(pool)

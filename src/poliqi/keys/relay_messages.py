@@ -25,6 +25,7 @@ __all__ = [
     "HopGrade",
     "PadRange",
     "Parity",
+    "ParityCall",
     "RelayMessage",
     "RelayOrder",
     "RelayParcel",
@@ -167,7 +168,16 @@ class RelayStored(_Facts, frozen=True, tag=5):
     behind: HopGrade
 
 
-RelayMessage = RelayOrder | RelayParcel | Parity | RelayRefusal | RelayReady | RelayStored
+class ParityCall(_Facts, frozen=True, tag=6):
+    """From site to next site of a path: `pads` are the range of this hop, send your parity to the destination."""
+
+    order: RelayOrder
+    share: Annotated[int, msgspec.Meta(ge=1, le=MAX_SHARES)]
+    hop: Annotated[int, msgspec.Meta(ge=1, le=MAX_HOPS)]
+    pads: Pads
+
+
+RelayMessage = RelayOrder | RelayParcel | Parity | RelayRefusal | RelayReady | RelayStored | ParityCall
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(RelayMessage)

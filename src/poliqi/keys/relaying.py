@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from poliqi.base.errors import AuthenticationError, DataRefused, ProtocolError
+from poliqi.base.errors import AuthenticationError, DataRefused
 from poliqi.base.ids import KmeId, LinkId
 from poliqi.base.secret import SecretBytes
 from poliqi.keys.desk_state import DeskState, EventKind
-from poliqi.keys.grade import Grade, weakest
+from poliqi.keys.hopkeys import HopKeys
 from poliqi.keys.meeting import Meetings
 from poliqi.keys.messages import ParcelMessage
+from poliqi.keys.parities import Parities
 from poliqi.keys.peer import PeerLink
 from poliqi.keys.relay import (
     Onward,
@@ -32,8 +33,9 @@ from poliqi.keys.relay import (
 from poliqi.keys.relay_gather import Gathered, Gathering
 from poliqi.keys.relay_messages import (
     VERSION,
-    PadRange,
+    HopGrade,
     Parity,
+    ParityCall,
     RelayMessage,
     RelayOrder,
     RelayParcel,
@@ -46,14 +48,11 @@ from poliqi.keys.relay_messages import (
     path_of,
 )
 from poliqi.keys.requests import Block
-from poliqi.keys.segment import SegmentName
-from poliqi.keys.stock import Piece
 
 __all__ = ["RelayRoute", "Relays"]
 
 _PATIENCE_S: Final = 60.0
 _PAUSE_S: Final = 1.0
-_RANGE_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +65,8 @@ class RelayRoute:
     threshold: int
     paths: tuple[tuple[KmeId, ...], ...]
     block_bytes: int
+    parity: bool = False
+    """Relays send parities straight to the end instead of passing shares on."""
 
 
 @dataclass(slots=True)
@@ -75,6 +76,7 @@ class _Sent:
     order: RelayOrder
     secret: SecretBytes
     since: float
+    parity: bool
     has_left: bool = False
 
 
@@ -86,6 +88,8 @@ class Relays:
         self._meetings: Final = meetings
         self.routes: tuple[RelayRoute, ...] = ()
         """How virtual pools are filled from this end."""
+        self._hops: Final = HopKeys(state)
+        self._parities: Final = Parities(state, self._hops)
         self._gathering: Final = Gathering(state.own, patience_s=_PATIENCE_S)
         self._sent: Final[dict[bytes, _Sent]] = {}
         self._not_before: Final[dict[LinkId, float]] = {}
@@ -134,7 +138,7 @@ class Relays:
             s.tell(EventKind.RELAY_REFUSED, str(error))
             self._not_before[route.pool] = now + _PATIENCE_S
             return
-        self._sent[order.block] = _Sent(order, SecretBytes(s.entropy.draw(order.size)), now)
+        self._sent[order.block] = _Sent(order, SecretBytes(s.entropy.draw(order.size)), now, route.parity)
         self._send(link, order)
 
     def _send(self, link: PeerLink, message: RelayMessage) -> None:
@@ -153,10 +157,13 @@ class Relays:
         """The destination is ready: one parcel on every path. What was taken before a failure is burnt."""
         order = sent.order
         sent.has_left = True
+        if sent.parity:
+            self._call(sent, now)
+            return
         shares = plan_shares(order, sent.secret, self._s.entropy)
         for number, share in enumerate(shares, 1):
             neighbour = path_of(order, number)[1]
-            taken = self._take(neighbour, pad_bytes(order))
+            taken = self._hops.take(neighbour, pad_bytes(order))
             if taken is None:
                 if order.scheme is not Scheme.SHAMIR:
                     self._give_up(order.block, f"too little key with {neighbour}", now)
@@ -166,68 +173,18 @@ class Relays:
             self._pass_on(send_share(order, number, share, pads, key))
         self._s.audit("relay-sent", block=order.block.hex(), pool=order.pool, to=order.destination)
 
+    def _call(self, sent: _Sent, now: float) -> None:
+        """Call for parities on every path: the secret becomes the sum of the first hops' keys."""
+        secret = self._parities.call(sent.order)
+        if secret is None:
+            self._give_up(sent.order.block, "too little key for its first hops", now)
+            return
+        sent.secret.close()
+        sent.secret = secret
+        self._s.audit("relay-sent", block=sent.order.block.hex(), pool=sent.order.pool, to=sent.order.destination)
+
     def _pass_on(self, onward: Onward) -> None:
         self._send(self._s.links[onward.site], onward.parcel)
-
-    # ---------------------------------------------------------------- key for hops
-
-    def _take(self, neighbour: KmeId, total: int) -> tuple[tuple[PadRange, ...], SecretBytes] | None:
-        """Take `total` bytes of one's own share with a neighbour; None where that cannot be done now."""
-        s = self._s
-        link = s.links.get(neighbour)
-        if link is None or not link.is_live:
-            return None
-
-        def acceptable(grade: Grade) -> bool:
-            return grade.is_direct and s.policy.judge_origin(grade.origin) is None
-
-        for pool in s.pools_for(neighbour, None):
-            if pool.is_relayed or pool.own_bytes < total + pool.reserve:
-                continue
-            pieces: list[tuple[Piece, int]] = []
-            left = total
-            while left:
-                size = min(left, _RANGE_BYTES)
-                found = s.stock.take(pool, size, 1, acceptable)
-                if found is None:
-                    break
-                pieces.append((found[0], size))
-                left -= size
-            if not left:
-                return self._key_of(pieces)
-        return None
-
-    def _key_of(self, pieces: list[tuple[Piece, int]]) -> tuple[tuple[PadRange, ...], SecretBytes] | None:
-        ranges: list[PadRange] = []
-        key = bytearray()
-        for piece, size in pieces:
-            bits = self._s.stock.bits(piece.segment)
-            if bits is None:
-                return None
-            key += bits[piece.offset : piece.offset + size]
-            ranges.append(PadRange(piece.segment.name.block, piece.segment.name.part, piece.offset, size))
-        return tuple(ranges), SecretBytes(key)
-
-    def _use(self, link: PeerLink, pads: tuple[PadRange, ...]) -> tuple[SecretBytes, Grade]:
-        """The bytes that a neighbour took of its share for a hop, and their grade. Raises DataRefused."""
-        s = self._s
-        key = bytearray()
-        grades: dict[bytes, Grade] = {}  # one block's proof fails once, however many ranges come from it
-        for pad in pads:
-            name = SegmentName(pad.block, pad.part)
-            found = [
-                p.segments[name] for p in s.pools_for(link.kme, None) if name in p.segments and not p.is_relayed
-            ]
-            record = found[0] if found else None
-            end = pad.offset + pad.size
-            if record is None or s.stock.peer_uses(record, pad.offset, end) is None:
-                raise DataRefused(f"bytes {pad.offset} to {end} of a segment are not {link.kme}'s to use")
-            bits = s.stock.bits(record)
-            if bits is None:
-                raise DataRefused("the segment of a hop's key cannot be read")
-            key += bits[pad.offset : end]
-            grades[pad.block] = record.grade
-        return SecretBytes(key), weakest(grades.values())
 
     # ---------------------------------------------------------------- messages
 
@@ -248,8 +205,10 @@ class Relays:
                 sent = self._sent.get(block)
                 if sent is not None and (sent.order.scheme is not Scheme.SHAMIR or site == sent.order.destination):
                     self._give_up(block, f"{site}: {reason[:200]}", now)
-            case Parity():
-                raise ProtocolError(f"{link.kme} sends a parity that nobody asked for")
+            case Parity() as parity:
+                self._arrived(link, parity.order, self._parities.heard(link, parity), now)
+            case ParityCall() as call:
+                self._called(link, call, now)
 
     def _ordered(self, link: PeerLink, order: RelayOrder, now: float) -> None:
         """Another end announces an order for a pool that is shared with it."""
@@ -273,7 +232,7 @@ class Relays:
         s, order = self._s, parcel.order
         try:
             check_parcel(parcel, s.own, link.kme, lambda _: True)
-            key, grade = self._use(link, parcel.pads)
+            key, grade = self._hops.use(link, parcel.pads)
             value = open_parcel(parcel, key)
             if order.destination == s.own:
                 gathered = self._gathering.add(order, parcel.share, value, add_hop(parcel.behind, grade), now)
@@ -281,7 +240,7 @@ class Relays:
                     self._store(gathered)
                 return
             onward_to = path_of(order, parcel.share)[parcel.hop + 1]
-            taken = self._take(onward_to, pad_bytes(order))
+            taken = self._hops.take(onward_to, pad_bytes(order))
             if taken is None:
                 raise DataRefused(f"{s.own} has too little key with {onward_to}, or no connection")
             self._pass_on(forward(parcel, value, grade, *taken))
@@ -292,6 +251,29 @@ class Relays:
             origin = s.links.get(KmeId(order.origin))
             if origin is not None and origin.is_live:
                 self._send(origin, RelayRefusal(order.block, parcel.share, s.own, str(error)[:1024]))
+
+    def _called(self, link: PeerLink, call: ParityCall, now: float) -> None:
+        """A neighbour names the range of a hop: send one's parity to the end, or it is this end."""
+        try:
+            share = self._parities.called(link, call)
+        except DataRefused as error:
+            self._s.tell(EventKind.RELAY_REFUSED, str(error), link.kme)
+        else:
+            self._arrived(link, call.order, share, now)
+
+    def _arrived(
+        self, link: PeerLink, order: RelayOrder, share: tuple[int, SecretBytes, HopGrade] | None, now: float
+    ) -> None:
+        """Gather a share that parities gave."""
+        if share is None:
+            return
+        try:
+            gathered = self._gathering.add(order, *share, now)
+        except DataRefused as error:
+            self._s.tell(EventKind.RELAY_REFUSED, str(error), link.kme)
+            return
+        if gathered is not None:
+            self._store(gathered)
 
     def _store(self, gathered: Gathered) -> None:
         """A block arrived whole: keep it, tell its origin, name the paths that lied."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from poliqi.base.ids import SaeId
@@ -74,7 +73,6 @@ class EntropyRequest:
     bits: int
 
 
-@lru_cache(4096)
 def is_skip_path(raw_path: bytes) -> bool:
     """True for the paths of the protocol, with whatever key id."""
     if raw_path in (b"/capabilities", b"/key", b"/entropy"):

@@ -86,7 +86,8 @@ def run_site(settings: SiteSettings, say: Say, load: Callable[[], SiteSettings])
 async def _run(settings: SiteSettings, store: KeyStore, say: Say, load: Callable[[], SiteSettings]) -> str:
     stored = await asyncio.to_thread(store.load)
     now = asyncio.get_running_loop().time()
-    kme = Kme(settings.site, _pools(settings), settings.policy, stored, store, OperatingSystemEntropy(), now)
+    pools, peers = _pools(settings), [peer.kme for peer in settings.peers]
+    kme = Kme(settings.site, pools, settings.policy, stored, store, OperatingSystemEntropy(), now, peers)
     kme.fill(_routes(settings))
     return await Site(settings, store, kme, say, load).run(stored)
 

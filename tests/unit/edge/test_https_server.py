@@ -171,6 +171,17 @@ def test_what_is_no_tls_is_dropped(authority: Authority, files: TlsFiles, data: 
         assert ask(where, client_context(authority, authority.sae("sae-a"))) == "sae-a"
 
 
+def test_one_caller_cannot_take_every_connection(authority: Authority, files: TlsFiles) -> None:
+    greedy, other = (client_context(authority, authority.sae(name)) for name in ("greedy", "other"))
+    with served(echo, files, replace(LIMITS, connections_of_one=2)) as (server, where, _):
+        with connected(where, greedy), connected(where, greedy):
+            until(lambda: server.connections == 2)
+            assert is_refused(where, greedy)
+            assert ask(where, other) == "other"
+        until(lambda: server.connections == 0)
+        assert ask(where, greedy) == "greedy"
+
+
 def test_files_that_cannot_be_used_are_named(authority: Authority, files: TlsFiles, tmp_path: Path) -> None:
     nothing = tmp_path / "nothing.pem"
     nothing.write_bytes(b"nothing")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shutil
 import socket
 import ssl
 import threading
@@ -22,6 +24,7 @@ STATUS = dict.fromkeys(
     ("key_size", "stored_key_count", "max_key_count", "max_key_per_request", "max_key_size", "min_key_size"), 8
 ) | {"max_SAE_ID_count": 0, "source_KME_ID": "s", "target_KME_ID": "t", "master_SAE_ID": "a", "slave_SAE_ID": "b"}
 DROP = b""
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "get-keys-from-python.md"
 
 
 class Site:
@@ -120,6 +123,23 @@ def test_keys_over_one_connection(site: Site, bank: Pair, authority: Authority) 
         [b"POST", b"/api/v1/keys/vault/dec_keys"],
         [b"GET", b"/api/v1/keys/vault/status"],
     ]
+
+
+def test_the_examples_of_the_documentation(
+    site: Site, bank: Pair, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    for name in ("leonardo", "bovisa"):
+        shutil.copy(bank.certificate, f"bank-{name}.pem")
+        shutil.copy(bank.key, f"bank-{name}.key")
+        shutil.copy(authority.path, f"{name}-ca.pem")
+    site.answers = [http(200, {"keys": [KEY | {"key_extension": {"grade": "its"}}]})] * 2
+    taken: list[bytes] = []
+    words: dict[str, Any] = {"encrypt_with": taken.append, "decrypt_with": taken.append, "key_id": KEY["key_ID"]}
+    exec(re.sub(r"https://localhost:\d+", site.url, "\n".join(blocks)), words)
+    assert len(taken[0]) == 32
+    assert taken[0] == taken[1]
 
 
 def test_the_same_awaited(site: Site, bank: Pair, authority: Authority) -> None:

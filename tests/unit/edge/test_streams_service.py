@@ -24,7 +24,8 @@ from poliqi.edge.framing import FrameStream
 from poliqi.edge.https import serve_https
 from poliqi.edge.network import Address
 from poliqi.edge.stream_client import AsyncStreamClient, StreamClient
-from poliqi.edge.streams import StreamServer, StreamService
+from poliqi.edge.stream_server import StreamServer
+from poliqi.edge.streams import StreamService
 from poliqi.edge.streams_http import StreamsApplication
 from poliqi.edge.tls import TlsFiles
 from poliqi.keys.etsi004_messages import Qos, Status

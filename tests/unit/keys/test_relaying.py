@@ -143,3 +143,12 @@ def test_the_destination_refuses_a_way_through_a_site_it_forbids() -> None:
     city.tick(1.0)
     assert "blocks_relayed" not in city.sites[KmeId("a")].kme.state.counts
     assert any(e.kind == "relay-refused" for e in city.sites[KmeId("a")].kme.take_events())
+
+
+@pytest.mark.parametrize(("paths", "scheme"), [([["a", "b", "c", "d"]], Scheme.SINGLE), (TWO, Scheme.XOR)])
+def test_parities_straight_to_the_end(paths: list[list[str]], scheme: Scheme) -> None:
+    city = RelayCity(paths, scheme, len(paths), parity=True)
+    grade = exchanged(city).keys[0].grade
+    assert grade.authenticity == "computational"
+    assert grade.relays == {site for path in paths for site in path[1:-1]}
+    assert grade.threshold == len(paths)

@@ -218,6 +218,10 @@ def test_status_of_nobody(site_toml: Path) -> None:
     assert isinstance(invoke("status", site_toml).exception, LinkDown)
 
 
+def test_the_bill_is_cyclonedx() -> None:
+    assert json.loads(invoke("cbom").output)["bomFormat"] == "CycloneDX"
+
+
 def leaves() -> list[tuple[str, str, click.Command]]:
     from poliqi.ops.commands.keys import command as keys
 

@@ -171,7 +171,7 @@ def _key_lines(entries: list[dict[str, Any]]) -> list[str]:
     for entry in entries:
         grade = entry.get("key_extension", {})
         words = [entry["key_ID"], entry.get("key") or f"{entry['size']} bit"]
-        words += [f"{name}={grade[name]}" for name in ("grade", "epsilon", "paths") if name in grade]
+        words += [f"{name}={json.dumps(grade[name])}" for name in ("grade", "epsilon", "paths") if name in grade]
         lines.append("  ".join(str(word) for word in words))
     return lines
 

@@ -296,11 +296,9 @@ def _audit_line(line: bytes) -> str:
 
 
 @command.command()
-@SITE
 @click.option("--json", "as_json", is_flag=True, help="print JSON (it is CycloneDX JSON either way)")
-def cbom(site_toml: Path, as_json: bool) -> None:  # noqa: ARG001  # one form exists
-    """Print the cryptography bill of materials (CycloneDX): every algorithm, protocol and certificate in use."""
+def cbom(as_json: bool) -> None:  # noqa: ARG001  # one form exists
+    """Print the cryptography bill of materials (CycloneDX): every algorithm, protocol and kind of key in use."""
     from poliqi.ops.cbom import cryptography_bill
-    from poliqi.ops.site_toml import load_site
 
-    click.echo(json.dumps(cryptography_bill(load_site(site_toml)), indent=2))
+    click.echo(json.dumps(cryptography_bill(), indent=2))

@@ -1,0 +1,84 @@
+"""Key for hops of a relay: taken once of one's own share with a neighbour, or of the neighbour's as it says."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from poliqi.base.errors import DataRefused
+from poliqi.base.ids import KmeId
+from poliqi.base.secret import SecretBytes
+from poliqi.keys.desk_state import DeskState
+from poliqi.keys.grade import Grade, weakest
+from poliqi.keys.peer import PeerLink
+from poliqi.keys.relay_messages import PadRange
+from poliqi.keys.segment import SegmentName
+from poliqi.keys.stock import Piece
+
+__all__ = ["HopKeys"]
+
+_RANGE_BYTES: Final = 4096
+
+
+class HopKeys:
+    """The key that a site's relays use. Only pools of fibres carry relayed shares, never relayed ones."""
+
+    def __init__(self, state: DeskState) -> None:
+        self._s: Final = state
+
+    def take(self, neighbour: KmeId, total: int) -> tuple[tuple[PadRange, ...], SecretBytes] | None:
+        """Take `total` bytes of one's own share with a neighbour; None where that cannot be done now."""
+        s = self._s
+        link = s.links.get(neighbour)
+        if link is None or not link.is_live:
+            return None
+
+        def acceptable(grade: Grade) -> bool:
+            return grade.is_direct and s.policy.judge_origin(grade.origin) is None
+
+        for pool in s.pools_for(neighbour, None):
+            if pool.is_relayed or pool.own_bytes < total + pool.reserve:
+                continue
+            pieces: list[tuple[Piece, int]] = []
+            left = total
+            while left:
+                size = min(left, _RANGE_BYTES)
+                found = s.stock.take(pool, size, 1, acceptable)
+                if found is None:
+                    break
+                pieces.append((found[0], size))
+                left -= size
+            if not left:
+                return self._key_of(pieces)
+        return None
+
+    def _key_of(self, pieces: list[tuple[Piece, int]]) -> tuple[tuple[PadRange, ...], SecretBytes] | None:
+        ranges: list[PadRange] = []
+        key = bytearray()
+        for piece, size in pieces:
+            bits = self._s.stock.bits(piece.segment)
+            if bits is None:
+                return None
+            key += bits[piece.offset : piece.offset + size]
+            ranges.append(PadRange(piece.segment.name.block, piece.segment.name.part, piece.offset, size))
+        return tuple(ranges), SecretBytes(key)
+
+    def use(self, link: PeerLink, pads: tuple[PadRange, ...]) -> tuple[SecretBytes, Grade]:
+        """The bytes that a neighbour took of its share for a hop, and their grade. Raises DataRefused."""
+        s = self._s
+        key = bytearray()
+        grades: dict[bytes, Grade] = {}  # one block's proof fails once, however many ranges come from it
+        for pad in pads:
+            name = SegmentName(pad.block, pad.part)
+            found = [
+                p.segments[name] for p in s.pools_for(link.kme, None) if name in p.segments and not p.is_relayed
+            ]
+            record = found[0] if found else None
+            end = pad.offset + pad.size
+            if record is None or s.stock.peer_uses(record, pad.offset, end) is None:
+                raise DataRefused(f"bytes {pad.offset} to {end} of a segment are not {link.kme}'s to use")
+            bits = s.stock.bits(record)
+            if bits is None:
+                raise DataRefused("the segment of a hop's key cannot be read")
+            key += bits[pad.offset : end]
+            grades[pad.block] = record.grade
+        return SecretBytes(key), weakest(grades.values())
