@@ -1,221 +1,277 @@
-"""A load generator for key delivery: many TLS connections, each with one request under way, latencies counted.
+"""A load generator for key delivery: TLS connections that each have one request under way, in a process of its own.
 
-    python -m bench.kme_loader --address 127.0.0.1:8443 --ca ca.pem --certificate sae.pem --key sae.key \
-        --path '/api/v1/keys/sae-b/enc_keys?number=1' --connections 64 --seconds 5
+    python -m bench.kme_loader < plan.json
 
-It speaks raw HTTP/1.1 on the event loop's protocols, so that it costs less than what it measures. With
-`--dec MASTER` each key that comes is fetched at `--dec-address`, which makes the figures those of pairs.
+It prints `begin` when what it counts begins and its report, as JSON, when that is over. Answers are kept as they
+came and looked into afterwards, so that it costs less than what it measures. `Plan` says what the JSON holds.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
+import re
 import resource
 import ssl
+import sys
 import time
-from dataclasses import dataclass, field
-from typing import Final, Self, cast
+from collections import Counter
+from functools import cache
+from typing import Final, cast
 
+import msgspec
 import uvloop
 
-__all__ = ["Load", "Report", "Target", "run_load"]
+__all__ = ["Door", "Flow", "Plan", "Report"]
 
-_READ_BYTES: Final = 32 << 10
 _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length: "
 _KEY_ID: Final = b'"key_ID":"'
 _KEY: Final = b'"key":"'
+_KEYS: Final = re.compile(rb'"key_ID":"([0-9a-f-]{36})","key":"([^"]+)"')
+_LATE_S: Final = 10.0
 
 
-@dataclass(frozen=True)
-class Target:
-    """Where requests go, and as whom."""
+class Door(msgspec.Struct, frozen=True):
+    """A site's port for applications, and as whom to knock: PEM files."""
 
-    host: str
     port: int
-    ca: str
+    authority: str
     certificate: str
     key: str
 
-    def context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self.ca)
-        context.load_cert_chain(self.certificate, self.key)
-        return context
 
+class Flow(msgspec.Struct, frozen=True):
+    """`connections` that ask `path` of `door` again and again, or every `period_s` where it is not 0.
 
-@dataclass
-class Report:
-    """What was counted. `failures` by status code, 0 for a connection that broke; `cpu_s` is the loader's own."""
+    With `then`, a door and a path up to the key's id, each key is fetched there too and must be the same one.
+    """
 
-    requests: int = 0
-    keys: int = 0
-    elapsed_s: float = 0.0
-    cpu_s: float = 0.0
-    latencies_s: list[float] = field(default_factory=list)
-    failures: dict[int, int] = field(default_factory=dict)
-
-    def quantile_ms(self, share: float) -> float:
-        """Latency that `share` of the requests kept, in ms."""
-        ordered = sorted(self.latencies_s)
-        return 1e3 * ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
-
-    def as_json(self) -> dict[str, float | dict[int, int]]:
-        """The figures by name."""
-        elapsed_s = self.elapsed_s or 1.0
-        return {
-            "requests/s": round(self.requests / elapsed_s, 1),
-            "keys/s": round(self.keys / elapsed_s, 1),
-            "p50 ms": round(self.quantile_ms(0.5), 3),
-            "p95 ms": round(self.quantile_ms(0.95), 3),
-            "p99 ms": round(self.quantile_ms(0.99), 3),
-            "max ms": round(self.quantile_ms(1.0), 3),
-            "loader CPU us/request": round(1e6 * self.cpu_s / max(1, self.requests), 1),
-            "failures": self.failures,
-        }
-
-
-@dataclass
-class Load:
-    """What to send. With `dec` (a site and the path up to the key id) every key is fetched there as well."""
-
-    target: Target
+    door: Door
     path: str
-    connections: int = 32
-    seconds: float = 5.0
-    dec: tuple[Target, str] | None = None
+    connections: int
+    then: tuple[Door, str] | None = None
+    period_s: float = 0.0
 
 
-class _Client(asyncio.BufferedProtocol):
-    """One connection that answers to one callback at a time."""
+class Plan(msgspec.Struct, frozen=True):
+    """What to do: `warm_s` uncounted, then `seconds` counted."""
+
+    flows: list[Flow]
+    seconds: float
+    warm_s: float = 0.5
+
+
+class Report(msgspec.Struct):
+    """What was counted. Latencies are of first requests: p50, p95, p99 and the longest, in ms.
+
+    `statuses` counts all answers that came by code (0: a connection that broke) as long as the load ran, and
+    `names_twice`, `values_twice` keys of all these that were given twice; `differing`, keys that differ between
+    two sites.
+    """
+
+    requests: int
+    keys: int
+    seconds: float
+    loader_cpu_us: float
+    latencies_ms: tuple[float, float, float, float]
+    pair_ms: tuple[float, float, float, float]
+    statuses: dict[str, int]
+    names_twice: int
+    values_twice: int
+    differing: int
+
+
+class _Answers:
+    """What came, with the time at which it was counted."""
 
     def __init__(self) -> None:
-        self._waiting: asyncio.Future[tuple[int, bytes]] | None = None
-        self._data = b""
+        self.first: list[bytes] = []
+        self.counted = 0
+        self.latencies_s: list[float] = []
+        self.pairs_s: list[float] = []
+        self.statuses: Counter[str] = Counter()
+        self.differing = 0
+        self.is_counting = self.is_over = False
+
+
+class _Connection(asyncio.Protocol):
+    """One connection; `heard` is called with each whole answer, and with nothing when it breaks."""
+
+    def __init__(self) -> None:
+        self._rest = b""
         self._wanted = 0
-        self._buffer = memoryview(bytearray(_READ_BYTES))
+        self.transport: asyncio.Transport | None = None
+        self.user: _Asker | None = None
+        self.is_second = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the event loop calls it so
-        self._settle(0, b"")
+        if self.user is not None:
+            self.user.broken()
 
-    def ask(self, request: bytes) -> asyncio.Future[tuple[int, bytes]]:
-        """Status and body; 0 where the connection broke."""
-        self._waiting = waiting = asyncio.get_running_loop().create_future()
-        self._data, self._wanted = b"", 0
-        if self.transport.is_closing():
-            self._settle(0, b"")
-        else:
-            self.transport.write(request)
-        return waiting
-
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # the event loop calls it so
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        data = bytes(self._buffer[:nbytes])
-        self._data = data = self._data + data if self._data else data
+    def data_received(self, data: bytes) -> None:
+        if self._rest:
+            data = self._rest + data
         if not self._wanted:
             end = data.find(_HEAD_END)
             if end < 0:
+                self._rest = data
                 return
-            at = data.find(_LENGTH, 0, end + 2) + len(_LENGTH)
-            self._wanted = end + len(_HEAD_END) + int(data[at : data.index(b"\r", at)])
-        if len(data) >= self._wanted:
-            self._settle(int(data[9:12]), data)
-
-    def _settle(self, status: int, answer: bytes) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and not waiting.done():
-            waiting.set_result((status, answer))
-
-    @classmethod
-    async def connect(cls, target: Target, context: ssl.SSLContext) -> Self:
-        loop = asyncio.get_running_loop()
-        _, client = await loop.create_connection(cls, target.host, target.port, ssl=context)
-        return client
+            at = data.find(_LENGTH, 0, end + 2) + 16
+            self._wanted = end + 4 + int(data[at : data.find(b"\r", at)])
+        if len(data) < self._wanted:
+            self._rest = data
+            return
+        self._rest, self._wanted = b"", 0
+        assert self.user is not None
+        if self.is_second:
+            self.user.heard_again(data)
+        else:
+            self.user.heard(data)
 
 
-def _get(path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nhost: kme\r\n\r\n".encode()
+class _Asker:
+    """One connection's questions, and those to the second site that follow from its answers."""
 
+    def __init__(self, flow: Flow, answers: _Answers, first: _Connection, second: _Connection | None) -> None:
+        self._request: Final = f"GET {flow.path} HTTP/1.1\r\nhost: kme\r\n\r\n".encode()
+        self._then: Final = b"" if flow.then is None else b"GET " + flow.then[1].encode()
+        self._period_s: Final = flow.period_s
+        self._answers: Final = answers
+        assert first.transport is not None
+        self._write: Final = first.transport.write
+        self._second: Final = None if second is None else second.transport
+        self._began = 0.0
+        self._answer = b""
+        self._is_due = False
+        first.user = self
+        if second is not None:
+            second.user, second.is_second = self, True
 
-async def _worker(load: Load, contexts: list[ssl.SSLContext], end: float, report: Report) -> None:
-    client = await _Client.connect(load.target, contexts[0])
-    other = None if load.dec is None else await _Client.connect(load.dec[0], contexts[1])
-    request = _get(load.path)
-    clock = time.perf_counter
-    try:
-        while (start := clock()) < end:
-            status, answer = await client.ask(request)
-            if status == 200 and other is not None and load.dec is not None:
-                at = answer.index(_KEY_ID) + len(_KEY_ID)
-                status, again = await other.ask(_get(load.dec[1] + answer[at : at + 36].decode()))
-                if status == 200 and _key_of(answer) != _key_of(again):
-                    raise AssertionError("the two sites gave different keys under one name")
-            if status != 200:
-                report.failures[status] = report.failures.get(status, 0) + 1
-                if status == 0:
-                    return
-                continue
-            report.latencies_s.append(clock() - start)
-            report.requests += 1
-            report.keys += answer.count(_KEY_ID)
-    finally:
-        for each in (client, other):
-            if each is not None:
-                each.transport.abort()
+    def ask(self) -> None:
+        if self._answers.is_over:
+            return
+        self._began = time.perf_counter()
+        self._write(self._request)
+
+    def heard(self, answer: bytes) -> None:
+        answers = self._answers
+        if answer.startswith(b"HTTP/1.1 200"):
+            answers.first.append(answer)
+            if answers.is_counting:
+                answers.latencies_s.append(time.perf_counter() - self._began)
+            if self._second is not None:
+                at = answer.find(_KEY_ID) + 10
+                self._answer = answer
+                self._second.write(self._then + answer[at : at + 36] + b" HTTP/1.1\r\nhost: kme\r\n\r\n")
+                return
+            if answers.is_counting:
+                answers.counted += 1
+        else:
+            answers.statuses[answer[9:12].decode()] += 1
+        self._next()
+
+    def heard_again(self, answer: bytes) -> None:
+        answers = self._answers
+        if answer.startswith(b"HTTP/1.1 200"):
+            if _key_of(answer) != _key_of(self._answer):
+                answers.differing += 1
+            elif answers.is_counting:
+                answers.counted += 1
+                answers.pairs_s.append(time.perf_counter() - self._began)
+        else:
+            answers.statuses[answer[9:12].decode() + " again"] += 1
+        self._next()
+
+    def _next(self) -> None:
+        if not self._period_s:
+            self.ask()
+        else:
+            asyncio.get_running_loop().call_later(self._began + self._period_s - time.perf_counter(), self.ask)
+
+    def broken(self) -> None:
+        if not self._answers.is_over:
+            self._answers.statuses["0"] += 1
 
 
 def _key_of(answer: bytes) -> bytes:
-    at = answer.index(_KEY) + len(_KEY)
-    return answer[at : answer.index(b'"', at)]
+    at = answer.find(_KEY) + len(_KEY)
+    return answer[at : answer.find(b'"', at)]
 
 
-async def run_load(load: Load) -> Report:
-    """Keep every connection busy for so many seconds."""
-    report = Report()
-    contexts = [load.target.context(), *(() if load.dec is None else (load.dec[0].context(),))]
-    start, cpu = time.perf_counter(), _cpu_s()
-    end = start + load.seconds
-    await asyncio.gather(*(_worker(load, contexts, end, report) for _ in range(load.connections)))
-    report.elapsed_s, report.cpu_s = time.perf_counter() - start, _cpu_s() - cpu
-    return report
+@cache
+def _context(door: Door) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=door.authority)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(door.certificate, door.key)
+    return context
 
 
-def _cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+async def _open(door: Door) -> _Connection:
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(_Connection, "127.0.0.1", door.port, ssl=_context(door))
+    return connection
+
+
+async def _load(plan: Plan) -> Report:
+    answers = _Answers()
+    askers: list[tuple[_Asker, float]] = []
+    for flow in plan.flows:
+        for place in range(flow.connections):
+            first = await _open(flow.door)
+            second = None if flow.then is None else await _open(flow.then[0])
+            askers.append((_Asker(flow, answers, first, second), flow.period_s * place / flow.connections))
+    loop = asyncio.get_running_loop()
+    for number, (asker, after_s) in enumerate(askers):
+        period_s = plan.flows[0].period_s
+        loop.call_later(after_s + period_s * number / len(askers) / 2, asker.ask)
+    await asyncio.sleep(plan.warm_s)
+    answers.is_counting = True
+    sys.stdout.write("begin\n")
+    sys.stdout.flush()
+    began, cpu = time.perf_counter(), time.process_time()
+    before = len(answers.first)
+    await asyncio.sleep(plan.seconds)
+    answers.is_counting, answers.is_over = False, True
+    took, spent = time.perf_counter() - began, time.process_time() - cpu
+    sys.stdout.write("end\n")
+    sys.stdout.flush()
+    counted = answers.first[before : before + len(answers.latencies_s)]
+    keys = sum(answer.count(_KEY_ID) for answer in counted)
+    await asyncio.sleep(0.2)
+    given = [pair for answer in answers.first for pair in _KEYS.findall(answer)]
+    answers.statuses["200"] = len(answers.first)
+    return Report(
+        answers.counted,
+        keys,
+        took,
+        1e6 * spent / max(1, answers.counted),
+        _quantiles_ms(answers.latencies_s),
+        _quantiles_ms(answers.pairs_s),
+        dict(answers.statuses),
+        len(given) - len({name for name, _ in given}),
+        len(given) - len({value for _, value in given}),
+        answers.differing,
+    )
+
+
+def _quantiles_ms(latencies_s: list[float]) -> tuple[float, float, float, float]:
+    ordered = sorted(latencies_s) or [0.0]
+    last = len(ordered) - 1
+    p50, p95, p99, p100 = (1e3 * ordered[int(share * last)] for share in (0.5, 0.95, 0.99, 1.0))
+    return p50, p95, p99, p100
 
 
 def main() -> None:
-    """Run a load from the command line and print its figures as JSON."""
-    parser = argparse.ArgumentParser(description="load a site's key delivery")
-    parser.add_argument("--address", required=True, metavar="HOST:PORT")
-    parser.add_argument("--dec-address", metavar="HOST:PORT")
-    for name in ("--ca", "--certificate", "--key", "--path"):
-        parser.add_argument(name, required=True)
-    parser.add_argument("--dec", metavar="MASTER", help="fetch every key at --dec-address as the slave")
-    parser.add_argument("--dec-certificate")
-    parser.add_argument("--dec-key")
-    parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=5.0)
-    given = parser.parse_args()
-    target = _target(given.address, given.ca, given.certificate, given.key)
-    dec = None
-    if given.dec is not None:
-        slave = _target(given.dec_address, given.ca, given.dec_certificate, given.dec_key)
-        dec = (slave, f"/api/v1/keys/{given.dec}/dec_keys?key_ID=")
-    report = uvloop.run(run_load(Load(target, given.path, given.connections, given.seconds, dec)))
-    print(json.dumps(report.as_json()))
-
-
-def _target(address: str, ca: str, certificate: str, key: str) -> Target:
-    host, _, port = address.rpartition(":")
-    return Target(host, int(port), ca, certificate, key)
+    """Do as the plan on standard input says."""
+    plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    report = uvloop.run(_load(plan))
+    sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

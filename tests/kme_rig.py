@@ -134,6 +134,8 @@ class MemoryStore:
                     s.secrets.pop((peer, name), None)
                 else:
                     s.secrets[peer, name] = SecretBytes(secret.view())
+            case m.NameUsed(space, name):
+                self.seen.add((space, name))
             case m.Audited(event, detail):
                 self.audit.append((event, detail))
 

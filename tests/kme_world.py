@@ -22,9 +22,34 @@ from poliqi.keys.segment import HEAD_BYTES, block_of_number
 Choice = TypeVar("Choice")
 POOL = LinkId("a-b")
 OTHER = {"a": "b", "b": "a"}
+WRONG_AT = 39
+"""Where an unequal block is wrong: in the first part that may become key."""
 STEPS = [sign + place for sign in "!><." for place in "abg"]
 DISASTERS = ["crash a", "crash b", "power a", "power b", "cut", "half", "back", "copy", "swap", "lull"]
 TAINTING = {"back", "copy", "swap"}
+PLOTS_OF_TAINTED_SLAVE = {
+    "slave_set_back",
+    "both_forget_a_grant",
+    "two_copies_ask",
+    "two_copies_ask_in_turn",
+    "a_gift",
+}
+PLOTS_OF_TAINTED_MASTER = {"both_forget_a_delivery", "master_set_back"}
+PLOTS_OF_SEVERAL_KEYS = {
+    "slave_set_back",
+    "both_forget_a_grant",
+    "both_forget_a_delivery",
+    "both_crash",
+    "two_copies_ask",
+    "two_copies_ask_in_turn",
+    "a_fetch_breaks_and_part_is_repeated",
+}
+PLOTS = sorted(
+    PLOTS_OF_TAINTED_SLAVE
+    | PLOTS_OF_TAINTED_MASTER
+    | PLOTS_OF_SEVERAL_KEYS
+    | {"late_disk_at_master", "late_disk_at_slave", "a_gift_is_lost"}
+)
 
 
 @dataclass
@@ -60,6 +85,8 @@ class World:
         """Keys whose fetch broke off and whose site then forgot that; nobody can tell whether they were had."""
         self.to_masters: set[int] = set()
         self.to_slaves: set[int] = set()
+        self.heads: set[int] = set()
+        """Bytes that were spent on the comparison of their segments: never keys."""
         self.is_wrong: set[int] = set()
         self.images: list[MemoryStore] = []
         self.old = False
@@ -79,6 +106,10 @@ class World:
     def ingest(self, size: int) -> None:
         """The same block comes to both ends."""
         key = hashlib.shake_256(f"block {len(self.blocks)}".encode()).digest(size)
+        parts = 2 if size >= 4096 else 1
+        for part in range(parts if size >= 1024 else 0):
+            start = len(self.bits) + size * part // parts
+            self.heads.update(range(start, start + HEAD_BYTES))
         self.bits += key
         self.blocks.append((key, {}))
         for site in (*self.city.sites.values(), *self.city.ghosts):
@@ -86,14 +117,14 @@ class World:
                 self._ingest(site, len(self.blocks) - 1)
 
     def ingest_unequal(self, size: int) -> None:
-        """A block with one wrong bit at one end, in its last byte."""
+        """A block with one wrong bit at one end."""
         self.is_wrong.add(len(self.blocks))
         self.ingest(size)
 
     def _ingest(self, site: Site, number: int) -> None:
         key, tickets = self.blocks[number]
         if number in self.is_wrong and site.name == "b":
-            key = key[:-1] + bytes([key[-1] ^ 1])
+            key = bytes([*key[:WRONG_AT], key[WRONG_AT] ^ 1, *key[WRONG_AT + 1 :]])
         ticket = site.kme.ingest(Block(POOL, block_of_number(number), SecretBytes(key), PHOTONS))
         if not isinstance(getattr(tickets.get(site.name), "outcome", None), Accepted):
             tickets[site.name] = ticket
@@ -278,11 +309,161 @@ class World:
         tokens = [first, f"<{answers}", pick([f"!{answers}", f">{answers}"]), f"<{asks}", f"!{asks}"]
         self.steps(tokens[: int(pick("1234445"))])
 
+    # ---------------------------------------------------------------- known traps
+
+    def plot(self, name: str, master: str) -> None:
+        """One of the ways in which a key could leave twice or get lost, step by step."""
+        slave = OTHER[master]
+        if name in PLOTS_OF_TAINTED_MASTER and self.tainted:
+            master, slave = self.tainted, OTHER[self.tainted]
+        if name in PLOTS_OF_TAINTED_SLAVE and self.tainted:
+            master, slave = OTHER[self.tainted], self.tainted
+        if not self.city.joined("a", "b"):
+            self.meet("settle")
+        self.step("settle")
+        if name in PLOTS_OF_SEVERAL_KEYS:
+            known = set(self.acknowledged)
+            self.order(master, 3, 128)
+            self.step("settle")
+            keys = [n for n in self.acknowledged if n not in known]
+            if keys:
+                getattr(self, f"_{name}")(master, slave, keys)
+        else:
+            getattr(self, f"_{name}")(master, slave)
+        self.check()
+
+    def _tokens(self, text: str, master: str, slave: str) -> None:
+        self.steps(text.replace("m", master).replace("s", slave).split())
+
+    def _late_disk_at_master(self, master: str, slave: str) -> None:
+        self.order(master, 1, 64)
+        self.step("settle")
+        self.order(master, 1, 64)
+        self._tokens(">m <s !s <m", master, slave)
+        self.strike(f"crash {master}")
+        self.meet("settle")
+
+    def _late_disk_at_slave(self, master: str, slave: str) -> None:
+        self.order(master, 1, 64)
+        self._tokens("!m <s >s <m !m", master, slave)
+        self.strike(f"crash {slave}")
+        self.meet("settle")
+
+    def _slave_set_back(self, master: str, slave: str, keys: list[bytes]) -> None:
+        self.photograph()
+        self._fetch_and_settle(slave, keys[:1])
+        self.strike("back")
+        self.meet("settle")
+        self._fetch_and_settle(slave, keys[:1])
+
+    def _both_forget_a_grant(self, master: str, slave: str, keys: list[bytes]) -> None:
+        self.photograph()
+        self.fetch(slave, keys[:1])
+        self._tokens("!s <m >m <s !s", master, slave)
+        self._both_forget(master, slave, keys[:1])
+
+    def _both_forget_a_delivery(self, master: str, slave: str, keys: list[bytes]) -> None:
+        self.photograph()
+        self.fetch(slave, keys[:1])
+        self._tokens(">s <m !m <s", master, slave)
+        self._both_forget(slave, slave, keys[:1])
+
+    def _both_forget(self, crashes: str, slave: str, keys: list[bytes]) -> None:
+        self.strike(f"crash {crashes}")
+        self.strike("back")
+        self.meet("settle")
+        self._fetch_and_settle(slave, keys)
+
+    def _both_crash(self, master: str, slave: str, keys: list[bytes]) -> None:
+        self._fetch_and_settle(slave, keys[:1])
+        self.strike(f"crash {master}")
+        self.strike(f"crash {slave}")
+        self.meet("settle")
+        self._fetch_and_settle(slave, keys[:1])
+
+    def _two_copies_ask(self, master: str, slave: str, keys: list[bytes]) -> None:
+        self._copy_asks_in_vain(slave, keys)
+        self._fetch_and_settle(slave, keys[:1])
+
+    def _two_copies_ask_in_turn(self, master: str, slave: str, keys: list[bytes]) -> None:
+        self._copy_asks_in_vain(slave, keys)
+        self._fetch_and_settle(slave, keys[1:2])
+        self._fetch_and_settle(slave, keys[:1])
+
+    def _copy_asks_in_vain(self, slave: str, keys: list[bytes]) -> None:
+        """One copy asks and hears nothing, the other delivers, the first comes back."""
+        self.strike("copy")
+        self.fetch(slave, keys[:1])
+        self.steps([f"!{slave}"])
+        self.strike("cut")
+        self.strike("swap")
+        self.meet("settle")
+        self._fetch_and_settle(slave, keys[:1])
+        self.strike("swap")
+        self.meet("settle")
+
+    def _a_fetch_breaks_and_part_is_repeated(self, master: str, slave: str, keys: list[bytes]) -> None:
+        self.fetch(slave, keys)
+        self._tokens("!s <m !m", master, slave)
+        self.strike("cut")
+        self.meet("settle")
+        self._fetch_and_settle(slave, keys[1:])
+        self.tick(0.5)
+
+    def _master_set_back(self, master: str, slave: str) -> None:
+        """It orders as soon as it may, before it can know what its peer has seen used."""
+        self.photograph()
+        known = set(self.acknowledged)
+        self.order(master, 2, 128)
+        self.step("settle")
+        self._fetch_and_settle(slave, [n for n in self.acknowledged if n not in known])
+        self.old = False
+        self.strike("back")
+        self.city.join("a", "b")
+        self._tokens("!m !s <m", master, slave)
+        self.order(master, 2, 128)
+        self.step("settle")
+
+    def _a_gift(self, master: str, slave: str) -> None:
+        """The slave's site runs out of keys, gets some and uses them."""
+        self.photograph()
+        self.ingest(9000)
+        self.ingest(9000)
+        self.step("settle")
+        self.order(master, 1, 64)
+        self.step("settle")
+        self.use_up(slave)
+        self.tick(6.0)
+        self.tick(6.0)
+        self.order(slave, 4, 1024)
+        self.step("settle")
+        if self.tainted == slave:
+            self.strike("back")
+            self.meet("settle")
+            self.use_up(master)
+            self.step("settle")
+
+    def _a_gift_is_lost(self, master: str, slave: str) -> None:
+        self.ingest(9000)
+        self.ingest(9000)
+        self.use_up(slave)
+        self.step("settle")
+        self.city.now += 6.0
+        self._tokens(".s !s <m <m <m !m", master, slave)
+        self.strike("cut")
+        self.meet("settle")
+
+    def _fetch_and_settle(self, slave: str, keys: list[bytes]) -> None:
+        if keys:
+            self.fetch(slave, keys)
+        self.step("settle")
+
     # ---------------------------------------------------------------- what must hold
 
     def _note(self, places: set[int], value: bytes) -> None:
         start = self.bits.index(value)
         where = range(start, start + len(value))
+        assert self.heads.isdisjoint(where), "a segment's head became key"
         assert places.isdisjoint(where), f"bytes {start} to {where.stop} left twice"
         places.update(where)
 
@@ -341,7 +522,9 @@ class World:
             assert left[0] == left[1], "a segment is held at one end only"
         for name in left[0] & left[1]:
             x, y = a.segments[name], b.segments[name]
-            assert x.owner == y.owner and x.state == y.state and x.size == y.size
+            assert x.owner == y.owner, "both ends call a segment theirs, or neither does"
+            assert x.state == y.state and x.size == y.size
+            assert one.store.payloads[x.number] == two.store.payloads[y.number], "an unequal segment was kept"
             owner, record, other = (one, x, y) if x.owner == one.name else (two, y, x)
             following = owner.kme.state.stock._next[record.number]
             assert other.leased <= following <= max(record.leased, HEAD_BYTES), "one end forgot what was used"

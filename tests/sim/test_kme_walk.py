@@ -9,10 +9,23 @@ import os
 import random
 
 import pytest
-from kme_world import DISASTERS, STEPS, World
+from kme_world import DISASTERS, PLOTS, STEPS, World
 
 WALKS = 12
 EPISODES = 12
+WEIGHTS = {
+    "episode": 6,
+    "plot": 6,
+    "order": 3,
+    "up": 1,
+    "ship": 1,
+    "fetch": 2,
+    "steps": 3,
+    "block": 2,
+    "tick": 2,
+    "again": 1,
+    "bad": 2,
+}
 
 
 def walk(seed: int, *, is_watched: bool = True) -> World:
@@ -29,9 +42,11 @@ def walk(seed: int, *, is_watched: bool = True) -> World:
 def act(world: World, rng: random.Random) -> None:
     """One thing happens."""
     place = rng.choice("aabbg")
-    match rng.choices(["episode", "order", "up", "ship", "fetch", "steps", "block", "tick", "again", "bad"], [8, 3, 1, 1, 2, 3, 2, 2, 1, 2])[0]:
+    match rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]:
         case "episode":
             world.episode(rng.choice)
+        case "plot":
+            world.plot(rng.choice(PLOTS), rng.choice("ab"))
         case "order":
             ids = tuple(rng.randbytes(16) for _ in range(2)) if rng.random() < 0.2 else None
             world.order(place, 2 if ids else rng.randint(1, 4), rng.choice([64, 128, 256, 1024]), ids)

@@ -26,7 +26,7 @@ def kept_ranges(runs: Iterable[StoredRange], upto: int) -> list[tuple[int, int]]
         everyone = (1 << run.slaves) - 1
         for i in range(run.count):
             start = run.offset + i * run.size
-            if start < upto and (run.used >> (i * run.slaves)) & everyone == 0:
+            if start < upto and (run.used >> (i * run.slaves)) & everyone != everyone:
                 found.append((start, min(upto, start + run.size)))
     found.sort()
     joined: list[tuple[int, int]] = []

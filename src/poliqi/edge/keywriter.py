@@ -23,6 +23,7 @@ from poliqi.keys.marks import (
     Ingested,
     Leased,
     Mark,
+    NameUsed,
     Owned,
     PeerRemembered,
     Readied,
@@ -69,6 +70,7 @@ class KeyWriter:
             (RunUsed, self._runs_used),
             (RunDropped, self._runs_dropped),
             (Dropped, self._dropped),
+            (NameUsed, self._names_used),
             (PeerRemembered, self._peers),
             (SecretKept, self._secrets),
             (Audited, self.audited),
@@ -113,6 +115,10 @@ class KeyWriter:
         run_many("INSERT INTO payload VALUES (?, ?)", payloads)
         following = max(row.number for row in segments) + 1
         self._database.run("UPDATE site SET next_segment = max(next_segment, ?)", (following,))
+
+    def _names_used(self, marks: list[NameUsed]) -> None:
+        names = [(self._interned.pool(mark.space), mark.name) for mark in marks]
+        self._database.run_many("INSERT OR IGNORE INTO seen VALUES (?, ?)", names)
 
     def _readied(self, marks: list[Readied]) -> None:
         self._database.run_many(

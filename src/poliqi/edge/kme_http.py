@@ -38,7 +38,7 @@ _Send = Callable[[dict[str, Any]], Awaitable[None]]
 class KmeApplication:
     """Serves `desk`. With `entropy`, SKIP too: `partners` lists whom an application may share keys with.
 
-    Paths of neither standard go to `others`.
+    Paths of neither standard go to `others`; `described` are those of them that the description is to hold.
     """
 
     def __init__(
@@ -48,12 +48,14 @@ class KmeApplication:
         entropy: Entropy | None = None,
         partners: Callable[[SaeId], Sequence[SaeId]] = lambda _: (),
         others: Application | None = None,
+        described: dict[str, Any] | None = None,
     ) -> None:
         self._desk: Final = desk
         self._entropy: Final = entropy
         self._partners: Final = partners
         self._others: Final = others
-        self._document: Final = Answer(200, json.dumps(document(has_skip=entropy is not None)).encode())
+        text = json.dumps(document(has_skip=entropy is not None, more_paths=described))
+        self._document: Final = Answer(200, text.encode())
 
     async def __call__(self, scope: dict[str, Any], receive: _Receive, send: _Send) -> None:
         """Answer one HTTP request (ASGI 3)."""

@@ -6,6 +6,7 @@ Its owner hands over what peers send and what applications ask, makes the marks 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
@@ -44,7 +45,7 @@ from poliqi.keys.orders import Orders
 from poliqi.keys.peer import PeerLink
 from poliqi.keys.policy import KeyLimits, Policy, RateLimiter
 from poliqi.keys.relaying import RelayRoute, Relays
-from poliqi.keys.requests import Block, KeyOrder, Reason, Refused, Shipment, StockReport, Ticket
+from poliqi.keys.requests import Block, Delivered, KeyOrder, Reason, Refused, Shipment, StockReport, Ticket
 from poliqi.keys.run import Run
 from poliqi.keys.runs import Runs
 from poliqi.keys.shipments import Shipments
@@ -54,6 +55,7 @@ __all__ = ["Kme", "PoolSettings"]
 
 _ANSWER_S: Final = 10.0
 _TICK_S: Final = 0.25
+_READBACK: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +109,11 @@ class Kme:
         )
         self._orders: Final = Orders(self._s)
         self._fetches: Final = Fetches(self._s)
-        self._shipments: Final = Shipments(self._s, self._orders)
+        self._shipments: Final = Shipments(self._s, self._orders, vault)
         self._meetings: Final = Meetings(self._s, stored, vault)
         self._relays: Final = Relays(self._s, self._meetings)
         self._agreements: Final = Agreements(self._s)
+        self._own_tickets: Final[dict[SaeId, deque[Ticket]]] = {}
         self._notices: Final[list[tuple[KmeId, str, bytes]]] = []
         self._remember(stored, now)
 
@@ -144,13 +147,28 @@ class Kme:
     def order(self, order: KeyOrder, now: float) -> Ticket:
         """Fresh keys; the caller has been identified as the order's master and the numbers checked."""
         homes = {self._s.policy.home(slave) for slave in order.slaves}
-        if len(homes) == 1:
-            return self._orders.place(order, now)
-        return self._shipments.place(order, now)
+        ticket = self._orders.place(order, now) if len(homes) == 1 else self._shipments.place(order, now)
+        if self._s.policy.initiator_readback(order.master, order.slaves[0]):
+            self._own_tickets.setdefault(order.master, deque(maxlen=_READBACK)).append(ticket)
+        return ticket
 
     def fetch(self, caller: SaeId, master: SaeId, key_ids: Sequence[bytes], now: float) -> Ticket:
         """Keys by name, each once."""
+        own = self._read_back(caller, key_ids)
+        if own is not None:
+            return own
         return self._fetches.fetch(caller, master, key_ids, now)
+
+    def _read_back(self, caller: SaeId, key_ids: Sequence[bytes]) -> Ticket | None:
+        """A master's own keys, where a test asks for that (`initiator_readback`); they live in memory only."""
+        tickets = self._own_tickets.get(caller, ())
+        keys = {k.key_id: k for t in tickets if isinstance(t.outcome, Delivered) for k in t.outcome.keys}
+        if not key_ids or not all(key_id in keys for key_id in key_ids):
+            return None
+        ticket = Ticket()
+        ticket.settle(Delivered([keys[key_id] for key_id in key_ids]))
+        self._own_tickets.pop(caller)
+        return ticket
 
     def ship(self, shipment: Shipment, now: float) -> Ticket:
         """Carry keys made elsewhere."""

@@ -21,6 +21,7 @@ __all__ = [
     "Ingested",
     "Leased",
     "Mark",
+    "NameUsed",
     "Owned",
     "PeerMemory",
     "PeerRemembered",
@@ -98,6 +99,14 @@ class RunDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class NameUsed:
+    """A name that others chose is used and never taken again; `Vault.has_seen(space, name)` tells."""
+
+    space: LinkId
+    name: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class PeerMemory:
     """What this site remembers of a peer: its instance, its latest accepted start, how many it had."""
 
@@ -141,6 +150,7 @@ Mark = (
     | RunAdded
     | RunUsed
     | RunDropped
+    | NameUsed
     | PeerRemembered
     | SecretKept
     | Audited

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from poliqi.base.ids import KmeId, SaeId
+from poliqi.base.ids import KmeId, LinkId, SaeId
 from poliqi.keys.desk_state import DeskState
 from poliqi.keys.grade import Combiner, Grade, weakest
 from poliqi.keys.keyid import as_version_8
+from poliqi.keys.marks import NameUsed, Vault
 from poliqi.keys.messages import Void, VoidAnswer
 from poliqi.keys.onetime import seal
 from poliqi.keys.orders import Orders
@@ -26,6 +27,7 @@ __all__ = ["Shipments", "ship_context"]
 
 _RUN_BYTES: Final = 8192
 _RETRY_S: Final = 1.0
+_SHIPPED: Final = LinkId("shipped names")
 
 
 def ship_context(master: SaeId, slaves: Sequence[SaeId], ids: bytes, size: int) -> bytes:
@@ -38,8 +40,9 @@ def ship_context(master: SaeId, slaves: Sequence[SaeId], ids: bytes, size: int) 
 class Shipments:
     """Orders for slaves at several sites, and keys that others made."""
 
-    def __init__(self, state: DeskState, orders: Orders) -> None:
+    def __init__(self, state: DeskState, orders: Orders, vault: Vault) -> None:
         self._s: Final = state
+        self._vault: Final = vault
         self._orders: Final = orders
         self._voids: Final[dict[int, tuple[Ticket, int]]] = {}
         self._void_left: Final[dict[Ticket, tuple[int, int, int]]] = {}
@@ -69,12 +72,20 @@ class Shipments:
             most = _RUN_BYTES - HEAD_BYTES
             text = f"keys of {sorted(sizes)} bytes: all keys of a shipment have one size, 1 to {most} bytes"
             ticket.settle(Refused(Reason.BAD_REQUEST, text))
-        elif any(name in self._s.own_ids or self._s.runs.find(name) for name in shipment.key_ids):
-            ticket.settle(Refused(Reason.BAD_REQUEST, "a key of this name is on its way already"))
+        elif any(self._is_used(name) for name in shipment.key_ids):
+            ticket.settle(Refused(Reason.BAD_REQUEST, "a key of this name was shipped before"))
         else:
             s = shipment
+            for name in s.key_ids:
+                self._s.ledger.write(NameUsed(_SHIPPED, name))
             self._carry(ticket, s.master, s.slaves, s.key_ids, s.values, s.grade, now)
         return ticket
+
+    def _is_used(self, name: bytes) -> bool:
+        """Names that others chose may come again; a key of one name is carried once."""
+        return (
+            name in self._s.own_ids or self._vault.has_seen(_SHIPPED, name) or self._s.runs.find(name) is not None
+        )
 
     def _carry(
         self,
@@ -129,7 +140,8 @@ class Shipments:
             carried = pads if grade is None else weakest([grade, pads])
             return self._orders.acceptable(master, slaves, Combiner.NONE, carried)
 
-        each = max(1, (_RUN_BYTES - HEAD_BYTES) // size)
+        # keys that others made may be taken back one by one, so each is a run of its own
+        each = 1 if grade is not None else max(1, (_RUN_BYTES - HEAD_BYTES) // size)
         full, rest = divmod(count, each)
         for pool in self._s.pools_for(home, None):
             if pool.secret is None:
@@ -203,7 +215,7 @@ class Shipments:
         for name, run in self._s.own_ids.items():
             if run.master == master and set(run.slaves) & set(slaves) and (wanted is None or name in wanted):
                 runs[run.key] = run
-        if not runs:
+        if not runs or (wanted is not None and not wanted <= self._s.own_ids.keys()):
             ticket.settle(Refused(Reason.NOT_FOUND, "key not present"))
             return ticket
         peers: dict[KmeId, list[int]] = {}

@@ -1,7 +1,7 @@
 """One site as one process: key management, its servers, its peers, its blocks, and the care of all of them.
 
 Signals: SIGTERM and SIGINT drain and stop; SIGHUP reads the configuration, certificates and revocations again and
-renews the KEK; SIGUSR1 drains without stopping, until SIGHUP.
+renews the KEK; SIGUSR1 drains and goes on carrying what other sites need, until the next start.
 """
 
 from __future__ import annotations
@@ -9,40 +9,51 @@ from __future__ import annotations
 import asyncio
 import resource
 import signal
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from poliqi.base.errors import ConfigError, PoliqiError, StoreError
 from poliqi.base.ids import LinkId, SaeId
+from poliqi.edge.audit import read_audit
 from poliqi.edge.blockpush import BlockPushServer
 from poliqi.edge.complaints import Complaints
+from poliqi.edge.desk import KeyDesk
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.expiry import expiring
+from poliqi.edge.http1 import HttpLimits
 from poliqi.edge.https import HttpsServer
 from poliqi.edge.ingest_server import IngestServer, LocalPeers
-from poliqi.edge.kek import FileKek, KekProvider
+from poliqi.edge.interop import InteropApplication, InteropService, neighbour_context
 from poliqi.edge.keystore import KeyStore
 from poliqi.edge.kme import KmeDriver
 from poliqi.edge.kme_http import KmeApplication
 from poliqi.edge.memory import forbid_core_dumps, lock_memory
+from poliqi.edge.neighbours import NeighbourDesk
 from poliqi.edge.peers import PeerNetwork, PeerTlsFiles
 from poliqi.edge.readiness import tell_supervisor
 from poliqi.edge.running import mark_running
-from poliqi.edge.streams import StreamServer, StreamService
+from poliqi.edge.stream_server import StreamServer
+from poliqi.edge.streams import StreamService
 from poliqi.edge.streams_http import StreamsApplication
 from poliqi.edge.tls import TlsFiles
+from poliqi.keys import etsi004_openapi
 from poliqi.keys.desk_state import EventKind, KmeEvent
+from poliqi.keys.etsi020_messages import BODY_BYTES
+from poliqi.keys.etsi020_post import Neighbour, untrusted
 from poliqi.keys.kme import Kme, PoolSettings
 from poliqi.keys.marks import StoredState
 from poliqi.keys.relaying import RelayRoute
 from poliqi.node.site_figures import Figures
-from poliqi.node.site_settings import KekFolder, SiteSettings
+from poliqi.node.site_settings import SiteSettings, open_kek
 from poliqi.node.site_status import StatusApplication
 
-__all__ = ["Site", "kek_of", "run_site"]
+__all__ = ["Site", "run_site"]
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -52,14 +63,11 @@ _EXPIRY_S: Final = 6 * 3600.0
 _RENEWAL_S: Final = 24 * 3600.0
 
 
-def kek_of(settings: SiteSettings) -> KekProvider:
-    """Where the site's KEKs live. Raises ConfigError."""
-    if isinstance(settings.kek, KekFolder):
-        return FileKek(settings.kek.folder)
-    from poliqi.edge.kektoken import TokenKek, read_pin
+class _WrittenAt(msgspec.Struct):
+    """Of a line of the audit: its number and its time."""
 
-    kek = settings.kek
-    return TokenKek(kek.module, kek.token, lambda: read_pin(kek.pin_file))
+    seq: int
+    time_ns: int
 
 
 def run_site(settings: SiteSettings, say: Say, load: Callable[[], SiteSettings]) -> None:
@@ -76,7 +84,10 @@ def run_site(settings: SiteSettings, say: Say, load: Callable[[], SiteSettings])
         say({"event": "warning", "text": unlocked})
     _raise_open_files()
     settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with mark_running(settings.state), closing(KeyStore(settings.state, kek_of(settings), create=True)) as store:
+    with (
+        mark_running(settings.state),
+        closing(KeyStore(settings.state, open_kek(settings.kek), create=True)) as store,
+    ):
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             failure = runner.run(_run(settings, store, say, load))
         if failure:
@@ -188,7 +199,8 @@ class Site:
         if at is not None:
             self._at("peers", str(at))
         if listen.https is not None:
-            https = HttpsServer(self._application(), listen.https, tls, say=self._complaints())
+            desk = await self._open_neighbours(doors)
+            https = HttpsServer(self._application(desk), listen.https, tls, say=self._complaints())
             await self._serve(doors, "https", https)
             self._figures.watch(self._network, https)
         else:
@@ -224,16 +236,46 @@ class Site:
     def _at(self, door: str, where: str) -> None:
         self._say("listening", f"{door}: {where}", door=door, address=where)
 
-    def _application(self) -> KmeApplication:
+    async def _open_neighbours(self, doors: AsyncExitStack) -> KeyDesk:
+        """The desk that also reaches the neighbours, and the door for them; without any, the site's own desk."""
+        s = self._settings
+        if not s.neighbours or s.listen.neighbours is None:
+            return self._driver
+        applications = self._driver.kme.state.policy.applications.values()
+        neighbours = [
+            Neighbour(n.kme, n.url, frozenset(a.sae for a in applications if a.home == n.kme)) for n in s.neighbours
+        ]
+        bundle = s.state / "neighbours.pem"
+        bundle.write_text("\n".join(dict.fromkeys(n.authority.read_text() for n in s.neighbours)))
+        chain, key = str(s.tls.certificate), str(s.tls.key)
+        entropy = OperatingSystemEntropy()
+        service = InteropService(
+            self._driver,
+            neighbours,
+            s.listen.neighbours_url,
+            neighbour_context(str(bundle), chain, key),
+            entropy,
+            say=self._complaints(),
+        )
+        doors.push_async_callback(service.close)
+        limits = HttpLimits(body_bytes=BODY_BYTES)
+        tls = TlsFiles(s.tls.certificate, s.tls.key, bundle)
+        server = HttpsServer(InteropApplication(service), s.listen.neighbours, tls, limits, self._complaints())
+        await self._serve(doors, "neighbours", server)
+        grades = {n.kme: untrusted(n.kme, s.site) for n in s.neighbours}
+        return NeighbourDesk(self._driver, lambda: self._driver.kme.state.policy, service, grades, entropy)
+
+    def _application(self, desk: KeyDesk) -> KmeApplication:
         def partners(sae: SaeId) -> list[SaeId]:
             policy = self._driver.kme.state.policy
             return sorted(s for s in policy.applications if policy.judge_pair(sae, (s,)) is None)
 
         return KmeApplication(
-            self._driver,
+            desk,
             entropy=OperatingSystemEntropy(),
             partners=partners,
             others=StreamsApplication(self._streams),
+            described=etsi004_openapi.paths(),
         )
 
     def _is_ready(self) -> str:
@@ -314,11 +356,22 @@ class Site:
                 if loop.time() - renewed > _RENEWAL_S:
                     renewed = loop.time()
                     await self._driver.in_writer(self._store.rotate)
+                    await self._driver.in_writer(self._forget_old_lines)
             except StoreError as error:
                 self._driver.fail(str(error))
             if loop.time() - warned > _EXPIRY_S:
                 warned = loop.time()
                 self._warn_of_expiry()
+
+    def _forget_old_lines(self) -> None:
+        """In the writer thread: end the audit's tail where it is older than it has to be."""
+        oldest_ns = time.time_ns() - int(self._settings.audit_keep_s * 1e9)
+        lines = read_audit(self._settings.state)
+        for line in lines:
+            written = msgspec.json.decode(line, type=_WrittenAt)
+            if written.time_ns >= oldest_ns:
+                self._store.prune_audit(written.seq)
+                return
 
     def _warn_of_expiry(self) -> None:
         tls = self._settings.tls
@@ -351,5 +404,6 @@ def _pools(settings: SiteSettings) -> list[PoolSettings]:
 
 def _routes(settings: SiteSettings) -> tuple[RelayRoute, ...]:
     return tuple(
-        RelayRoute(LinkId(r.pool.link), r.to, r.scheme, r.needed, r.paths, r.block_bytes) for r in settings.relays
+        RelayRoute(LinkId(r.pool.link), r.to, r.scheme, r.needed, r.paths, r.block_bytes, r.parity)
+        for r in settings.relays
     )

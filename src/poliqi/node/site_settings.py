@@ -62,7 +62,8 @@ class TlsSettings:
 class ListenSettings:
     """Where the site listens; None is a door that stays shut.
 
-    `https` serves ETSI 014, SKIP and ETSI 020, `streams` ETSI 004, `peers` other sites. `ingest` is a Unix socket,
+    `https` serves ETSI 014 and SKIP, `streams` ETSI 004, `peers` other sites, `neighbours` ETSI 020, under the URL
+    by which neighbours reach it. `ingest` is a Unix socket,
     open to this process's user and to `ingest_uids`; `block_push` (blocks of the PoliQI prototype) and `status`
     (health, metrics) are on loopback.
     """
@@ -74,6 +75,8 @@ class ListenSettings:
     ingest: Path | None = None
     ingest_uids: frozenset[int] = frozenset()
     block_push: Address | None = None
+    neighbours: Address | None = None
+    neighbours_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ class RelaySettings:
     paths: tuple[tuple[KmeId, ...], ...]
     needed: int
     block_bytes: int
+    parity: bool = False
 
 
 @dataclass(frozen=True, slots=True)

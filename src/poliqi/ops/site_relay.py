@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from poliqi.base.errors import ConfigError
 from poliqi.base.ids import KmeId
 from poliqi.base.units import parse_quantity
-from poliqi.keys.relay_messages import MAX_SECRET_BYTES, Scheme
+from poliqi.keys.relay_messages import MAX_SECRET_BYTES, MIN_SECRET_BYTES, Scheme
 from poliqi.node.site_settings import PeerSettings, PoolSettings, RelaySettings
 from poliqi.ops.site_tables import RelayTable
 
@@ -30,9 +30,15 @@ def read_relay(t: RelayTable, site: KmeId, peers: Sequence[PeerSettings], pool: 
     if len(set(relays)) < len(relays) or len(set(paths)) < len(paths):
         raise ConfigError("relay.paths: two paths share a site; they must be disjoint between their ends")
     size = parse_quantity(t.block, "bit", "relay.block")
-    if not (1024 <= size <= 8 * MAX_SECRET_BYTES and size % 8 == 0):
-        raise ConfigError(f"relay.block {t.block!r}: give 1 kbit to {8 * MAX_SECRET_BYTES} bit, in whole bytes")
-    return RelaySettings(pool, KmeId(t.to), t.scheme, paths, _needed(t, len(paths)), int(size) // 8)
+    least, most = 8 * MIN_SECRET_BYTES, 8 * MAX_SECRET_BYTES
+    if not (least <= size <= most and size % 8 == 0):
+        raise ConfigError(f"relay.block {t.block!r}: give {least} to {most} bit, in whole bytes")
+    if t.parity and t.scheme is Scheme.SHAMIR:
+        raise ConfigError(
+            "relay.parity: nobody chooses what parities end in, so it goes with 'single' and 'xor' only"
+        )
+    needed = _needed(t, len(paths))
+    return RelaySettings(pool, KmeId(t.to), t.scheme, paths, needed, int(size) // 8, t.parity)
 
 
 def _needed(t: RelayTable, count: int) -> int:

@@ -62,6 +62,8 @@ class ListenTable(Table):
     ingest: str | None = None
     ingest_users: tuple[int, ...] = ()
     block_push: str | None = None
+    neighbours: str | None = None
+    neighbours_url: str | None = None
 
 
 class RateTable(Table):
@@ -109,6 +111,7 @@ class RelayTable(PoolTable, kw_only=True):
     scheme: Scheme
     needed: int | None = None
     block: Quantity = "64 kbit"
+    parity: bool = False
 
 
 class SaeTable(LimitsTable, kw_only=True):

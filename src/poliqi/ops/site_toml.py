@@ -124,6 +124,10 @@ def _site(t: SiteTable, where: Path) -> SiteSettings:
         raise ConfigError(
             f"listen.peers: missing, and {waits[0]} calls this site (its id sorts first); name HOST:PORT"
         )
+    if neighbours and listen.neighbours is None:
+        raise ConfigError(
+            "listen.neighbours: missing, and there is a [[neighbour]]; name HOST:PORT for its answers"
+        )
     return SiteSettings(
         source=where.absolute(),
         site=site,
@@ -160,10 +164,14 @@ def _listen(t: ListenTable, base: Path) -> ListenSettings:
         block_push=None
         if t.block_push is None
         else _loopback(parse_address(t.block_push, "listen.block_push"), "listen.block_push"),
+        neighbours=_address(t.neighbours, "listen.neighbours"),
+        neighbours_url=t.neighbours_url or "",
     )
+    if (listen.neighbours is None) != (listen.neighbours_url == ""):
+        raise ConfigError("listen.neighbours and listen.neighbours_url: give both, or neither")
     if listen.ingest is not None and len(str(listen.ingest).encode()) > _SOCKET_PATH:
         raise ConfigError(f"listen.ingest {listen.ingest}: longer than {_SOCKET_PATH} bytes; name a shorter path")
-    doors = (listen.status, listen.https, listen.streams, listen.peers, listen.block_push)
+    doors = (listen.status, listen.https, listen.streams, listen.peers, listen.block_push, listen.neighbours)
     _once([str(door) for door in doors if door is not None and door.port != 0], "listen")
     return listen
 
