@@ -550,13 +550,13 @@ class World:
             assert not site.kme.state.stock.retiring, "a segment is kept for nobody"
 
     def _collect(self, name: bytes, master: str, value: bytes) -> None:
-        was_delivered = name in self.delivered
+        was_delivered, was_lost = name in self.delivered, name in self.lost
         ticket = self.fetch(OTHER[master], [name])
         self.step("settle")
         assert ticket is not None
         if was_delivered:
             assert ticket.outcome == Refused(Reason.NOT_FOUND, NOT_FOUND)
-        elif name not in self.lost:
+        elif not was_lost:
             assert isinstance(ticket.outcome, Delivered), f"a key was lost: {ticket.outcome}"
             assert ticket.outcome.keys[0].value == value
 

@@ -64,8 +64,8 @@ class Findings:
 
     def __str__(self) -> str:
         return (
-            f"{self.ordered} keys ordered, {self.fetched} fetched, {self.unknown} unknown after a broken connection, "
-            f"{len(self.explained)} lost as documented, {self.placed} values placed, {len(self.wrong)} wrong"
+            f"{self.ordered} keys ordered, {self.fetched} fetched, {self.unknown} unknown after a broken connection"
+            f", {len(self.explained)} lost as documented, {self.placed} values placed, {len(self.wrong)} wrong"
         )
 
 
@@ -148,8 +148,8 @@ class Ledger:
             slave = [k for k in self.kills if k["site"] == tried["site"] and k["at"] >= tried["began"]]
             if owner and slave:
                 return (
-                    f"refused at {tried['at']:.3f} by {tried['site']} ({tried['message']}) after {owner[-1]['site']} "
-                    f"was killed at {owner[-1]['at']:.3f}; {tried['site']} itself was killed at {slave[0]['at']:.3f}"
+                    f"{owner[-1]['site']} was killed at {owner[-1]['at']:.3f}; {tried['site']} then refused at "
+                    f"{tried['at']:.3f} ({tried['message']}) and was itself killed at {slave[0]['at']:.3f}"
                 )
         return ""
 

@@ -45,7 +45,9 @@ class Application:
         head = f"{method} {path} HTTP/1.1\r\nHost: localhost:{self.port}\r\nContent-Length: {len(data)}\r\n"
         if self._streams is None:
             try:
-                opening = asyncio.open_connection("127.0.0.1", self.port, ssl=self._tls, server_hostname="localhost")
+                opening = asyncio.open_connection(
+                    "127.0.0.1", self.port, ssl=self._tls, server_hostname="localhost"
+                )
                 self._streams = await asyncio.wait_for(opening, ANSWER_S)
             except (OSError, TimeoutError) as error:
                 raise UnsentError from error

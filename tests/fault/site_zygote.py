@@ -1,8 +1,8 @@
 """A process that has imported a site and forks a fresh one for each start.
 
 Forking makes a thousand real processes, each killed for real, cost a tenth of a second each. Reads a JSON line per
-start, {"argv", "log", "power"}; answers with the child's process number. With "power" = [operation, seed] the child's
-disk loses power at that operation: what was not synchronised is dropped, torn or reordered, and the process dies.
+start, {"argv", "log", "power"}; answers with the child's process number. With "power" = [operation, seed] the disk
+of the child loses power at that operation: what was not synchronised is dropped, torn or reordered, and it dies.
 """
 
 from __future__ import annotations

@@ -49,6 +49,10 @@ class KekProvider(Protocol):
         """Epochs of this store whose KEK stands here."""
         ...
 
+    def count(self) -> int:
+        """How many KEKs stand here, of any store."""
+        ...
+
     def create(self, instance: bytes, epoch: int) -> None:
         """Draw a new KEK; durable when this returns."""
         ...
@@ -138,6 +142,10 @@ class FileKek:
         if len(key) != KEY_BYTES:
             raise StoreError(f"KEK {path} has {len(key)} bytes instead of {KEY_BYTES}: it is damaged")
         return AESGCM(key)
+
+    def count(self) -> int:
+        """How many KEKs stand here, of any store."""
+        return len(self._files())
 
     def destroy(self, instance: bytes, epoch: int) -> None:
         """Destroy one KEK; nothing happens where there is none."""

@@ -63,6 +63,11 @@ class TokenKek:
             names = [_name_of(p, found) for found in session.get_objects(_template(p))]
         return {name[1] for name in names if name is not None and name[0] == instance}
 
+    def count(self) -> int:
+        """How many KEKs stand in the token, of any store."""
+        with self._calling("list its keys") as (p, session):
+            return sum(_name_of(p, found) is not None for found in session.get_objects(_template(p)))
+
     def create(self, instance: bytes, epoch: int) -> None:
         """Have the token make a new key that cannot be taken out."""
         label = _PREFIX + kek_name(instance, epoch)

@@ -1,7 +1,7 @@
 """The streams between this site and its peers.
 
 Of two sites the one whose id sorts first calls, the other listens; a call in the wrong direction is refused. A
-caller tries again after .1 s, then ever longer up to 5 s, with jitter. A second stream of a peer that has one is
+caller tries again after .1 s, then ever longer up to 1 s, with jitter. A second stream of a peer that has one is
 handed over like the first: the owner decides.
 """
 
@@ -30,7 +30,7 @@ from poliqi.edge.sitetrust import Trust, read_trust
 __all__ = ["PeerCount", "PeerNetwork", "PeerTlsFiles", "is_caller"]
 
 _BACKOFF_S: Final = 0.1
-_LONGEST_BACKOFF_S: Final = 5.0
+_LONGEST_BACKOFF_S: Final = 1.0
 _HEALTHY_S: Final = 5.0
 _CONNECT_S: Final = 10.0
 _RECHECK_S: Final = 60.0

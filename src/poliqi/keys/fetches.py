@@ -298,6 +298,8 @@ class Fetches:
             outcome: Outcome = Refused(Reason.NOT_FOUND, NOT_FOUND) if places & refused else Delivered(keys)
             if isinstance(outcome, Delivered):
                 self._s.count("keys_released", len(keys))
+            else:
+                self._withheld(link, keys)
             self._s.ledger.when(mark, lambda t=ticket, o=outcome: t.settle(o))
         for run in batch.runs:
             if run.all_used and not self._asked.get(run.key, 0):
@@ -318,5 +320,10 @@ class Fetches:
                 if self._s.runs.get(run.key) is run:
                     self._asked[run.key] = self._asked.get(run.key, 0) | mask
             text = f"the connection to {link.kme} broke; the keys wait"
-            for ticket, _, _, _ in batch.tickets:
+            for ticket, keys, _, _ in batch.tickets:
+                self._withheld(link, keys)
                 ticket.settle(Refused(Reason.PEER_DOWN, text, _RETRY_S))
+
+    def _withheld(self, link: PeerLink, keys: list[Key]) -> None:
+        """Take the audit's "released" back: it was written before the owner was heard, and nobody got them."""
+        self._s.audit("withheld", peer=link.kme, key_ids=b"".join(key.key_id for key in keys).hex())

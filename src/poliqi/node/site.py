@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -19,39 +20,23 @@ from typing import Any, Final
 import msgspec
 
 from poliqi.base.errors import ConfigError, PoliqiError, StoreError
-from poliqi.base.ids import LinkId, SaeId
 from poliqi.edge.audit import read_audit
-from poliqi.edge.blockpush import BlockPushServer
 from poliqi.edge.complaints import Complaints
-from poliqi.edge.desk import KeyDesk
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.expiry import expiring
-from poliqi.edge.http1 import HttpLimits
-from poliqi.edge.https import HttpsServer
-from poliqi.edge.ingest_server import IngestServer, LocalPeers
-from poliqi.edge.interop import InteropApplication, InteropService, neighbour_context
+from poliqi.edge.keydatabase import DATABASE_NAME
 from poliqi.edge.keystore import KeyStore
 from poliqi.edge.kme import KmeDriver
-from poliqi.edge.kme_http import KmeApplication
 from poliqi.edge.memory import forbid_core_dumps, lock_memory
-from poliqi.edge.neighbours import NeighbourDesk
-from poliqi.edge.peers import PeerNetwork, PeerTlsFiles
 from poliqi.edge.readiness import tell_supervisor
 from poliqi.edge.running import mark_running
-from poliqi.edge.stream_server import StreamServer
 from poliqi.edge.streams import StreamService
-from poliqi.edge.streams_http import StreamsApplication
-from poliqi.edge.tls import TlsFiles
-from poliqi.keys import etsi004_openapi
 from poliqi.keys.desk_state import EventKind, KmeEvent
-from poliqi.keys.etsi020_messages import BODY_BYTES
-from poliqi.keys.etsi020_post import Neighbour, untrusted
-from poliqi.keys.kme import Kme, PoolSettings
+from poliqi.keys.kme import Kme
 from poliqi.keys.marks import StoredState
-from poliqi.keys.relaying import RelayRoute
+from poliqi.node.site_doors import Doors
 from poliqi.node.site_figures import Figures
 from poliqi.node.site_settings import SiteSettings, open_kek
-from poliqi.node.site_status import StatusApplication
 
 __all__ = ["Site", "run_site"]
 
@@ -84,9 +69,15 @@ def run_site(settings: SiteSettings, say: Say, load: Callable[[], SiteSettings])
         say({"event": "warning", "text": unlocked})
     _raise_open_files()
     settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    kek = open_kek(settings.kek)
+    if not (settings.state / DATABASE_NAME).exists() and kek.count():
+        raise ConfigError(
+            f"{settings.state} holds no key store, but {kek.place} holds the key of one: mount the right folder; "
+            "if the store is lost for good, run `poliqi site zeroise` and start again"
+        )
     with (
         mark_running(settings.state),
-        closing(KeyStore(settings.state, open_kek(settings.kek), create=True)) as store,
+        closing(KeyStore(settings.state, kek, create=True)) as store,
     ):
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             failure = runner.run(_run(settings, store, say, load))
@@ -97,9 +88,9 @@ def run_site(settings: SiteSettings, say: Say, load: Callable[[], SiteSettings])
 async def _run(settings: SiteSettings, store: KeyStore, say: Say, load: Callable[[], SiteSettings]) -> str:
     stored = await asyncio.to_thread(store.load)
     now = asyncio.get_running_loop().time()
-    pools, peers = _pools(settings), [peer.kme for peer in settings.peers]
+    pools, peers = settings.stocks(), [peer.kme for peer in settings.peers]
     kme = Kme(settings.site, pools, settings.policy, stored, store, OperatingSystemEntropy(), now, peers)
-    kme.fill(_routes(settings))
+    kme.fill(settings.routes())
     return await Site(settings, store, kme, say, load).run(stored)
 
 
@@ -128,8 +119,7 @@ class Site:
         self._driver: Final = KmeDriver(kme, store, self._on_event, self._on_failure)
         self._streams: Final = StreamService(self._driver, OperatingSystemEntropy(), say=self._complaints())
         self._figures: Final = Figures(self._driver, self._streams)
-        self._servers: Final[list[HttpsServer | StreamServer]] = []
-        self._network: PeerNetwork | None = None
+        self._doors: Final = Doors(settings, self._driver, self._streams, self._figures, self._say, self._is_ready)
 
     def _say(self, event: str, text: str, **more: Any) -> None:
         self._tell({"event": event, "site": self._settings.site, "text": text, **more})
@@ -146,12 +136,12 @@ class Site:
         self._driver.start()
         try:
             async with AsyncExitStack() as doors:
-                await self._open(doors)
+                await self._doors.open(doors)
                 segments = len(stored.segments)
                 self._say(
                     "ready",
                     f"site {s.site}: start {stored.generation}, {segments} segments in stock, "
-                    f"{len(_pools(s))} links to {len({p.kme for p in s.peers})} sites",
+                    f"{len(s.stocks())} links to {len({p.kme for p in s.peers})} sites",
                     generation=stored.generation,
                     segments=segments,
                 )
@@ -180,104 +170,6 @@ class Site:
         loop.add_signal_handler(signal.SIGHUP, lambda: self._keep(self._reload()))
         loop.add_signal_handler(signal.SIGUSR1, lambda: self._keep(self._drain()))
 
-    async def _open(self, doors: AsyncExitStack) -> None:
-        """Open every door that is configured, and say where."""
-        s, listen = self._settings, self._settings.listen
-        tls = TlsFiles(s.tls.certificate, s.tls.key, s.tls.authority, s.tls.revoked)
-        if s.tls.trust is None and s.peers:
-            raise ConfigError(f"{s.source}: tls.trust is missing: the folder that `poliqi pki trust` fills")
-        files = PeerTlsFiles(s.tls.certificate, s.tls.key, s.tls.trust or s.state)
-        peers = {p.kme: p.address for p in s.peers}
-        status = HttpsServer(StatusApplication(self._figures, self._is_ready), listen.status, None)
-        self._at("status", str(await status.start()))
-        doors.push_async_callback(status.close)
-        self._network = PeerNetwork(
-            s.site, files, listen.peers, peers, self._driver.serve, note=lambda line: self._say("peer", line)
-        )
-        at = await self._network.start()
-        doors.push_async_callback(self._network.close)
-        if at is not None:
-            self._at("peers", str(at))
-        if listen.https is not None:
-            desk = await self._open_neighbours(doors)
-            https = HttpsServer(self._application(desk), listen.https, tls, say=self._complaints())
-            await self._serve(doors, "https", https)
-            self._figures.watch(self._network, https)
-        else:
-            self._figures.watch(self._network, None)
-        if listen.streams is not None:
-            server = StreamServer(self._streams, listen.streams, tls, say=self._complaints())
-            await self._serve(doors, "streams", server)
-        await self._open_ingest(doors)
-
-    async def _serve(self, doors: AsyncExitStack, door: str, server: HttpsServer | StreamServer) -> None:
-        self._at(door, str(await server.start()))
-        doors.push_async_callback(server.close)
-        self._servers.append(server)
-
-    async def _open_ingest(self, doors: AsyncExitStack) -> None:
-        listen = self._settings.listen
-        if listen.ingest is not None:
-            allowed = LocalPeers(uids=listen.ingest_uids) if listen.ingest_uids else None
-            ingest = IngestServer(
-                self._driver, listen.ingest, peers=allowed, report=lambda line: self._say("ingest", line)
-            )
-            await ingest.open()
-            doors.push_async_callback(ingest.close)
-            self._at("ingest", str(listen.ingest))
-        if listen.block_push is not None:
-            pools = {str(p.link_id): p.link_id for p in _pools(self._settings)}
-            push = BlockPushServer(
-                self._driver, listen.block_push, pools, report=lambda line: self._say("block-push", line)
-            )
-            self._at("block-push", str(await push.open()))
-            doors.push_async_callback(push.close)
-
-    def _at(self, door: str, where: str) -> None:
-        self._say("listening", f"{door}: {where}", door=door, address=where)
-
-    async def _open_neighbours(self, doors: AsyncExitStack) -> KeyDesk:
-        """The desk that also reaches the neighbours, and the door for them; without any, the site's own desk."""
-        s = self._settings
-        if not s.neighbours or s.listen.neighbours is None:
-            return self._driver
-        applications = self._driver.kme.state.policy.applications.values()
-        neighbours = [
-            Neighbour(n.kme, n.url, frozenset(a.sae for a in applications if a.home == n.kme)) for n in s.neighbours
-        ]
-        bundle = s.state / "neighbours.pem"
-        bundle.write_text("\n".join(dict.fromkeys(n.authority.read_text() for n in s.neighbours)))
-        chain, key = str(s.tls.certificate), str(s.tls.key)
-        entropy = OperatingSystemEntropy()
-        service = InteropService(
-            self._driver,
-            neighbours,
-            s.listen.neighbours_url,
-            neighbour_context(str(bundle), chain, key),
-            entropy,
-            say=self._complaints(),
-        )
-        doors.push_async_callback(service.close)
-        limits = HttpLimits(body_bytes=BODY_BYTES)
-        tls = TlsFiles(s.tls.certificate, s.tls.key, bundle)
-        server = HttpsServer(InteropApplication(service), s.listen.neighbours, tls, limits, self._complaints())
-        await self._serve(doors, "neighbours", server)
-        grades = {n.kme: untrusted(n.kme, s.site) for n in s.neighbours}
-        return NeighbourDesk(self._driver, lambda: self._driver.kme.state.policy, service, grades, entropy)
-
-    def _application(self, desk: KeyDesk) -> KmeApplication:
-        def partners(sae: SaeId) -> list[SaeId]:
-            policy = self._driver.kme.state.policy
-            return sorted(s for s in policy.applications if policy.judge_pair(sae, (s,)) is None)
-
-        return KmeApplication(
-            desk,
-            entropy=OperatingSystemEntropy(),
-            partners=partners,
-            others=StreamsApplication(self._streams),
-            described=etsi004_openapi.paths(),
-        )
-
     def _is_ready(self) -> str:
         """Why the site does not serve, or nothing."""
         if self._failure:
@@ -304,9 +196,7 @@ class Site:
             return
         self._is_drained = True
         self._say("draining", f"no new requests; those under way end within {self._settings.drain_s:g} s")
-        for server in self._servers:
-            if isinstance(server, HttpsServer):
-                await server.drain(self._settings.drain_s)
+        await self._doors.drain(self._settings.drain_s)
         loop = asyncio.get_running_loop()
         end = loop.time() + self._settings.drain_s
         while not self._driver.is_idle and loop.time() < end and not self._failure:
@@ -317,27 +207,20 @@ class Site:
         """Read everything again; what cannot be changed while running is said and left."""
         tell_supervisor("RELOADING=1")
         try:
-            new = self._load()
-            old = self._settings
-            fixed = [
-                name for name in ("site", "state", "kek", "listen") if getattr(new, name) != getattr(old, name)
-            ]
-            fixed += ["peer" for _ in (1,) if (new.peers, new.relays) != (old.peers, old.relays)]
-            if fixed:
-                self._say(
-                    "warning", f"changes of {', '.join(fixed)} take effect at the next start; the rest does now"
-                )
+            new, old = self._load(), self._settings
+            parts = ("site", "state", "kek", "tls", "listen", "peers", "relays", "neighbours")
+            later = [part for part in parts if getattr(new, part) != getattr(old, part)]
+            if later:
+                self._say("warning", f"changes of {', '.join(later)} take effect at the next start, the rest now")
+            self._doors.reload()
             self._driver.reload(new.policy)
-            self._driver.kme.fill(_routes(new))
-            if self._network is not None:
-                self._network.reload_tls()
-            for server in self._servers:
-                server.reload()
             await self._driver.in_writer(self._store.rotate)
+        except StoreError as error:
+            self._driver.fail(str(error))
         except PoliqiError as error:
             self._say("reload-failed", f"{error}; what was in force stays in force", level="error")
         else:
-            self._settings = new
+            self._settings = replace(old, policy=new.policy, drain_s=new.drain_s, audit_keep_s=new.audit_keep_s)
             self._say("reloaded", "policy, certificates and revocations are read again, the KEK is renewed")
         tell_supervisor("READY=1")
 
@@ -380,30 +263,3 @@ class Site:
         with suppress(ConfigError):
             for found in expiring(paths, datetime.now(UTC)):
                 self._say("expiry", found.line, level="warning")
-
-
-def _pools(settings: SiteSettings) -> list[PoolSettings]:
-    """Every stock of the site, those of fibres and those that relays fill."""
-    pools = [
-        PoolSettings(LinkId(pool.link), peer.kme, pool.capacity_bits // 8, pool.low_water_bits // 8)
-        for peer in settings.peers
-        for pool in peer.pools
-    ]
-    pools += [
-        PoolSettings(
-            relay.pool.link,
-            relay.to,
-            relay.pool.capacity_bits // 8,
-            relay.pool.low_water_bits // 8,
-            is_relayed=True,
-        )
-        for relay in settings.relays
-    ]
-    return pools
-
-
-def _routes(settings: SiteSettings) -> tuple[RelayRoute, ...]:
-    return tuple(
-        RelayRoute(LinkId(r.pool.link), r.to, r.scheme, r.needed, r.paths, r.block_bytes, r.parity)
-        for r in settings.relays
-    )

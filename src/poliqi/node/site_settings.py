@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from poliqi.base.ids import KmeId, LinkId
 from poliqi.edge.network import Address
+from poliqi.keys.kme import PoolSettings as Stock
 from poliqi.keys.policy import Policy
 from poliqi.keys.relay_messages import Scheme
+from poliqi.keys.relaying import RelayRoute
 
 if TYPE_CHECKING:
     from poliqi.edge.kek import KekProvider
@@ -138,6 +140,24 @@ class SiteSettings:
     neighbours: tuple[NeighbourSettings, ...] = ()
     drain_s: float = 30.0
     audit_keep_s: float = 365 * 86400.0
+
+    def stocks(self) -> list[Stock]:
+        """Every stock of the site, those of fibres and those that relays fill."""
+        fibres = [
+            Stock(p.link, peer.kme, p.capacity_bits // 8, p.low_water_bits // 8)
+            for peer in self.peers
+            for p in peer.pools
+        ]
+        virtual = [(r.pool, r.to) for r in self.relays]
+        return fibres + [
+            Stock(p.link, to, p.capacity_bits // 8, p.low_water_bits // 8, is_relayed=True) for p, to in virtual
+        ]
+
+    def routes(self) -> tuple[RelayRoute, ...]:
+        """How the virtual stocks are filled from this end."""
+        return tuple(
+            RelayRoute(r.pool.link, r.to, r.scheme, r.needed, r.paths, r.block_bytes, r.parity) for r in self.relays
+        )
 
 
 def open_kek(kek: KekFolder | KekToken) -> KekProvider:

@@ -1,0 +1,170 @@
+"""The doors of a running site: servers for applications, peers, neighbours, links and supervisors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+from poliqi.base.errors import ConfigError
+from poliqi.base.ids import SaeId
+from poliqi.edge.blockpush import BlockPushServer
+from poliqi.edge.complaints import Complaints
+from poliqi.edge.desk import KeyDesk
+from poliqi.edge.entropy import OperatingSystemEntropy
+from poliqi.edge.http1 import HttpLimits
+from poliqi.edge.https import HttpsServer
+from poliqi.edge.ingest_server import IngestServer, LocalPeers
+from poliqi.edge.interop import InteropApplication, InteropService, neighbour_context
+from poliqi.edge.kme import KmeDriver
+from poliqi.edge.kme_http import KmeApplication
+from poliqi.edge.neighbours import NeighbourDesk
+from poliqi.edge.peers import PeerNetwork, PeerTlsFiles
+from poliqi.edge.stream_server import StreamServer
+from poliqi.edge.streams import StreamService
+from poliqi.edge.streams_http import StreamsApplication
+from poliqi.edge.tls import TlsFiles
+from poliqi.keys import etsi004_openapi
+from poliqi.keys.etsi020_messages import BODY_BYTES
+from poliqi.keys.etsi020_post import Neighbour, untrusted
+from poliqi.node.site_figures import Figures
+from poliqi.node.site_settings import SiteSettings
+from poliqi.node.site_status import StatusApplication
+
+__all__ = ["Doors"]
+
+
+class Doors:
+    """Everything that listens or calls. `say` gets event, text and more; `why_not` says why a site is not ready."""
+
+    def __init__(
+        self,
+        settings: SiteSettings,
+        driver: KmeDriver,
+        streams: StreamService,
+        figures: Figures,
+        say: Callable[..., None],
+        why_not: Callable[[], str],
+    ) -> None:
+        self._settings: Final = settings
+        self._driver: Final = driver
+        self._streams: Final = streams
+        self._figures: Final = figures
+        self._say: Final = say
+        self._why_not: Final = why_not
+        self._servers: Final[list[HttpsServer | StreamServer]] = []
+        self._network: PeerNetwork | None = None
+
+    def _complaints(self) -> Complaints:
+        return Complaints(lambda line: self._say("refused", line))
+
+    def reload(self) -> None:
+        """Read certificates and revocations again. Raises ConfigError; the old ones then stay where it failed."""
+        if self._network is not None:
+            self._network.reload_tls()
+        for server in self._servers:
+            server.reload()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take no more requests of applications, finish those under way."""
+        for server in self._servers:
+            if isinstance(server, HttpsServer):
+                await server.drain(timeout_s)
+
+    async def open(self, doors: AsyncExitStack) -> None:
+        """Open every door that is configured, and say where."""
+        s, listen = self._settings, self._settings.listen
+        tls = TlsFiles(s.tls.certificate, s.tls.key, s.tls.authority, s.tls.revoked)
+        if s.tls.trust is None and s.peers:
+            raise ConfigError(f"{s.source}: tls.trust is missing: the folder that `poliqi pki trust` fills")
+        files = PeerTlsFiles(s.tls.certificate, s.tls.key, s.tls.trust or s.state)
+        peers = {p.kme: p.address for p in s.peers}
+        status = HttpsServer(StatusApplication(self._figures, self._why_not), listen.status, None)
+        self._at("status", str(await status.start()))
+        doors.push_async_callback(status.close)
+        self._network = PeerNetwork(
+            s.site, files, listen.peers, peers, self._driver.serve, note=lambda line: self._say("peer", line)
+        )
+        at = await self._network.start()
+        doors.push_async_callback(self._network.close)
+        if at is not None:
+            self._at("peers", str(at))
+        if listen.https is not None:
+            desk = await self._open_neighbours(doors)
+            https = HttpsServer(self._application(desk), listen.https, tls, say=self._complaints())
+            await self._serve(doors, "https", https)
+            self._figures.watch(self._network, https)
+        else:
+            self._figures.watch(self._network, None)
+        if listen.streams is not None:
+            server = StreamServer(self._streams, listen.streams, tls, say=self._complaints())
+            await self._serve(doors, "streams", server)
+        await self._open_ingest(doors)
+
+    async def _serve(self, doors: AsyncExitStack, door: str, server: HttpsServer | StreamServer) -> None:
+        self._at(door, str(await server.start()))
+        doors.push_async_callback(server.close)
+        self._servers.append(server)
+
+    async def _open_ingest(self, doors: AsyncExitStack) -> None:
+        listen = self._settings.listen
+        if listen.ingest is not None:
+            allowed = LocalPeers(uids=listen.ingest_uids) if listen.ingest_uids else None
+            ingest = IngestServer(
+                self._driver, listen.ingest, peers=allowed, report=lambda line: self._say("ingest", line)
+            )
+            await ingest.open()
+            doors.push_async_callback(ingest.close)
+            self._at("ingest", str(listen.ingest))
+        if listen.block_push is not None:
+            pools = {str(p.link_id): p.link_id for p in self._settings.stocks()}
+            push = BlockPushServer(
+                self._driver, listen.block_push, pools, report=lambda line: self._say("block-push", line)
+            )
+            self._at("block-push", str(await push.open()))
+            doors.push_async_callback(push.close)
+
+    def _at(self, door: str, where: str) -> None:
+        self._say("listening", f"{door}: {where}", door=door, address=where)
+
+    async def _open_neighbours(self, doors: AsyncExitStack) -> KeyDesk:
+        """The desk that also reaches the neighbours, and the door for them; without any, the site's own desk."""
+        s = self._settings
+        if not s.neighbours or s.listen.neighbours is None:
+            return self._driver
+        applications = self._driver.kme.state.policy.applications.values()
+        neighbours = [
+            Neighbour(n.kme, n.url, frozenset(a.sae for a in applications if a.home == n.kme)) for n in s.neighbours
+        ]
+        bundle = s.state / "neighbours.pem"
+        bundle.write_text("\n".join(dict.fromkeys(n.authority.read_text() for n in s.neighbours)))
+        chain, key = str(s.tls.certificate), str(s.tls.key)
+        entropy = OperatingSystemEntropy()
+        service = InteropService(
+            self._driver,
+            neighbours,
+            s.listen.neighbours_url,
+            neighbour_context(str(bundle), chain, key),
+            entropy,
+            say=self._complaints(),
+        )
+        doors.push_async_callback(service.close)
+        limits = HttpLimits(body_bytes=BODY_BYTES)
+        tls = TlsFiles(s.tls.certificate, s.tls.key, bundle)
+        server = HttpsServer(InteropApplication(service), s.listen.neighbours, tls, limits, self._complaints())
+        await self._serve(doors, "neighbours", server)
+        grades = {n.kme: untrusted(n.kme, s.site) for n in s.neighbours}
+        return NeighbourDesk(self._driver, lambda: self._driver.kme.state.policy, service, grades, entropy)
+
+    def _application(self, desk: KeyDesk) -> KmeApplication:
+        def partners(sae: SaeId) -> list[SaeId]:
+            policy = self._driver.kme.state.policy
+            return sorted(s for s in policy.applications if policy.judge_pair(sae, (s,)) is None)
+
+        return KmeApplication(
+            desk,
+            entropy=OperatingSystemEntropy(),
+            partners=partners,
+            others=StreamsApplication(self._streams),
+            described=etsi004_openapi.paths(),
+        )
