@@ -48,7 +48,7 @@ PLOTS = sorted(
     PLOTS_OF_TAINTED_SLAVE
     | PLOTS_OF_TAINTED_MASTER
     | PLOTS_OF_SEVERAL_KEYS
-    | {"late_disk_at_master", "late_disk_at_slave", "a_gift_is_lost"}
+    | {"late_disk_at_master", "late_disk_at_slave", "a_gift_is_lost", "a_gift_crosses_an_offer"}
 )
 
 
@@ -149,9 +149,14 @@ class World:
         """Order everything that a site has to give."""
         site = self.site(place)
         if site is not None and not site.dead:
-            number = site.kme.state.stock.free(site.kme.state.stock.pools[POOL], lambda _: True, 8)
-            if 0 < number < 300:
-                self.order(place, number, 64)
+            stock = site.kme.state.stock
+            number = stock.free(stock.pools[POOL], lambda _: True, 8)
+            bits = 64
+            while number > 128 and bits < 4096:
+                bits *= 2
+                number = stock.free(stock.pools[POOL], lambda _: True, bits // 8)
+            if number:
+                self.order(place, number, bits)
 
     def ship(self, place: str) -> None:
         """A key made elsewhere goes to the other site."""
@@ -159,7 +164,9 @@ class World:
         if site is None or site.dead:
             return
         self.shipped += 1
-        name, value = (hashlib.shake_256(f"{w} {self.shipped}".encode()).digest(n) for w, n in (("n", 16), ("v", 24)))
+        name, value = (
+            hashlib.shake_256(f"{w} {self.shipped}".encode()).digest(n) for w, n in (("n", 16), ("v", 24))
+        )
         self.bits += value
         names = SaeId(f"sae-{site.name}1"), (SaeId(f"sae-{OTHER[site.name]}1"),)
         ticket = site.kme.ship(Shipment(*names, (name,), (value,), PHOTONS), self.city.now)
@@ -425,33 +432,46 @@ class World:
         self.step("settle")
 
     def _a_gift(self, master: str, slave: str) -> None:
-        """The slave's site runs out of keys, gets some and uses them."""
+        """The slave's site runs out of keys, gets some and uses them, and may forget that."""
         self.photograph()
-        self.ingest(9000)
-        self.ingest(9000)
-        self.step("settle")
-        self.order(master, 1, 64)
-        self.step("settle")
-        self.use_up(slave)
+        self._run_dry(master, slave)
         self.tick(6.0)
         self.tick(6.0)
         self.order(slave, 4, 1024)
         self.step("settle")
-        if self.tainted == slave:
+        self.old = False
+        if self.tainted:
             self.strike("back")
-            self.meet("settle")
-            self.use_up(master)
-            self.step("settle")
+        self.meet("settle")
+        self.use_up(master)
+        self.step("settle")
 
     def _a_gift_is_lost(self, master: str, slave: str) -> None:
-        self.ingest(9000)
-        self.ingest(9000)
-        self.use_up(slave)
-        self.step("settle")
+        self._run_dry(master, slave)
         self.city.now += 6.0
         self._tokens(".s !s <m <m <m !m", master, slave)
         self.strike("cut")
         self.meet("settle")
+
+    def _a_gift_crosses_an_offer(self, master: str, slave: str) -> None:
+        """The receiver speaks of its segments while the gift is on its way."""
+        self._run_dry(master, slave)
+        self.city.cut("a", "b")
+        self.ingest(1500)
+        self.city.now += 6.0
+        self.city.join("a", "b")
+        self._tokens("!m !s <s <m !s !m <m .s !s <m <m <m !m <s !s <s !s", master, slave)
+        self.step("settle")
+
+    def _run_dry(self, master: str, slave: str) -> None:
+        """The slave's site has nothing left, the master's has segments that nobody touched."""
+        for _ in range(2):
+            self.ingest(9000)
+            self.ingest(9000)
+        self.order(master, 1, 64)
+        for _ in range(20):
+            self.use_up(slave)
+        self.step("settle")
 
     def _fetch_and_settle(self, slave: str, keys: list[bytes]) -> None:
         if keys:
@@ -569,6 +589,7 @@ def ticket_site(orders: list[tuple[Site, Ticket]], ticket: Ticket) -> Site:
 def check_disk(site: Site) -> None:
     """Memory and disk of a site at rest say the same, and its sums are right."""
     stock, stored = site.kme.state.stock, site.store.state
+    assert not any(event == "segment-damaged" for event, _ in site.store.audit), "a sound segment was destroyed"
     kept = {r.number: (r.pool, r.name, r.owner, r.state, r.leased, r.size) for r in stored.segments}
     held = {n: (r.pool, r.name, r.owner, r.state, r.leased, r.size) for n, r in stock.by_number.items()}
     assert held == kept, f"{site.name}: memory and disk disagree about segments"

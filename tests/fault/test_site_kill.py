@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from pathlib import Path
 import pytest
 from fault.key_ledger import Findings, Ledger, Log
 from fault.site_load import Application, Traffic
-from live_sites import LiveCity, LiveSite, live_city
+from live_sites import LiveCity, LiveSite, free_ports, live_city
 
 HERE = Path(__file__).resolve().parent
 BOVISA, LEONARDO = "bovisa", "leonardo"
@@ -32,6 +33,7 @@ AHEAD_BYTES = 1_000_000
 """So much more key is fed than was ordered: the share of one end, and what every kill burns."""
 BURNT_BYTES = 60_000
 SETTLED_S = 30.0
+KILLS = int(os.environ.get("POLIQI_SOAK_KILLS", "1000"))
 PAIRS = [("bovisa1", "leonardo1"), ("leonardo2", "bovisa2"), ("bovisa1", "leonardo2"), ("leonardo1", "bovisa1")]
 """Master and slave."""
 
@@ -146,7 +148,8 @@ class Rig:
         self.ledgers = city.folder / "ledgers"
         self.ledgers.mkdir()
         self.kills_log = Log(self.ledgers / "kills.jsonl")
-        self.kills = 0
+        self.kills = self.power_cuts = 0
+        self.known_states = {site.name: site.state for site in city.sites.values()}
         self.apps = {s: Application(site, s, self.ledgers) for site in city.sites.values() for s in site.saes}
         self.traffic = [Traffic(self.apps[m], self.apps[s], f"{seed} {m} {s}", pause_s) for m, s in PAIRS]
         self.blocks = Blocks(city)
@@ -232,7 +235,7 @@ class Rig:
         fed = max(self.blocks.fed.values())
         findings = ledger.judge([(LINK, n + 1, BLOCK_BYTES) for n in range(fed)], loses_nothing=loses_nothing)
         home = {sae: site.name for site in self.city.sites.values() for sae in site.saes}
-        ledger.compare_with_sites({s.name: s.state for s in self.city.sites.values()}, home)
+        ledger.compare_with_sites(self.known_states, home, were_set_back=not loses_nothing)
         return findings
 
     async def close(self) -> None:
@@ -295,5 +298,196 @@ def seed_of() -> int:
 
 
 @pytest.mark.slow
-def test_kills_under_load_short(zygote: Zygote) -> None:
-    run_rig(zygote, seed_of(), lambda rig: kill_at_random(rig, 25, 45.0))
+def test_short_kills_under_load(zygote: Zygote) -> None:
+    run_rig(zygote, seed_of(), lambda rig: kill_at_random(rig, 40, 40.0))
+
+
+@pytest.mark.soak
+def test_soak_kills_under_load(zygote: Zygote) -> None:
+    run_rig(zygote, seed_of(), lambda rig: kill_at_random(rig, KILLS, 1e9), pause_s=0.05)
+
+
+# ---------------------------------------------------------------- power cuts
+
+
+async def cut_power_at_random(rig: Rig, kills: int, end_s: float) -> None:
+    """The disk of a site loses power at some operation, while it starts or under load; unsynchronised writes go."""
+    began = time.monotonic()
+    while rig.kills < kills and time.monotonic() - began < end_s:
+        name = rig.random.choice((BOVISA, LEONARDO))
+        rig.zygote.power = (
+            rig.random.choice((rig.random.randrange(60), rig.random.randrange(3000))),
+            rig.random.randrange(1 << 30),
+        )
+        await rig.kill(name, "kill, to lose power next")
+        process = rig.site(name).process
+        assert process is not None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(rig.random.uniform(1.0, 4.0)):
+                while process.poll() is None:
+                    await asyncio.sleep(0.01)
+        if process.poll() is None:
+            continue
+        rig.kills_log.write(site=name, why="power cut")
+        rig.power_cuts += 1
+        rig.restart(rig.site(name))
+        if rig.random.random() >= 0.02:
+            await rig.joined()
+            await rig.until("retried", lambda: rig.refused == 0)
+    print(f"{rig.kills} kills, {rig.power_cuts} of them power cuts, in {time.monotonic() - began:.0f} s")
+
+
+@pytest.mark.slow
+def test_short_power_cuts_under_load(zygote: Zygote) -> None:
+    run_rig(zygote, seed_of(), lambda rig: cut_power_at_random(rig, 14, 12.0))
+
+
+@pytest.mark.soak
+def test_soak_power_cuts_under_load(zygote: Zygote) -> None:
+    run_rig(zygote, seed_of(), lambda rig: cut_power_at_random(rig, KILLS // 3, 1e9), pause_s=0.05)
+
+
+# ---------------------------------------------------------------- old images and copies
+
+
+def put_away(site: LiveSite, to: Path) -> None:
+    """Copy state and keys of keys at one moment, as a snapshot of the disk would."""
+    assert site.process is not None
+    is_running = site.process.poll() is None
+    if is_running:
+        os.kill(site.process.pid, signal.SIGSTOP)
+    shutil.rmtree(to / "state", ignore_errors=True)
+    shutil.rmtree(to / "kek", ignore_errors=True)
+    for part in ("state", "kek"):
+        (to / part).mkdir(parents=True, mode=0o700)
+        (to / part).chmod(0o700)
+        for file in (site.folder / part).iterdir():
+            if file.is_file() and not file.name.endswith("-shm"):
+                shutil.copy2(file, to / part)
+    if is_running:
+        os.kill(site.process.pid, signal.SIGCONT)
+
+
+def put_back(image: Path, to: Path, *, with_kek: bool) -> None:
+    for file in (to / "state").glob("keys.sqlite*"):
+        file.unlink()
+    for file in (image / "state").glob("keys.sqlite*"):
+        shutil.copy2(file, to / "state")
+    if with_kek:
+        shutil.rmtree(to / "kek")
+        shutil.copytree(image / "kek", to / "kek")
+
+
+async def set_back(rig: Rig, name: str, *, restart_between: bool) -> None:
+    """A site's image is taken under load, the site goes on, dies, and its image with its KEK is put back."""
+    site = rig.site(name)
+    image = site.folder / "image"
+    await asyncio.sleep(rig.random.uniform(0.2, 0.6))
+    put_away(site, image)
+    await asyncio.sleep(rig.random.uniform(0.2, 0.8))
+    if restart_between:
+        await rig.kill(name, "kill, before it is set back")
+        await rig.joined()
+        await asyncio.sleep(0.3)
+    assert site.process is not None
+    site.process.kill()
+    site.process.wait()
+    rig.kills_log.write(site=name, why="set back")
+    put_back(image, site.folder, with_kek=restart_between)
+    rig.restart(site)
+    await rig.joined()
+    await asyncio.sleep(0.3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("restart_between", [False, True])
+def test_old_image_with_its_kek_gives_nothing_twice(zygote: Zygote, restart_between: bool) -> None:
+    async def work(rig: Rig) -> None:
+        for name in (BOVISA, LEONARDO, LEONARDO, BOVISA):
+            await set_back(rig, name, restart_between=restart_between)
+
+    run_rig(zygote, seed_of(), work, loses_nothing=False)
+
+
+@pytest.mark.slow
+def test_old_image_without_its_kek_is_refused(zygote: Zygote) -> None:
+    async def work(rig: Rig) -> None:
+        site = rig.site(LEONARDO)
+        image, now = site.folder / "image", site.folder / "now"
+        put_away(site, image)
+        await rig.kill(LEONARDO)
+        await rig.joined()
+        assert site.process is not None
+        site.process.kill()
+        site.process.wait()
+        put_away(site, now)
+        put_back(image, site.folder, with_kek=False)
+        rig.restart(site)
+        site.process.wait()
+        assert "Traceback" not in site.log.read_text()
+        assert "KEK" in site.log.read_text()
+        assert '"ready"' not in site.log.read_text()
+        put_back(now, site.folder, with_kek=True)
+        rig.restart(site)
+        await rig.joined()
+
+    run_rig(zygote, seed_of(), work)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [BOVISA, LEONARDO])
+def test_two_copies_of_a_site_give_nothing_twice(zygote: Zygote, name: str) -> None:
+    """The end that calls, then the end that listens, runs twice, with applications at both copies."""
+
+    async def work(rig: Rig) -> None:
+        site, other = rig.site(name), rig.site(LEONARDO if name == BOVISA else BOVISA)
+        await asyncio.sleep(0.5)
+        twin = clone(site)
+        twin.launch = rig.zygote.start
+        apps = [Application(twin, sae, rig.ledgers) for sae in site.saes]
+        traffic = [Traffic(apps[0], rig.apps[other.saes[0]], f"{rig.seed} twin", 0.02)]
+        # the keys that the original has ordered or may fetch are asked for at the copy as well
+        traffic += [
+            Traffic(rig.apps[t.master.sae], apps[site.saes.index(t.slave.sae)], f"{rig.seed} {t.master.sae}", 0.02)
+            for t in rig.traffic
+            if t.slave.site is site
+        ]
+        for t, original in zip(traffic[1:], [t for t in rig.traffic if t.slave.site is site], strict=True):
+            t.waiting = original.waiting
+        tasks = [
+            asyncio.create_task(traffic[0].order_keys()),
+            *[asyncio.create_task(t.fetch_keys()) for t in traffic],
+        ]
+        twin.start(wait=False)
+        try:
+            await asyncio.sleep(2.0)
+            await rig.kill(name)
+            await asyncio.sleep(2.0)
+        finally:
+            assert twin.process is not None
+            print(f"the copy of {name} said: {twin.log.read_text()[-600:]}")
+            for t in tasks:
+                t.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            twin.process.kill()
+            twin.process.wait()
+            for app in apps:
+                await app.close()
+        rig.known_states[f"{name} copy"] = twin.state
+
+    run_rig(zygote, seed_of(), work, loses_nothing=False)
+
+
+def clone(site: LiveSite) -> LiveSite:
+    """A copy of a running site's files, with ports of its own."""
+    folder = site.folder.with_name(site.name + "-copy")
+    folder.mkdir(mode=0o700)
+    put_away(site, folder)
+    shutil.copytree(site.folder / "pki", folder / "pki")
+    ports = free_ports(4)
+    twin = LiveSite(site.name, folder, *ports, saes=site.saes)
+    text = site.toml.read_text()
+    for old, new in zip((site.https, site.streams, site.peers, site.status), ports, strict=True):
+        text = text.replace(f"127.0.0.1:{old}", f"127.0.0.1:{new}")
+    twin.toml.write_text(text)
+    return twin

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+from poliqi.node.site_figures import METRICS
 from poliqi.ops.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +40,16 @@ def test_every_command_is_documented() -> None:
     text = "\n".join(page.read_text() for page in (ROOT / "docs").rglob("*.md"))
     missing = [name for name in COMMANDS if f"poliqi {name}" not in text]
     assert not missing
+
+
+def test_every_metric_is_documented() -> None:
+    page = (ROOT / "docs/reference/metrics.md").read_text()
+    missing = [m.name for m in METRICS if f"| `{m.name}` | {m.kind} | {m.meaning} |" not in page]
+    assert not missing
+
+
+def test_a_site_imports_no_numerics() -> None:
+    assert not {"numba", "scipy", "matplotlib", "llvmlite"} & imported_by("import poliqi.node.site")
 
 
 def test_every_dependency_has_its_line() -> None:

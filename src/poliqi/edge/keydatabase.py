@@ -54,7 +54,7 @@ class KeyDatabase:
         self._reading: Final = threading.Lock()
         fresh = _make(folder, self.path) if create else False
         if not self.path.exists():
-            raise ConfigError(f"{folder} holds no key store; make one with `poliqi site init`")
+            raise ConfigError(f"{folder} holds no key store; `poliqi site run` makes one")
         check_private(folder)
         check_private(self.path)
         self._lock: int | None = lock_folder(folder, "two sites never share a key store; stop the other one first")
@@ -75,7 +75,7 @@ class KeyDatabase:
         [(version,)] = self.run("PRAGMA user_version")
         if (application, version) == (0, 0) and not self.run("SELECT 1 FROM sqlite_schema"):
             if not fresh:  # a crash while it was made leaves an empty file
-                raise ConfigError(f"{self.path} holds no key store yet; make one with `poliqi site init`")
+                raise ConfigError(f"{self.path} holds no key store yet; `poliqi site run` makes one")
             return
         if application != APPLICATION:
             raise StoreError(f"{self.path} is no key store of POLIQI (its application id is {application:#x})")
@@ -94,7 +94,7 @@ class KeyDatabase:
             if self.run(f"PRAGMA quick_check({table})") != [("ok",)]:
                 raise StoreError(
                     f"{self.path} is damaged in its table {table}: check the disk, move the folder away and start "
-                    "with an empty store (`poliqi site init`); keys that were in it are lost, none is given twice"
+                    "with an empty store (`poliqi site run` makes one); keys that were in it are lost, none is given twice"
                 )
         self.run("PRAGMA ignore_check_constraints=OFF")
 
@@ -259,7 +259,7 @@ def _remedy(error: apsw.Error) -> str:
         case apsw.CorruptError() | apsw.NotADBError():
             return (
                 "the file is damaged: check the disk, move the folder away and start with an empty store "
-                "(`poliqi site init`); keys that were in it are lost, none is given twice"
+                "(`poliqi site run` makes one); keys that were in it are lost, none is given twice"
             )
         case apsw.ConstraintError():
             return "what was to be written contradicts what stands there: this is a fault of the program, report it"

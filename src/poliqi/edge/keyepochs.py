@@ -72,7 +72,7 @@ class EpochKeys:
         if tombstone.exists():
             raise StoreError(
                 f"key store {self._database.path} was zeroised: nothing in it can be read; move the folder away "
-                "and start with an empty store (`poliqi site init`)"
+                "and start the site with an empty one"
             )
 
     def prepare(self) -> tuple[EpochSeal, bytes]:

@@ -36,7 +36,7 @@ class Agreements:
         found = self._pool(link)
         if found is None:
             return
-        epoch = 1 + max((number for peer, number in s.kem_secrets if peer == link.kme), default=0)
+        epoch = 1 + (int.from_bytes(s.entropy.draw(4), "big") >> 1)  # a site set back must not name one again
         initiator = KemInitiator(self._place(link, found, epoch), found.secret or b"", s.entropy)
         self._offered[link.kme] = (epoch, initiator)
         link.send(KemMessage(epoch, 0, initiator.offer()), s.ledger.emitted)
@@ -81,7 +81,7 @@ class Agreements:
         self._since[link.kme] = now
         s.tell(EventKind.KEM_AGREED, f"post-quantum secret {epoch} agreed with {link.kme}", link.kme)
         used = {run.kem_epoch for run in s.runs if run.peer == link.kme}
-        for old in [number for peer, number in s.kem_secrets if peer == link.kme and number < epoch]:
+        for old in [number for peer, number in s.kem_secrets if peer == link.kme and number != epoch]:
             if old not in used:
                 s.kem_secrets.pop((link.kme, old)).secret.close()
                 s.ledger.write(SecretKept(link.kme, f"kem {old}", None))

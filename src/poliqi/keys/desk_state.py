@@ -102,7 +102,7 @@ class DeskState:
         if secret is None:
             return []
         place = (record.pool, record.name, record.owner, run.offset, run.size, run.count)
-        return list(derived_ids(secret, *place))
+        return derived_ids(secret, *place)
 
     def grade_of(self, run: Run, record: SegmentRecord) -> Grade:
         """The grade that a run's keys have when delivered."""
@@ -123,7 +123,8 @@ class DeskState:
 
     def pools_for(self, peer: KmeId, wanted: LinkId | None) -> list[Pool]:
         """The pools shared with a peer, or the one that is wanted."""
-        return [p for p in self.pools_to.get(peer, []) if wanted is None or p.link_id == wanted]
+        pools = self.pools_to.get(peer, [])
+        return pools if wanted is None else [p for p in pools if p.link_id == wanted]
 
     def refusal_of_grade(self, master: SaeId, slaves: tuple[SaeId, ...], grade: Grade) -> str | None:
         """Why some slave's association does not allow this grade; None where all do."""

@@ -25,6 +25,7 @@ __all__ = ["NOT_FOUND", "Fetches"]
 
 NOT_FOUND: Final = "One or more keys specified are not found on KME"
 _OUTSTANDING_MOST: Final = 2_000_000
+_DONE_MOST: Final = 4096
 _RETRY_S: Final = 1.0
 
 
@@ -278,21 +279,23 @@ class Fetches:
         number = link.new_batch()
         batch.sent_at = now
         link.fetching[number] = batch
-        link.announced = link.settled
-        link.send(Use(number, link.settled, entries))
+        link.send(Use(number, self._news(link), entries))
 
     def announce(self, link: PeerLink) -> None:
-        """Tell the owner which answers have arrived, where no question will do it soon."""
-        if link.is_live and link.settled > link.announced:
-            link.announced = link.settled
-            link.send(Use(link.new_batch(), link.settled, []))
+        """Tell the owner which runs are delivered whole, where no question will do it soon."""
+        if link.is_live and link.done:
+            link.send(Use(link.new_batch(), self._news(link), []))
+
+    @staticmethod
+    def _news(link: PeerLink) -> list[int]:
+        news, link.done = link.done[:_DONE_MOST], link.done[_DONE_MOST:]
+        return news
 
     def answered(self, link: PeerLink, answer: UseAnswer) -> None:
         """The owner has the keys of a batch marked used, but those that it refuses."""
         batch = link.fetching.pop(answer.batch, None)
         if batch is None:
             raise ProtocolError(f"{link.kme} answers question {answer.batch}, which was not asked or is answered")
-        link.settled = max(link.settled, answer.batch)
         refused = set(answer.refused)
         for ticket, keys, places, mark in batch.tickets:
             outcome: Outcome = Refused(Reason.NOT_FOUND, NOT_FOUND) if places & refused else Delivered(keys)
@@ -302,7 +305,8 @@ class Fetches:
                 self._withheld(link, keys)
             self._s.ledger.when(mark, lambda t=ticket, o=outcome: t.settle(o))
         for run in batch.runs:
-            if run.all_used and not self._asked.get(run.key, 0):
+            if run.all_used and not self._asked.get(run.key, 0) and not _is_open(link, run):
+                link.done.append(run.key.number)
                 self.drop(run)
 
     def drop(self, run: Run) -> None:
@@ -327,3 +331,9 @@ class Fetches:
     def _withheld(self, link: PeerLink, keys: list[Key]) -> None:
         """Take the audit's "released" back: it was written before the owner was heard, and nobody got them."""
         self._s.audit("withheld", peer=link.kme, key_ids=b"".join(key.key_id for key in keys).hex())
+
+
+def _is_open(link: PeerLink, run: Run) -> bool:
+    """True while some question about a run waits for its answer or has not left yet."""
+    batches = [*link.fetching.values(), *([link.fetch_batch] if link.fetch_batch else [])]
+    return any(run is other for batch in batches for other in batch.runs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from poliqi.base.ids import KmeId, LinkId
@@ -16,23 +16,31 @@ from poliqi.keys.segment import SegmentName
 
 __all__ = ["as_version_8", "derived_ids", "parse_key_id", "text_of"]
 
+_FREE_BITS: Final = ~(0xF << 76 | 0x3 << 62)
+_VERSION_8: Final = 0x8 << 76 | 0x2 << 62
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def as_version_8(data: bytes) -> bytes:
     """The first 16 bytes of `data` with the version and variant bits of a UUIDv8."""
-    return b"%b%c%b%c%b" % (data[:6], 0x80 | data[6] & 0x0F, data[7:8], 0x80 | data[8] & 0x3F, data[9:16])
+    return (int.from_bytes(data[:16], "big") & _FREE_BITS | _VERSION_8).to_bytes(16, "big")
 
 
 def derived_ids(
     secret: bytes, pool: LinkId, name: SegmentName, owner: KmeId, offset: int, size: int, count: int
-) -> Iterator[bytes]:
+) -> list[bytes]:
     """Names of `count` keys of `size` bytes from `offset` on: HMAC-SHA256 of pool, segment, owner and place."""
-    head = b"".join(len(part).to_bytes(2, "big") + part for part in (pool.encode(), name.block, owner.encode()))
-    head += name.part.to_bytes(4, "big") + size.to_bytes(4, "big")
-    digest = hmac.digest
-    for place in range(offset, offset + size * count, size):
-        yield as_version_8(digest(secret, head + place.to_bytes(4, "big"), "sha256"))
+    head, digest = _head(pool, name.block, name.part, owner, size), hmac.digest
+    return [
+        as_version_8(digest(secret, head + place.to_bytes(4, "big"), "sha256"))
+        for place in range(offset, offset + size * count, size)
+    ]
+
+
+@lru_cache(1024)
+def _head(pool: LinkId, block: bytes, part: int, owner: KmeId, size: int) -> bytes:
+    head = b"".join(len(each).to_bytes(2, "big") + each for each in (pool.encode(), block, owner.encode()))
+    return head + part.to_bytes(4, "big") + size.to_bytes(4, "big")
 
 
 def text_of(key_id: bytes) -> str:

@@ -192,8 +192,8 @@ class Meetings:
             tag = comparison_tag(payload, pool.link_id, name, b"") if first_usable(size) else _NO_TAG
             whose = owner or owner_of(name, s.own, pool.peer)
             record = SegmentRecord(s.stock.new_number(), pool.link_id, name, whose, size, grade, tag)
-            s.ledger.write(Ingested(record, payload))
             s.stock.add(record)
+            s.stock.hold(record, payload, s.ledger.write(Ingested(record, payload)))
             added.append(record)
         s.count("blocks_ingested")
         s.count("bytes_ingested", len(view))
@@ -241,7 +241,9 @@ class Meetings:
             if record is None:
                 if self._vault.has_seen(pool.link_id, entry.block):
                     gone.append((entry.pool, entry.block, entry.part))
-            elif not self._matches(link, record, entry):
+            elif (tag := self._tag(record)) is None:
+                continue  # nothing to compare it with yet
+            elif not self._matches(link, record, entry, tag):
                 gone.append((entry.pool, entry.block, entry.part))
             elif record.state is SegmentState.STORED:
                 self._s.stock.ready(record)
@@ -252,26 +254,22 @@ class Meetings:
         if news:
             self.offer(link, news)
 
-    def _matches(self, link: PeerLink, record: SegmentRecord, entry: Offer) -> bool:
+    def _matches(self, link: PeerLink, record: SegmentRecord, entry: Offer, tag: bytes) -> bool:
         """Compare a segment with what the peer says of it, and burn what the peer has seen used."""
         s = self._s
-        tag = self._tag(record)
-        if tag is None:
-            return True
         if tag != entry.tag or record.size != entry.size:
             place = f"{record.name.block.hex()}/{record.name.part} of {record.pool}"
             s.tell(EventKind.SEGMENT_MISMATCH, f"segment {place} differs at {link.kme}: destroyed", link.kme)
             s.audit("segment-mismatch", pool=record.pool, block=record.name.block.hex(), part=record.name.part)
             s.stock.drop(record)
             return False
-        if entry.owner != record.owner:
-            if entry.owner == s.own and entry.leased == 0 and record.leased == 0:
-                s.stock.change_owner(record, s.own)  # given, and the gift's notice was lost
-            elif record.owner == s.own and record.leased == 0 and entry.leased == 0:
-                s.stock.change_owner(record, link.kme)
-            else:
+        if entry.owner != record.owner and record.name not in link.given:
+            if entry.leased or record.leased:
                 s.stock.drop(record)
                 return False
+            rightful = owner_of(record.name, s.own, link.kme)  # a gift was lost: both ends decide alike
+            if record.owner != rightful:
+                s.stock.change_owner(record, rightful)
         if record.owner == s.own:
             s.stock.burn_to(record, entry.leased)
         elif entry.leased < record.leased:
@@ -321,6 +319,7 @@ class Meetings:
                 break
             if s.stock.is_untouched(record):
                 s.stock.change_owner(record, link.kme)
+                link.given.add(record.name)
                 given.append((pool.link_id, record.name.block, record.name.part))
                 size += record.size
         if given:

@@ -147,10 +147,10 @@ class Used(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Use(_Message, frozen=True, tag=6):
-    """The sender is about to deliver these keys: may it? Answers up to batch `settled` have arrived."""
+    """The sender is about to deliver these keys: may it? Of the reader's runs in `done` it has delivered all."""
 
     batch: Number
-    settled: Number
+    done: Annotated[list[Number], msgspec.Meta(max_length=4096)]
     entries: Annotated[list[Used], msgspec.Meta(max_length=4096)]
 
 

@@ -5,11 +5,13 @@ A key goes to its master once every site of a slave has the promise on disk and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import SaeId
+from poliqi.keys.buckets import UNLIMITED
 from poliqi.keys.desk_state import DeskState, EventKind
 from poliqi.keys.grade import Combiner, Grade
 from poliqi.keys.keyid import derived_ids
@@ -18,12 +20,25 @@ from poliqi.keys.messages import Gone, Promise, PromiseAnswer, Promised, Use, Us
 from poliqi.keys.peer import Order, OrderBatch, PeerLink
 from poliqi.keys.requests import Delivered, Key, KeyOrder, Outcome, Reason, Refused, Ticket
 from poliqi.keys.run import Run, RunKey
-from poliqi.keys.stock import Piece, Pool
+from poliqi.keys.stock import Piece
 
 __all__ = ["Orders"]
 
 _MERGED_MOST: Final = 2048
+_WAYS_MOST: Final = 10_000
 _RETRY_S: Final = 1.0
+
+
+@dataclass(slots=True)
+class _Way:
+    """What the policy says of a master and its slaves, worked out once. `combiner` None: they contradict."""
+
+    link: PeerLink | None
+    combiner: Combiner | None
+    is_limited: bool
+    is_minor: bool
+    """Others have a priority and the master has none."""
+    acceptable: Callable[[Grade], bool]
 
 
 class Orders:
@@ -32,25 +47,52 @@ class Orders:
     def __init__(self, state: DeskState) -> None:
         self._s: Final = state
         self._allowed: dict[tuple[SaeId, tuple[SaeId, ...], Combiner, Grade], bool] = {}
+        self._ways: dict[tuple[SaeId, tuple[SaeId, ...]], _Way] = {}
 
     def forget_policy(self) -> None:
         """The policy changed: nothing that was allowed is taken for granted."""
         self._allowed.clear()
+        self._ways.clear()
 
     # ---------------------------------------------------------------- placing
 
     def place(self, order: KeyOrder, now: float) -> Ticket:
         """Take up an order whose caller is known to be its master."""
         ticket = Ticket()
-        refused = self.judge(order, now)
+        way = self._ways.get((order.master, order.slaves))
+        refused = self.judge(order, now) if way is None or way.is_limited or self._s.failed else None
         if refused is None:
-            homes = {self._s.policy.home(slave) for slave in order.slaves}
-            (home,) = homes
-            link = None if home is None else self._s.links.get(home)
-            refused = self._place(order, link, ticket, now) if link else self._no_way(order.slaves[0])
+            way = way or self._way(order.master, order.slaves)
+            refused = self._place(order, way, ticket, now)
         if refused is not None:
             ticket.settle(refused)
         return ticket
+
+    def _way(self, master: SaeId, slaves: tuple[SaeId, ...]) -> _Way:
+        """The way of a pair that the policy permits."""
+        s = self._s
+        home = s.policy.home(slaves[0])
+        combiner = s.policy.combiner(master, slaves[0])
+        quotas = [s.policy.quota(master, slave) for slave in (None, *slaves)]
+        known: tuple[Grade | None, bool] = None, False
+
+        def acceptable(grade: Grade) -> bool:
+            nonlocal known
+            if known[0] is not grade:
+                known = grade, self.acceptable(master, slaves, combiner, grade)
+            return known[1]
+
+        way = _Way(
+            link=None if home is None else s.links.get(home),
+            combiner=combiner if all(s.policy.combiner(master, each) is combiner for each in slaves) else None,
+            is_limited=any(quota != UNLIMITED for quota in quotas),
+            is_minor=s.policy.limits(master).priority < 1 <= s.policy.top(),
+            acceptable=acceptable,
+        )
+        if len(self._ways) >= _WAYS_MOST:
+            self._ways.clear()
+        self._ways[master, slaves] = way
+        return way
 
     def _no_way(self, slave: SaeId) -> Refused:
         return Refused(Reason.NO_ROUTE, f"{self._s.own} has no link to the site of {slave}")
@@ -81,33 +123,24 @@ class Orders:
             self._allowed[key] = known
         return known
 
-    def _place(self, order: KeyOrder, link: PeerLink, ticket: Ticket, now: float) -> Refused | None:
-        s = self._s
-        size, slaves, master = order.size_bits // 8, order.slaves, order.master
+    def _place(self, order: KeyOrder, way: _Way, ticket: Ticket, now: float) -> Refused | None:
+        s, link, combiner = self._s, way.link, way.combiner
+        if link is None:
+            return self._no_way(order.slaves[0])
         if not link.is_live:
             return Refused(Reason.PEER_DOWN, f"site {link.kme} is not connected", _RETRY_S)
-        combiner = s.policy.combiner(master, slaves[0])
-        if any(s.policy.combiner(master, slave) is not combiner for slave in slaves[1:]):
-            return Refused(Reason.BAD_REQUEST, f"{', '.join(slaves)} want keys combined in different ways")
+        if combiner is None:
+            return Refused(Reason.BAD_REQUEST, f"{', '.join(order.slaves)} want keys combined in different ways")
         if combiner is not Combiner.NONE and not link.kem_epoch:
             return Refused(Reason.UNAVAILABLE, f"no post-quantum secret is agreed with {link.kme} yet", _RETRY_S)
-
-        def acceptable(grade: Grade) -> bool:
-            return self.acceptable(master, slaves, combiner, grade)
-
         for pool in s.pools_for(link.kme, order.pool):
-            if pool.secret is None or self._keeps_back(pool, master):
+            # below the low-water mark only applications with a priority are served
+            if pool.secret is None or (way.is_minor and pool.own_bytes < pool.low_water):
                 continue
-            pieces = s.stock.take(pool, size, order.number, acceptable)
+            pieces = s.stock.take(pool, order.size_bits // 8, order.number, way.acceptable)
             if pieces is not None:
-                return self._promise(order, link, pool, pieces, combiner, ticket, now)
+                return self._promise(order, link, pool.secret, pieces, combiner, ticket, now)
         return self._no_stock(order, link)
-
-    def _keeps_back(self, pool: Pool, master: SaeId) -> bool:
-        """Below the low-water mark only applications with a priority are served."""
-        return (
-            pool.own_bytes < pool.low_water and self._s.policy.limits(master).priority < 1 <= self._s.policy.top()
-        )
 
     def _no_stock(self, order: KeyOrder, link: PeerLink) -> Refused:
         pools = self._s.pools_for(link.kme, order.pool)
@@ -131,7 +164,7 @@ class Orders:
         self,
         order: KeyOrder,
         link: PeerLink,
-        pool: Pool,
+        secret: bytes,
         pieces: list[Piece],
         combiner: Combiner,
         ticket: Ticket,
@@ -144,18 +177,23 @@ class Orders:
         ids = order.key_ids
         for piece in pieces:
             names = None if ids is None else ids[len(taken.keys) : len(taken.keys) + piece.count]
-            places.add(self._into_batch(batch, link, piece, order, size, combiner, names))
-            run = batch.runs[-1]
-            bits = s.stock.bits(piece.segment)
-            if bits is None or pool.secret is None:
+            place = self._into_batch(batch, link, piece, order, size, combiner, names)
+            places.add(place)
+            run, record, at = batch.runs[-1], piece.segment, piece.offset
+            if names is None:
+                names = derived_ids(secret, record.pool, record.name, s.own, at, size, piece.count)
+                batch.names.setdefault(place, []).extend(names)
+            bits = s.stock.bits(record)
+            if bits is None:
                 return self._damaged(piece)
-            record, at = piece.segment, piece.offset
-            derived = derived_ids(pool.secret, pool.link_id, record.name, s.own, at, size, piece.count)
             grade = s.grade_of(run, record)
-            for key_id in derived if names is None else names:
-                value = s.combined(bytes(bits[at : at + size]), run, key_id)
-                if value is None:
-                    return Refused(Reason.UNAVAILABLE, "the post-quantum secret is gone", _RETRY_S)
+            for key_id in names:
+                value = bits[at : at + size].tobytes()
+                if combiner is not Combiner.NONE:
+                    mixed = s.combined(value, run, key_id)
+                    if mixed is None:
+                        return Refused(Reason.UNAVAILABLE, "the post-quantum secret is gone", _RETRY_S)
+                    value = mixed
                 taken.keys.append(Key(key_id, value, grade))
                 at += size
             batch.after = max(batch.after, piece.after)
@@ -223,7 +261,10 @@ class Orders:
         batch, link.order_batch = link.order_batch, None
         if batch is None or not batch.runs:
             return
-        wires = [self._add(run, batch.tags.get(place, b""), now) for place, run in enumerate(batch.runs)]
+        wires = [
+            self._add(run, batch.tags.get(place, b""), batch.names.get(place), now)
+            for place, run in enumerate(batch.runs)
+        ]
         mark = self._s.ledger.emitted
         for order, _ in batch.orders:
             order.mark = max(order.mark, mark)
@@ -232,12 +273,12 @@ class Orders:
         link.ordering[number] = batch
         link.send(Promise(number, wires), batch.after)
 
-    def _add(self, run: Run, tag: bytes, now: float) -> Promised:
+    def _add(self, run: Run, tag: bytes, known: list[bytes] | None, now: float) -> Promised:
         s = self._s
         record = s.stock.by_number[run.segment]
         s.runs.add(run, (), now + s.policy.limits(run.master).ttl_s)
         s.ledger.write(RunAdded(run))
-        names = s.names(run)
+        names = s.names(run) if known is None else known
         s.audit(
             "promised", master=run.master, slaves=list(run.slaves), peer=run.peer, key_ids=b"".join(names).hex()
         )
@@ -315,15 +356,13 @@ class Orders:
     def asked(self, link: PeerLink, use: Use) -> None:
         """The peer is about to deliver keys: mark them used, once and for its present start."""
         s = self._s
-        self.settled(link, use.settled)
+        self._forget(link, use.done)
         refused: list[int] = []
         for place, entry in enumerate(use.entries):
             run = s.runs.get(RunKey(s.own, entry.number))
             mask = int.from_bytes(entry.mask, "little")
             if run is None or run.peer != link.kme or not self._grant(run, mask, link.boot, again=entry.again):
                 refused.append(place)
-            elif run.all_used:
-                link.to_drop.append((use.batch, run))
         if use.entries:
             if refused:
                 s.count("uses_refused", len(refused))
@@ -342,22 +381,18 @@ class Orders:
         self._s.runs.mark_used(run)
         return True
 
-    def settled(self, link: PeerLink, upto: int) -> None:
-        """The peer has the answers up to this batch: runs that are delivered whole are no longer needed."""
-        keep: list[tuple[int, Run]] = []
-        for batch, run in link.to_drop:
-            if batch <= upto:
+    def _forget(self, link: PeerLink, numbers: Sequence[int]) -> None:
+        """The peer has delivered these runs whole: they are no longer needed."""
+        for number in numbers:
+            run = self._s.runs.get(RunKey(self._s.own, number))
+            if run is not None and run.peer == link.kme and run.all_used:
                 self.drop(run)
-            else:
-                keep.append((batch, run))
-        link.to_drop = keep
 
     def peer_lost(self, link: PeerLink) -> None:
         """What was not answered is given up: nobody got those keys, and nobody will."""
         batches = [*link.ordering.values(), *([link.order_batch] if link.order_batch else [])]
         link.ordering.clear()
         link.order_batch = None
-        link.to_drop.clear()
         for batch in batches:
             for run in batch.runs:
                 self.drop(run)

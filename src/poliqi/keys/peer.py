@@ -9,6 +9,7 @@ from poliqi.base.ids import KmeId
 from poliqi.keys.messages import Message, encode
 from poliqi.keys.requests import Key, Outcome, Refused, Ticket
 from poliqi.keys.run import Run
+from poliqi.keys.segment import SegmentName
 
 if TYPE_CHECKING:
     from poliqi.keys.ledger import Ledger
@@ -37,6 +38,8 @@ class OrderBatch:
     orders: list[tuple[Order, frozenset[int]]] = field(default_factory=list[tuple[Order, frozenset[int]]])
     """Each order with the places of its runs in the batch."""
     tags: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    names: dict[int, list[bytes]] = field(default_factory=dict[int, list[bytes]])
+    """Names of the keys of runs that were worked out already, by the runs' places."""
     after: int = 0
     sent_at: float = 0.0
 
@@ -61,19 +64,18 @@ class PeerLink:
     __slots__ = (
         "_after",
         "_queue",
-        "announced",
         "boot",
         "connection",
+        "done",
         "fetch_batch",
         "fetching",
+        "given",
         "is_live",
         "kem_epoch",
         "kme",
         "next_batch",
         "order_batch",
         "ordering",
-        "settled",
-        "to_drop",
     )
 
     def __init__(self, kme: KmeId) -> None:
@@ -86,10 +88,10 @@ class PeerLink:
         self.ordering: dict[int, OrderBatch] = {}
         self.fetch_batch: FetchBatch | None = None
         self.fetching: dict[int, FetchBatch] = {}
-        self.settled = 0
-        self.announced = 0
-        self.to_drop: list[tuple[int, Run]] = []
-        """Runs of one's own that are delivered whole, with the peer's batch that took the last of them."""
+        self.done: list[int] = []
+        """Runs of the peer that are delivered whole, which it has not been told."""
+        self.given: set[SegmentName] = set()
+        """Segments given to the peer on this connection; its offers may not know of it yet."""
         self.kem_epoch = 0
         self._queue: list[tuple[int, bytes]] = []
         self._after = 0
@@ -99,7 +101,7 @@ class PeerLink:
         self.connection += 1
         self._queue.clear()
         self._after = 0
-        self.settled = self.announced = 0
+        self.given.clear()
         return self.connection
 
     def close(self) -> None:

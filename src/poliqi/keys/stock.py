@@ -73,7 +73,9 @@ class Stock:
         self._next: Final[dict[int, int]] = {}
         self._lease_mark: Final[dict[int, int]] = {}
         self._spent: Final[set[int]] = set()
-        self._open: Final[OrderedDict[int, SecretBytes]] = OrderedDict()
+        self._open: Final[OrderedDict[int, tuple[SecretBytes, memoryview]]] = OrderedDict()
+        self._fresh: Final[dict[int, SecretBytes]] = {}
+        """Bits of short segments that are not on disk yet: their comparison reads them at once."""
         self._next_number = next_number
         self.retiring: Final[set[int]] = set()
         """Segments that the owner is done with and in which keys still wait to be fetched."""
@@ -95,6 +97,17 @@ class Stock:
         pool.stored_bytes += record.size
         self._next[record.number] = max(record.leased, first_usable(record.size))
         self._offer_for_use(pool, record)
+
+    def hold(self, record: SegmentRecord, payload: SecretBytes, mark: int) -> None:
+        """Keep a short segment's bits at hand until `mark`, which puts them on disk, is durable."""
+        if not first_usable(record.size):
+            self._fresh[record.number] = SecretBytes(payload.view())
+            self._ledger.when(mark, lambda: self._let_go(record.number))
+
+    def _let_go(self, number: int) -> None:
+        held = self._fresh.pop(number, None)
+        if held is not None:
+            held.close()
 
     def _offer_for_use(self, pool: Pool, record: SegmentRecord) -> None:
         if record.owner == self._own and record.state is SegmentState.READY and record.number not in pool.own:
@@ -125,9 +138,10 @@ class Stock:
         del self.by_number[record.number], self._next[record.number]
         self._lease_mark.pop(record.number, None)
         self.retiring.discard(record.number)
+        self._let_go(record.number)
         opened = self._open.pop(record.number, None)
         if opened is not None:
-            opened.close()
+            opened[0].close()
         self._ledger.write(Dropped(record.number))
 
     def change_owner(self, record: SegmentRecord, owner: KmeId) -> int:
@@ -175,6 +189,9 @@ class Stock:
 
     def take(self, pool: Pool, size: int, count: int, acceptable: Acceptable) -> list[Piece] | None:
         """Room for `count` keys of `size` bytes out of one's own share, or None: all or nothing."""
+        first = next(iter(pool.own.values()), None)
+        if first and first.size - self._next[first.number] >= size * count and acceptable(first.grade):
+            return [self._use(pool, first, size, count)]
         found: list[tuple[SegmentRecord, int]] = []
         wanted = count
         for number, record in pool.own.items():
@@ -249,19 +266,24 @@ class Stock:
     def bits(self, record: SegmentRecord) -> memoryview | None:
         """The segment's bits, for use at once; None where the disk no longer has them (it is then in `damaged`)."""
         opened = self._open.get(record.number)
-        if opened is None:
-            try:
-                opened = self._vault.read(record.number)
-            except StoreError:
-                self.damaged.append(record)
-                return None
-            self._open[record.number] = opened
-            if len(self._open) > _OPEN_MOST:
-                self._open.popitem(last=False)[1].close()
-        return opened.view()
+        if opened is not None:
+            return opened[1]
+        held = self._fresh.get(record.number)
+        if held is not None:
+            return held.view()
+        try:
+            secret = self._vault.read(record.number)
+        except StoreError:
+            self.damaged.append(record)
+            return None
+        view = secret.view()
+        self._open[record.number] = secret, view
+        if len(self._open) > _OPEN_MOST:
+            self._open.popitem(last=False)[1][0].close()
+        return view
 
     def close(self) -> None:
         """Wipe what is open."""
-        for opened in self._open.values():
+        for opened, _ in self._open.values():
             opened.close()
         self._open.clear()

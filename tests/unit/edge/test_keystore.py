@@ -286,7 +286,7 @@ def test_files_are_private_and_must_be(again: Opener, tmp_path: Path) -> None:
 
 
 def test_no_store_is_made_without_being_asked(tmp_path: Path, kek: MemoryKek) -> None:
-    with pytest.raises(ConfigError, match="poliqi site init"):
+    with pytest.raises(ConfigError, match="poliqi site run"):
         KeyStore(tmp_path / "store", kek).load()
     assert not (tmp_path / "store").exists()
 
