@@ -221,7 +221,9 @@ def live_city(
         city.sites[name] = LiveSite(name, folder_of, *ports, saes=saes)
     for site in city.sites.values():
         poliqi("pki", "init", site.folder / "pki", "--site", site.name)
-        poliqi("pki", "issue", site.folder / "pki", "--kme", site.name, "--host", "127.0.0.1", "--host", "localhost")
+        poliqi(
+            "pki", "issue", site.folder / "pki", "--kme", site.name, "--host", "127.0.0.1", "--host", "localhost"
+        )
         for sae in site.saes:
             poliqi("pki", "issue", site.folder / "pki", "--sae", sae)
     for site in city.sites.values():

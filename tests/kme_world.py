@@ -433,8 +433,8 @@ class World:
 
     def _a_gift(self, master: str, slave: str) -> None:
         """The slave's site runs out of keys, gets some and uses them, and may forget that."""
-        self.photograph()
         self._run_dry(master, slave)
+        self.photograph()
         self.tick(6.0)
         self.tick(6.0)
         self.order(slave, 4, 1024)
@@ -468,8 +468,9 @@ class World:
         for _ in range(2):
             self.ingest(9000)
             self.ingest(9000)
+        self.step("settle")
         self.order(master, 1, 64)
-        for _ in range(20):
+        for _ in range(30):
             self.use_up(slave)
         self.step("settle")
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast, runtime_checkable
 from urllib.parse import unquote
 
 import httptools
@@ -21,13 +21,14 @@ from poliqi.edge.asgi import STATUS_LINES, Application, Exchange
 from poliqi.edge.complaints import Complaints
 from poliqi.edge.identity import Caller, identify
 
-__all__ = ["HttpConnection", "HttpLimits", "HttpService"]
+__all__ = ["HttpConnection", "HttpLimits", "HttpService", "SwiftApplication"]
 
 _ASGI: Final = {"version": "3.0", "spec_version": "2.4"}
 _NEVER: Final = float("inf")
 _READ_BYTES: Final = 64 << 10
 _MOST_FRAMING: Final = 8  # a body of one-byte chunks is six times as long on the wire
 _TOO_MUCH: Final = (413, 431)
+_BROKEN: Final = 500
 _LINGER_S: Final = 1.0
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -46,6 +47,50 @@ class HttpLimits:
     tick_s: float = 1.0
 
 
+@runtime_checkable
+class SwiftApplication(Protocol):
+    """An application that answers its most usual requests without a task for each."""
+
+    def swift(
+        self, path: bytes, query: bytes, caller: Caller | None, answer: Callable[[int, bytes], None]
+    ) -> asyncio.Future[Any] | None:
+        """Take a GET, or None: ask in the usual way.
+
+        `answer` is called once, after this call, with a status and all that follows the status line and the date;
+        status 0 breaks the connection. Who cancels what is returned wants no answer any more.
+        """
+        ...
+
+
+class _SwiftExchange:
+    """A request that a swift application took."""
+
+    __slots__ = ("_connection", "_is_lost", "keeps", "status", "task")
+
+    def __init__(self, connection: HttpConnection) -> None:
+        self._connection: Final = connection
+        self._is_lost = False
+        self.keeps = True
+        self.status = 0
+        self.task: asyncio.Future[Any] | None = None
+
+    def lose(self) -> None:
+        """The connection is gone: nothing more is sent."""
+        self._is_lost = True
+
+    def answer(self, status: int, rest: bytes) -> None:
+        """Send the answer, whole."""
+        connection = self._connection
+        if status and not self._is_lost:
+            self.keeps = status != _BROKEN and not connection.is_draining
+            if status == _BROKEN:
+                connection.complain("a request failed inside")
+            self.status = -1
+            close = b"" if self.keeps else b"connection: close\r\n"
+            connection.write(b"".join((STATUS_LINES[status], connection.date, close, rest)))
+        connection.finish(self)
+
+
 @dataclass(slots=True)
 class HttpService:
     """What the connections of one listener share. `refuses` tells whether a caller's certificate was revoked."""
@@ -54,6 +99,7 @@ class HttpService:
     limits: HttpLimits
     complain: Complaints
     refuses: Callable[[Caller], bool]
+    swift: SwiftApplication | None = None
     date: bytes = b""
     is_draining: bool = False
     held: int = 0
@@ -62,7 +108,7 @@ class HttpService:
     open: set[HttpConnection] = field(default_factory=lambda: set[HttpConnection]())
     buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(_READ_BYTES)))
     """What is read at a time, by whichever connection's turn it is: each read is parsed before the next one."""
-    running: set[Exchange] = field(default_factory=lambda: set[Exchange]())
+    running: set[Exchange | _SwiftExchange] = field(default_factory=lambda: set[Exchange | _SwiftExchange]())
     callers: dict[str, int] = field(default_factory=dict[str, int])
 
     def admit(self, caller: Caller) -> bool:
@@ -112,7 +158,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._loop: Final = loop
         self._parser: Final = httptools.HttpRequestParser(self)
         self._queue: Final[deque[Exchange]] = deque()
-        self._exchange: Exchange | None = None
+        self._exchange: Exchange | _SwiftExchange | None = None
         self._writable: asyncio.Future[None] | None = None
         self._close_after = False
         self._refusal = 0
@@ -250,13 +296,17 @@ class HttpConnection(asyncio.BufferedProtocol):
             if path is None:
                 self._refusal = 400
                 return
-        text = path.decode("latin-1")
         version = self._parser.get_http_version()
+        method = self._parser.get_method()
+        keeps = version == "1.1" and self._parser.should_keep_alive()
+        if method == b"GET" and keeps and not self._body and self._take_swiftly(path, query):
+            return
+        text = path.decode("latin-1")
         scope: dict[str, Any] = {
             "type": "http",
             "asgi": _ASGI,
             "http_version": version,
-            "method": self._parser.get_method().decode("ascii"),
+            "method": method.decode("ascii"),
             "scheme": self._scheme,
             "path": unquote(text) if "%" in text else text,
             "raw_path": path,
@@ -267,7 +317,6 @@ class HttpConnection(asyncio.BufferedProtocol):
             "server": self.server,
             "state": {"caller": self.caller},
         }
-        keeps = version == "1.1" and self._parser.should_keep_alive()
         self._queue.append(Exchange(self, scope, self._body, keeps))
         if self._exchange is None:
             self._next()
@@ -280,7 +329,28 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._service.running.add(exchange)
         exchange.task = self._loop.create_task(exchange.run(self._service.application))
 
-    def done(self, exchange: Exchange) -> None:
+    def _take_swiftly(self, path: bytes, query: bytes) -> bool:
+        """Have a swift application take a request that waits for no other; False where it must go the usual way."""
+        service = self._service
+        if service.swift is None or self._exchange is not None or self._queue or self.transport.is_closing():
+            return False
+        exchange = _SwiftExchange(self)
+        exchange.task = service.swift.swift(path, query, self.caller, exchange.answer)
+        if exchange.task is None:
+            return False
+        self.deadline = _NEVER
+        self._exchange = exchange
+        service.running.add(exchange)
+        return True
+
+    def finish(self, exchange: _SwiftExchange) -> None:
+        """Go on once what was written is on its way."""
+        if self._writable is None:
+            self.done(exchange)
+        else:
+            self._writable.add_done_callback(lambda _: self.done(exchange))
+
+    def done(self, exchange: Exchange | _SwiftExchange) -> None:
         """An answer is out; go on with what waits."""
         self._exchange = None
         self._service.running.discard(exchange)

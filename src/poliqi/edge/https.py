@@ -19,7 +19,7 @@ from typing import Final, Self
 from poliqi.base.errors import ConfigError
 from poliqi.edge.asgi import Application
 from poliqi.edge.complaints import Complaints
-from poliqi.edge.http1 import HttpConnection, HttpLimits, HttpService
+from poliqi.edge.http1 import HttpConnection, HttpLimits, HttpService, SwiftApplication
 from poliqi.edge.identity import Caller
 from poliqi.edge.network import Address
 from poliqi.edge.tls import Credentials, TlsFiles, load_credentials
@@ -49,7 +49,13 @@ class HttpsServer:
         self._address: Final = address
         self._limits: Final = limits or HttpLimits()
         self._complain: Final = say or Complaints(lambda _: None)
-        self._service: Final = HttpService(application, self._limits, self._complain, self._refuses)
+        self._service: Final = HttpService(
+            application,
+            self._limits,
+            self._complain,
+            self._refuses,
+            application if isinstance(application, SwiftApplication) else None,
+        )
         self._credentials: Credentials | None = None
         self._listeners: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()

@@ -6,6 +6,7 @@ caller is `scope["state"]["caller"]`, which the server took from a verified cert
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -20,13 +21,17 @@ from poliqi.keys import etsi014, skip
 from poliqi.keys.etsi014 import Action, EncRequest, Route
 from poliqi.keys.etsi014_answer import Answer, answer_message, answer_outcome, answer_status
 from poliqi.keys.openapi import document
-from poliqi.keys.requests import Delivered, Outcome, Reason, Refused
+from poliqi.keys.policy import KeyLimits
+from poliqi.keys.requests import Delivered, KeyOrder, Outcome, Reason, Refused
 
 __all__ = ["BODY_LIMIT_BYTES", "KmeApplication"]
 
 BODY_LIMIT_BYTES: Final = 64 << 10
 _ALLOWED: Final = {Action.STATUS: "GET", Action.ENC_KEYS: "GET, POST", Action.DEC_KEYS: "GET, POST"}
 _HEADERS: Final = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
+_SWIFT_HEAD: Final = b"content-type: application/json\r\ncache-control: no-store\r\n%bcontent-length: %d\r\n\r\n%b"
+_BROKEN: Final = b'{"message": "Internal Server Error"}'
+_ORDERS_KNOWN: Final = 4096
 _NO_GRADE: Final = Refused(Reason.INSUFFICIENT, "no keys of the grade that poliqi_grade asks for", 60.0)
 _NOBODY: Final = answer_message(401, "the client certificate names no application")
 _FAILED: Final = answer_message(503, "the key management cannot answer now", retry_s=5.0)
@@ -55,7 +60,51 @@ class KmeApplication:
         self._partners: Final = partners
         self._others: Final = others
         text = json.dumps(document(has_skip=entropy is not None, more_paths=described))
+        self._orders: Final[dict[tuple[SaeId, bytes, bytes], tuple[KeyLimits, KeyOrder]]] = {}
+        """GETs that came before, read; each as long as its caller's limits stay the same object."""
         self._document: Final = Answer(200, text.encode())
+
+    def swift(
+        self, path: bytes, query: bytes, caller: Caller | None, answer: Callable[[int, bytes], None]
+    ) -> asyncio.Future[Outcome] | None:
+        """Take a GET of enc_keys or dec_keys that is in order; None for all else."""
+        sae = None if caller is None else caller.sae
+        if sae is None:
+            return None
+        asked = self._asked(sae, path, query)
+        if asked is None:
+            return None
+        try:
+            outcome = self._desk.order(asked) if isinstance(asked, KeyOrder) else self._desk.fetch(sae, *asked)
+        except Exception as error:  # whatever it was, it is answered where outcomes are
+            outcome = asyncio.get_running_loop().create_future()
+            outcome.set_exception(error)
+        future = outcome if isinstance(outcome, asyncio.Future) else asyncio.ensure_future(outcome)
+        future.add_done_callback(lambda done: answer(*_swift_answer(done)))
+        return future
+
+    def _asked(self, sae: SaeId, path: bytes, query: bytes) -> KeyOrder | tuple[SaeId, tuple[bytes, ...]] | None:
+        """What a GET asks for; None where it must be looked at more closely."""
+        limits = self._desk.limits(sae)
+        place = (sae, path, query)
+        known = self._orders.get(place)
+        if known is not None and known[0] is limits:
+            return known[1]
+        route = etsi014.read_path(path)
+        if not isinstance(route, Route):
+            return None
+        if route.action is Action.DEC_KEYS:
+            key_ids = etsi014.read_dec_query(query)
+            return None if isinstance(key_ids, Refused) else (route.sae, key_ids)
+        if route.action is not Action.ENC_KEYS:
+            return None
+        request = etsi014.read_enc_query(sae, route.sae, query, limits)
+        if isinstance(request, Refused):
+            return None
+        if len(self._orders) >= _ORDERS_KNOWN:
+            self._orders.clear()
+        self._orders[place] = limits, request.order
+        return request.order
 
     async def __call__(self, scope: dict[str, Any], receive: _Receive, send: _Send) -> None:
         """Answer one HTTP request (ASGI 3)."""
@@ -172,6 +221,17 @@ class KmeApplication:
             case skip.KeyRequest() as request:
                 order = request.order(sae, self._desk.limits(sae))
                 return skip.answer_key(order if isinstance(order, Refused) else await self._desk.order(order))
+
+
+def _swift_answer(done: asyncio.Future[Outcome]) -> tuple[int, bytes]:
+    """Status, and all that follows the status line and the date."""
+    if done.cancelled():
+        return 0, b""
+    error = done.exception()
+    if error is not None and not isinstance(error, PoliqiError):
+        return 500, _SWIFT_HEAD % (b"", len(_BROKEN), _BROKEN)
+    status, body, retry_s, _ = _FAILED if error is not None else answer_outcome(done.result())
+    return status, _SWIFT_HEAD % (b"" if retry_s is None else b"retry-after: %d\r\n" % retry_s, len(body), body)
 
 
 def _sae_of(scope: dict[str, Any]) -> SaeId | None:

@@ -146,8 +146,9 @@ class Kme:
 
     def order(self, order: KeyOrder, now: float) -> Ticket:
         """Fresh keys; the caller has been identified as the order's master and the numbers checked."""
-        homes = {self._s.policy.home(slave) for slave in order.slaves}
-        ticket = self._orders.place(order, now) if len(homes) == 1 else self._shipments.place(order, now)
+        home = self._s.policy.home
+        is_one_site = len(order.slaves) == 1 or len({home(slave) for slave in order.slaves}) == 1
+        ticket = self._orders.place(order, now) if is_one_site else self._shipments.place(order, now)
         if self._s.policy.initiator_readback(order.master, order.slaves[0]):
             self._own_tickets.setdefault(order.master, deque(maxlen=_READBACK)).append(ticket)
         return ticket

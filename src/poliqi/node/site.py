@@ -7,8 +7,10 @@ renews the KEK; SIGUSR1 drains and goes on carrying what other sites need, until
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, closing, suppress
@@ -43,6 +45,8 @@ __all__ = ["Site", "run_site"]
 Say = Callable[[dict[str, Any]], None]
 
 _OPEN_FILES: Final = 65_536
+_SWITCH_S: Final = 5e-4  # the store's writer waits so long at most for its turn, some times a commit
+_GARBAGE: Final = (20_000, 50, 50)  # hardly anything here is circular: look for it rarely
 _CARE_S: Final = 30.0
 _EXPIRY_S: Final = 6 * 3600.0
 _RENEWAL_S: Final = 24 * 3600.0
@@ -62,6 +66,8 @@ def run_site(settings: SiteSettings, say: Say, load: Callable[[], SiteSettings])
     """
     import uvloop
 
+    sys.setswitchinterval(_SWITCH_S)
+    gc.set_threshold(*_GARBAGE)
     if not forbid_core_dumps():
         say({"event": "warning", "text": "core dumps could not be forbidden entirely"})
     unlocked = lock_memory()

@@ -144,9 +144,17 @@ def test_deep_nesting_is_refused() -> None:
 
 def entry(**changes: object) -> bytes:
     """A promise of one run, with some fields of it changed."""
-    fields = dict(
-        number=1, pool="a-b", block=bytes(16), part=0, offset=32, size=32, count=1, master="m", slaves=["s"]
-    )
+    fields: dict[str, object] = {
+        "number": 1,
+        "pool": "a-b",
+        "block": bytes(16),
+        "part": 0,
+        "offset": 32,
+        "size": 32,
+        "count": 1,
+        "master": "m",
+        "slaves": ["s"],
+    }
     return msgspec.msgpack.encode([4, 1, [list((fields | changes).values())]])
 
 

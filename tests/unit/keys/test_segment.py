@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -97,7 +98,7 @@ def test_every_word_of_a_segments_place_and_every_byte_of_its_key_is_compared(si
 def test_a_block_is_cut_without_gaps_into_parts_of_bounded_and_equal_size(size: int) -> None:
     edges = cut(size)
     assert edges[0][0] == 0 and edges[-1][1] == size
-    assert all(before[1] == after[0] for before, after in zip(edges, edges[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in pairwise(edges))
     sizes = [end - start for start, end in edges]
     assert max(sizes) <= SEGMENT_BYTES and max(sizes) - min(sizes) <= 1
     assert len(sizes) % 2 == 0 or size < 4096
