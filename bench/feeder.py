@@ -29,8 +29,12 @@ class Feeder:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(30.0)
-        self._socket.connect(str(path))
-        self.site = decode_hello(self._frame())
+        try:
+            self._socket.connect(str(path))
+            self.site = decode_hello(self._frame())
+        except BaseException:
+            self._socket.close()
+            raise
 
     def _frame(self) -> bytes:
         size = int.from_bytes(self._exactly(4), "big")

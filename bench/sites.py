@@ -11,12 +11,16 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
+
+from click.testing import CliRunner
 
 from bench.feeder import Feeder, block_key
+from poliqi.ops.cli import cli
 
 POLIQI = [sys.executable, "-m", "poliqi"]
 START_S = 30.0
@@ -34,10 +38,21 @@ def free_ports(count: int) -> list[int]:
 
 
 def poliqi(*words: str | Path) -> str:
-    """Run a command of the program; its output."""
-    done = subprocess.run([*POLIQI, *map(str, words)], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-    return done.stdout
+    """Run a command of the program, in this process; its output."""
+    done = CliRunner().invoke(cli, [*map(str, words)])
+    assert done.exit_code == 0, f"{words}: {done.output} {done.exception!r}"
+    return done.output
+
+
+class Process(Protocol):
+    """What is needed of a site's process."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def kill(self) -> None: ...
+    def terminate(self) -> None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
 
 
 @dataclass
@@ -50,7 +65,9 @@ class LiveSite:
     streams: int
     peers: int
     status: int
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
+    launch: Callable[[list[str], Path], Process] | None = None
+    """Starts `poliqi ARGV` with its words in a file, where that is not to be a fresh interpreter."""
     core: int | None = None
     """The one core that the process may use; None for all."""
     feeder: Feeder | None = None
@@ -83,14 +100,15 @@ class LiveSite:
 
     def start(self, *, wait: bool = True) -> None:
         """Start the process, and wait until it is ready."""
-        with self.log.open("ab") as log:
+        argv = ["site", "run", str(self.toml), "--json"]
+        if self.launch is not None:
+            self.process = self.launch(argv, self.log)
+        else:
             pinned = [] if self.core is None else ["taskset", "-c", str(self.core)]
-            self.process = subprocess.Popen(
-                [*pinned, *POLIQI, "site", "run", str(self.toml), "--json"],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-            )
+            with self.log.open("ab") as log:
+                self.process = subprocess.Popen(
+                    [*pinned, *POLIQI, *argv], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                )
         if wait:
             self.wait_ready()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from block_feeder import block_key
+from live_sites import block_key
 
 from poliqi.edge.audit import read_audit, verify_audit
 
@@ -59,13 +59,15 @@ class Findings:
     "Acknowledged keys whose fetch broke off: burnt, or delivered into a broken connection."
     placed: int = 0
     "Values that were found in the blocks, so that no bit of them went out twice."
+    burnt: int = 0
+    "Acknowledged keys that are gone since a site was set back or ran twice."
     wrong: list[str] = field(default_factory=list)
     explained: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         return (
             f"{self.ordered} keys ordered, {self.fetched} fetched, {self.unknown} unknown after a broken connection"
-            f", {len(self.explained)} lost as documented, {self.placed} values placed, {len(self.wrong)} wrong"
+            f", {len(self.explained)} lost as documented, {self.burnt} burnt, {self.placed} values placed, {len(self.wrong)} wrong"
         )
 
 
@@ -131,10 +133,13 @@ class Ledger:
         if any(t["outcome"] == "broken" for t in tries):
             self.findings.unknown += 1
             return
+        if not loses_nothing:
+            self.findings.burnt += 1
+            return
         why = self._excuse(key_id)
         if why:
             self.findings.explained.append(f"key {key_id}: {why}")
-        elif loses_nothing:
+        else:
             order = self.orders[key_id]
             told = [f"{t['at']:.3f} {t['outcome']} {t.get('message', '')}" for t in tries]
             self.wrong(f"key {key_id} was acknowledged at {order['at']:.3f} and is lost; fetches: {told}")

@@ -124,10 +124,11 @@ class Traffic:
         self.refused: set[str] = set()
         """Keys of `waiting` that were refused with 503 and not yet got."""
         self.unsure: deque[str] = deque()
-        self.ordered_bytes = 0
-        self.stopping = False
+        self.ordered_bytes = self.fetched = 0
+        self.stopping = self.ordering = False
 
     async def order_keys(self) -> None:
+        self.ordering = True
         while not self.stopping:
             number, size = self._random.choice((1, 1, 2, 5, 8, 32)), self._random.choice(SIZES_BITS)
             outcome, ids = await self.master.order(self.slave.sae, number, size)
@@ -136,10 +137,11 @@ class Traffic:
                 self.waiting.extend(ids)
                 self.ordered_bytes += number * size // 8
             await asyncio.sleep(self._pause_s if outcome == "ok" else 0.1)
+        self.ordering = False
 
     async def fetch_keys(self) -> None:
         """Until told to stop, and then until nothing is left to fetch."""
-        while not self.stopping or self.waiting or self.unsure:
+        while not self.stopping or self.ordering or self.waiting or self.unsure:
             if self.unsure:
                 await self._retry_unsure()
             elif self.waiting:
@@ -148,7 +150,8 @@ class Traffic:
             await asyncio.sleep(self._pause_s)
 
     async def _fetch(self, ids: list[str]) -> None:
-        outcome, _ = await self.slave.fetch(self.master.sae, ids)
+        outcome, got = await self.slave.fetch(self.master.sae, ids)
+        self.fetched += len(got)
         if outcome == "broken":
             self.unsure.extend(ids)
         elif outcome == "400" and len(ids) > 1:

@@ -166,6 +166,7 @@ class Rig:
         for traffic in self.traffic:
             self._tasks += [asyncio.create_task(traffic.order_keys()), asyncio.create_task(traffic.fetch_keys())]
         await self.joined()
+        await self.until("served", lambda: all(t.fetched for t in self.traffic))
 
     async def _keep_feeding(self) -> None:
         while True:

@@ -82,6 +82,15 @@ def go(seed: int) -> None:
         raise
 
 
+@pytest.mark.parametrize("tainted", ["", "a", "b"])
+@pytest.mark.parametrize("name", PLOTS)
+def test_known_traps(name: str, tainted: str) -> None:
+    for master in "ab":
+        world = World(tainted)
+        world.plot(name, master)
+        world.finish()
+
+
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_no_walk_gives_a_bit_twice_or_loses_a_key(group: int) -> None:
     for seed in range(group * EACH, group * EACH + EACH):

@@ -113,6 +113,7 @@ class Kme:
         self._meetings: Final = Meetings(self._s, stored, vault)
         self._relays: Final = Relays(self._s, self._meetings)
         self._agreements: Final = Agreements(self._s)
+        self._low: Final[set[LinkId]] = set()
         self._own_tickets: Final[dict[SaeId, deque[Ticket]]] = {}
         self._notices: Final[list[tuple[KmeId, str, bytes]]] = []
         self._remember(stored, now)
@@ -312,15 +313,27 @@ class Kme:
                 s.stock.drop(record)
         while s.stock.damaged:
             self._damaged()
+        filled = {route.pool for route in self._relays.routes}
         for link in s.links.values():
             self._fetches.announce(link)
             self._finish_segments(link)
             self._agreements.tick(link, now)
             for pool in s.pools_to[link.kme]:
+                if not pool.is_relayed or pool.link_id in filled:
+                    self._watch(pool)
                 if not pool.is_relayed:
                     self._meetings.ask_for_more(link, pool, now)
         self._relays.tick(now)
         return [link.kme for link in s.links.values() if link.is_live and self._is_stuck(link, now)]
+
+    def _watch(self, pool: Pool) -> None:
+        """Say once that a stock is low, and again only after it was twice as high."""
+        if pool.own_bytes < pool.low_water and pool.link_id not in self._low:
+            self._low.add(pool.link_id)
+            text = f"{8 * pool.own_bytes} bits left for {pool.link_id}, low-water mark {8 * pool.low_water}"
+            self._s.tell(EventKind.LOW_STOCK, text, pool.peer)
+        elif pool.own_bytes >= 2 * pool.low_water:
+            self._low.discard(pool.link_id)
 
     def _expired(self, run: Run) -> None:
         s = self._s

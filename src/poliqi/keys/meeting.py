@@ -47,6 +47,7 @@ class Meetings:
         self._boots: Final = stored.boots
         self._remembered: Final = stored.peers
         self._asked_at: Final[dict[LinkId, float]] = {}
+        self._told: Final[dict[KmeId, int]] = {}
         self.confirmed: Callable[[SegmentRecord], None] = lambda _record: None
         """Called when a segment turns out to be the same at both ends."""
 
@@ -100,6 +101,10 @@ class Meetings:
         self._set_back(link, what)
 
     def _set_back(self, link: PeerLink, what: str) -> None:
+        """Say it once for each connection."""
+        if self._told.get(link.kme) == link.connection:
+            return
+        self._told[link.kme] = link.connection
         text = f"{link.kme} {what}: its store was replaced, set back to an old copy, or runs twice"
         self._s.audit("peer-set-back", peer=link.kme, what=what)
         self._s.tell(EventKind.PEER_ROLLED_BACK, text, link.kme)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 
+import msgspec
 import pytest
 from kme_rig import PHOTONS, City
 
+from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import LinkId
 from poliqi.base.secret import SecretBytes
+from poliqi.keys.ledger import Ledger
+from poliqi.keys.messages import Hello, encode
+from poliqi.keys.peer import PeerLink
 from poliqi.keys.requests import Block, Delivered, Reason, Refused
 from poliqi.keys.segment import block_of_number
 
@@ -220,3 +225,26 @@ def test_keys_for_slaves_at_two_sites_are_the_same() -> None:
         fetched = city.fetch(slave, "a1", [key_id for key_id, _ in keys])
         city.settle()
         assert keys_of(fetched.outcome) == keys
+
+
+def test_a_peer_of_a_later_version_is_understood(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later versions add fields at the end and messages of new types."""
+    honest = PeerLink.take_frames
+
+    def later(self: PeerLink, ledger: Ledger) -> list[bytes]:
+        frames = [msgspec.msgpack.encode([*msgspec.msgpack.decode(f), "new"]) for f in honest(self, ledger)]
+        return [*frames, msgspec.msgpack.encode([77, {"new": 1}])] if frames else []
+
+    monkeypatch.setattr(PeerLink, "take_frames", later)
+    city.cut("a", "b")
+    city.join("a", "b")
+    city.block("a", "b", 1, 100_000)
+    city.exchange("a1", "b1", number=3)
+
+
+def test_a_peer_without_a_version_in_common_is_refused(city: City) -> None:
+    kme = city.sites[city.names[0]].kme
+    number = kme.connected(city.names[1])
+    hello = Hello(2, 3, "b", bytes(16), 1, [bytes(16)], [])
+    with pytest.raises(ProtocolError, match="upgrade the older"):
+        kme.received(city.names[1], number, encode(hello), 0.0)
