@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 STAMPS ?= .stamps
 INSTALL := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python
 
-.PHONY: setup demo test check bench docs lock soak clean
+.PHONY: setup demo test check bench docs lock soak soak-kill clean
 
 setup: $(STAMPS)/base
 
@@ -37,6 +37,10 @@ test: $(STAMPS)/all
 
 soak: $(STAMPS)/all
 	@$(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)
+
+# kill -9 and power cuts under load; POLIQI_SOAK_KILLS (1000) and POLIQI_SOAK_SEED say how many and which
+soak-kill: $(STAMPS)/all
+	@$(BIN)/python -m pytest -m soak --timeout 0 -s tests/fault/test_site_kill.py $(ARGS)
 
 check: $(STAMPS)/all
 	@$(BIN)/ruff check .

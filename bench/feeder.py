@@ -55,7 +55,7 @@ class Feeder:
         self._socket.sendall(len(frame).to_bytes(4, "big") + frame)
         answer = decode_answer(self._frame())
         if not isinstance(answer, Accepted):
-            raise RuntimeError(f"{self.site} refuses block {number}: {answer.message}")
+            raise ConnectionError(f"{self.site} refuses block {number}: {answer.message}")
 
     def close(self) -> None:
         self._socket.close()

@@ -1,4 +1,4 @@
-"""Key delivery by real site processes: keys a second, pairs between two sites, latencies, ingest, the RING workload.
+"""Key delivery by real site processes: keys a second, pairs of two sites, latencies, ingest, the RING workload.
 
 Two sites: the one that is measured has a core for itself, the other shares its core with the load generator (the
 `pairs` run has more servers than cores). CPU times are those of the processes, from /proc; rates "a core" are what
@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -34,16 +35,15 @@ TICKS_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 def cpu_s(site: LiveSite) -> float:
     """CPU time that a site's process has used, all threads."""
     assert site.process is not None
-    with open(f"/proc/{site.process.pid}/stat", "rb") as file:
-        fields = file.read().rpartition(b")")[2].split()
+    fields = Path(f"/proc/{site.process.pid}/stat").read_bytes().rpartition(b")")[2].split()
     return (int(fields[11]) + int(fields[12])) * TICKS_S
 
 
 def memory_mb(site: LiveSite) -> float:
     """Resident memory of a site's process."""
     assert site.process is not None
-    with open(f"/proc/{site.process.pid}/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1000
+    lines = Path(f"/proc/{site.process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1000
 
 
 def cores() -> tuple[int | None, int | None]:
@@ -192,10 +192,10 @@ def relay_tables(site: str) -> str:
     text = ""
     for step in (1, -1):
         over, to = RING[(at + step) % 5], RING[(at + 2 * step) % 5]
-        name = "~".join(sorted((site, to)))
+        name = "_".join(sorted((site, to)))
         text += (
             f'[[relay]]\nlink = "{name}"\nto = "{to}"\nscheme = "single"\npaths = [["{site}", "{over}", "{to}"]]\n'
-            'low_water = "16 kbit"\ncapacity = "1 Gbit"\nblock = "8 kbit"\n'
+            'low_water = "32 kbit"\ncapacity = "1 Gbit"\nblock = "16 kbit"\n'
         )
     return text
 
@@ -212,6 +212,8 @@ def ring(seconds: float) -> tuple[list[Metric], dict[str, Any]]:
             first = f"/api/v1/keys/{slave}/enc_keys?number=1&size=128"
             again = f"/api/v1/keys/{master}/dec_keys?key_ID="
             flows.append(Flow(door(own, master), first, 1, (door(other, slave), again), period_s=5.0))
+        for site in city.sites.values():
+            site.wait_stocked(4)
         over = threading.Event()
         feeding = threading.Thread(target=keep_feeding, args=(city, links, over))
         feeding.start()
@@ -219,12 +221,12 @@ def ring(seconds: float) -> tuple[list[Metric], dict[str, Any]]:
         over.set()
         feeding.join()
     details = words(report, spent) | {"pair ms": [round(x, 2) for x in report.pair_ms], "seconds": seconds}
-    details["links"] = "16 kB at the start, then 33 to 47 bytes/s each; half of the connections go over a relay"
+    details["links"] = "128 KiB at the start, then 33 to 47 bytes/s each; half of the connections go over a relay"
     return [Metric("ring p95 ms", report.latencies_ms[1], "ms", 10.0, "max")], details
 
 
 def fill_link(city: LiveCity, link: tuple[str, str]) -> None:
-    city.block("-".join(link), 1, 1 << 14)
+    city.block("-".join(link), 1, 1 << 17)
 
 
 def keep_feeding(city: LiveCity, links: list[tuple[str, str]], over: threading.Event) -> None:

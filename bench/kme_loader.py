@@ -267,7 +267,7 @@ def _quantiles_ms(latencies_s: list[float]) -> tuple[float, float, float, float]
 def main() -> None:
     """Do as the plan on standard input says."""
     plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     report = uvloop.run(_load(plan))
     sys.stdout.write(msgspec.json.encode(report).decode() + "\n")

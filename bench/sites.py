@@ -132,6 +132,17 @@ class LiveSite:
         except urllib.error.HTTPError as error:
             return error.code, error.read()
 
+    def wait_stocked(self, pools: int) -> None:
+        """Wait until this site has a share in each of so many pools."""
+        end = time.monotonic() + START_S
+        while True:
+            lines = self.get("/metrics")[1].decode().splitlines()
+            free = [float(line.split()[-1]) for line in lines if line.startswith("poliqi_pool_free_bytes{")]
+            if sum(size > 0.0 for size in free) >= pools:
+                return
+            assert time.monotonic() < end, f"{self.name} has {free} bytes free"
+            time.sleep(0.05)
+
     def figures(self) -> dict[str, object]:
         return json.loads(self.get("/status")[1])
 

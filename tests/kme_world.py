@@ -34,12 +34,13 @@ PLOTS_OF_TAINTED_SLAVE = {
     "two_copies_ask_in_turn",
     "a_gift",
 }
-PLOTS_OF_TAINTED_MASTER = {"both_forget_a_delivery", "master_set_back"}
+PLOTS_OF_TAINTED_MASTER = {"both_forget_a_delivery", "master_set_back", "master_learns_what_it_forgot"}
 PLOTS_OF_SEVERAL_KEYS = {
     "slave_set_back",
     "both_forget_a_grant",
     "both_forget_a_delivery",
     "both_crash",
+    "two_requests_for_one_key",
     "two_copies_ask",
     "two_copies_ask_in_turn",
     "a_fetch_breaks_and_part_is_repeated",
@@ -416,6 +417,20 @@ class World:
         self.meet("settle")
         self._fetch_and_settle(slave, keys[1:])
         self.tick(0.5)
+
+    def _two_requests_for_one_key(self, master: str, slave: str, keys: list[bytes]) -> None:
+        self.fetch(slave, keys[:1])
+        self.fetch(slave, keys[:1])
+        self.step("settle")
+
+    def _master_learns_what_it_forgot(self, master: str, slave: str) -> None:
+        self.photograph()
+        self.order(master, 2, 128)
+        self.step("settle")
+        self.old = False
+        self.strike("back")
+        self.meet("settle")
+        self.check_agreement()
 
     def _master_set_back(self, master: str, slave: str) -> None:
         """It orders as soon as it may, before it can know what its peer has seen used."""

@@ -67,7 +67,8 @@ class Findings:
     def __str__(self) -> str:
         return (
             f"{self.ordered} keys ordered, {self.fetched} fetched, {self.unknown} unknown after a broken connection"
-            f", {len(self.explained)} lost as documented, {self.burnt} burnt, {self.placed} values placed, {len(self.wrong)} wrong"
+            f", {len(self.explained)} lost as documented, {self.burnt} burnt, {self.placed} values placed, "
+            f"{len(self.wrong)} wrong"
         )
 
 

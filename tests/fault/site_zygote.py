@@ -7,6 +7,7 @@ of the child loses power at that operation: what was not synchronised is dropped
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import random
@@ -61,6 +62,7 @@ def become(log: str) -> None:
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(out, 1)
     os.dup2(out, 2)
+    faulthandler.register(signal.SIGUSR2)
 
 
 if __name__ == "__main__":

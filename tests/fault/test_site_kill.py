@@ -186,8 +186,8 @@ class Rig:
         await asyncio.sleep(0)
 
     def restart(self, site: LiveSite) -> None:
-        assert "Traceback" not in site.log.read_text(), self.last_words()
-        site.log.unlink()
+        assert not site.log.exists() or "Traceback" not in site.log.read_text(), self.last_words()
+        site.log.write_text("")
         self.kills += 1
         site.start(wait=False)
 
@@ -201,7 +201,13 @@ class Rig:
             await asyncio.sleep(0.02)
 
     def last_words(self) -> str:
-        return "\n".join(f"{s.name}: {s.log.read_text()[-1500:]}" for s in self.city.sites.values())
+        """What the sites said last, and where each of their threads stands."""
+        for site in self.city.sites.values():
+            if isinstance(site.process, Forked):
+                with suppress(ProcessLookupError):
+                    os.kill(site.process.pid, signal.SIGUSR2)
+        time.sleep(0.2)
+        return "\n".join(f"{s.name}: {s.log.read_text()[-4000:]}" for s in self.city.sites.values())
 
     async def joined(self) -> None:
         await self.until("joined", lambda: self.is_joined(BOVISA) and self.is_joined(LEONARDO))

@@ -210,13 +210,12 @@ class HttpsServer:
         self._stop_accepting()
         for task in self._handshakes:
             task.cancel()
-        for exchange in list(self._service.running):
-            if exchange.task is not None:
-                exchange.task.cancel()
-                self._tasks.add(exchange.task)
+        under_way = [e.task for e in self._service.running if e.task is not None]
+        for task in under_way:
+            task.cancel()
         for connection in list(self._service.open):
             connection.transport.abort()
-        waiting, self._tasks = [*self._tasks, *self._handshakes], set()
+        waiting, self._tasks = [*self._tasks, *self._handshakes, *under_way], set()
         for task in waiting:
             with suppress(asyncio.CancelledError):
                 await task

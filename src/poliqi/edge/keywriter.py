@@ -181,11 +181,12 @@ class KeyWriter:
             )
 
     def _runs_used(self, marks: list[RunUsed]) -> None:
+        """Each mark says all of how its run stands, so the last one of a run is enough."""
         self._database.run_many(
             "UPDATE run SET used = ? WHERE owner = ? AND number = ?",
             [
                 (use_blob(m.key.number, m.used, m.user, m.user_used), m.key.owner, signed(m.key.number))
-                for m in marks
+                for m in {m.key: m for m in marks}.values()
             ],
         )
 

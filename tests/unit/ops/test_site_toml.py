@@ -61,6 +61,8 @@ authority = "ca.pem"
 revoked = "crl.pem"
 trust = "trust"
 [listen]
+neighbours = "192.0.2.1:8020"
+neighbours_url = "https://leonardo.example:8020"
 status = "[::1]:9000"
 https = "0.0.0.0:8443"
 streams = "0.0.0.0:8444"
@@ -166,6 +168,8 @@ def test_every_table_is_read() -> None:
         ingest=Path("/run/poliqi/ingest.sock"),
         ingest_uids=frozenset({990}),
         block_push=Address("127.0.0.1", 8446),
+        neighbours=Address("192.0.2.1", 8020),
+        neighbours_url="https://leonardo.example:8020",
     )
     pool = PoolSettings("leonardo-bovisa", 2_000_000, 1_000_000_000)  # type: ignore[arg-type]
     assert s.peers == (
@@ -241,6 +245,7 @@ def changed(old: str, new: str) -> str:
         (changed('"127.0.0.1:8446"', '"10.0.0.1:8446"'), "listen.block_push"),
         (changed('"0.0.0.0:8443"', '"0.0.0.0"'), "write HOST:PORT"),
         (changed('"0.0.0.0:8443"', '"0.0.0.0:8444"'), "listen '0.0.0.0:8444': named twice"),
+        (changed('neighbours = "192.0.2.1:8020"\n', ""), "give both, or neither"),
         (changed("/run/poliqi/ingest.sock", "/" + "x" * 107), "longer than 107 bytes"),
         (changed('"photons", "replay"', '"photons", "magic"'), "Invalid enum value 'magic'"),
         (changed("max_epsilon = 1e-9", "max_epsilon = 2.0"), "policy.max_epsilon 2 is outside 0 to 1"),
