@@ -21,6 +21,8 @@ from live_sites import block_key
 
 from poliqi.edge.audit import read_audit, verify_audit
 
+NOTICED_S = 0.5
+"""So long after its refusal to a fetch the death of the other site may have been written down."""
 STEP = 8
 """Keys of the rig begin at multiples of this many bytes, for their sizes are multiples of it."""
 
@@ -150,7 +152,7 @@ class Ledger:
         for tried in self.attempts[key_id]:
             if tried["outcome"] != "503":
                 continue
-            owner = [k for k in self.kills if k["site"] != tried["site"] and k["at"] <= tried["at"]]
+            owner = [k for k in self.kills if k["site"] != tried["site"] and k["at"] <= tried["at"] + NOTICED_S]
             slave = [k for k in self.kills if k["site"] == tried["site"] and k["at"] >= tried["began"]]
             if owner and slave:
                 return (

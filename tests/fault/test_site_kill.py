@@ -149,6 +149,8 @@ class Rig:
         self.ledgers.mkdir()
         self.kills_log = Log(self.ledgers / "kills.jsonl")
         self.kills = self.power_cuts = 0
+        self.armed: set[str] = set()
+        """Sites whose disk will lose power."""
         self.known_states = {site.name: site.state for site in city.sites.values()}
         self.apps = {s: Application(site, s, self.ledgers) for site in city.sites.values() for s in site.saes}
         self.traffic = [Traffic(self.apps[m], self.apps[s], f"{seed} {m} {s}", pause_s) for m, s in PAIRS]
@@ -180,6 +182,7 @@ class Rig:
         assert site.process is not None
         assert site.process.poll() is None, f"{name} ended by itself\n{self.last_words()}"
         self.kills_log.write(site=name, why=why)
+        self.armed.discard(name)
         site.process.kill()
         site.process.wait()
         self.restart(site)
@@ -191,9 +194,20 @@ class Rig:
         self.kills += 1
         site.start(wait=False)
 
+    def revive(self) -> bool:
+        """Start sites again whose disk lost power; True where there was one."""
+        dead = [n for n in sorted(self.armed) if (p := self.site(n).process) is not None and p.poll() is not None]
+        for name in dead:
+            self.armed.discard(name)
+            self.kills_log.write(site=name, why="power cut")
+            self.power_cuts += 1
+            self.restart(self.site(name))
+        return bool(dead)
+
     async def until(self, what: str, condition, seconds: float = SETTLED_S) -> None:
         end = time.monotonic() + seconds
         while not condition():
+            self.revive()
             for task in self._tasks:
                 if task.done() and task.exception():
                     task.result()
@@ -321,26 +335,25 @@ async def cut_power_at_random(rig: Rig, kills: int, end_s: float) -> None:
     """The disk of a site loses power at some operation, while it starts or under load; unsynchronised writes go."""
     began = time.monotonic()
     while rig.kills < kills and time.monotonic() - began < end_s:
-        name = rig.random.choice((BOVISA, LEONARDO))
+        rig.revive()
+        name = min(rig.armed, default=rig.random.choice((BOVISA, LEONARDO)))  # never two at a time
         rig.zygote.power = (
             rig.random.choice((rig.random.randrange(60), rig.random.randrange(3000))),
             rig.random.randrange(1 << 30),
         )
         await rig.kill(name, "kill, to lose power next")
-        process = rig.site(name).process
-        assert process is not None
+        rig.armed.add(name)
         with suppress(TimeoutError):
-            async with asyncio.timeout(rig.random.uniform(1.0, 4.0)):
-                while process.poll() is None:
+            async with asyncio.timeout(rig.random.uniform(0.5, 3.0)):
+                while not rig.revive():
                     await asyncio.sleep(0.01)
-        if process.poll() is None:
+        if name in rig.armed:
             continue
-        rig.kills_log.write(site=name, why="power cut")
-        rig.power_cuts += 1
-        rig.restart(rig.site(name))
         if rig.random.random() >= 0.02:
             await rig.joined()
             await rig.until("retried", lambda: rig.refused == 0)
+    for name in sorted(rig.armed):
+        await rig.kill(name, "kill, before it loses power")
     print(f"{rig.kills} kills, {rig.power_cuts} of them power cuts, in {time.monotonic() - began:.0f} s")
 
 

@@ -27,11 +27,12 @@ _LASTING: Final = (Reason.BAD_REQUEST, Reason.NOT_PERMITTED, Reason.NOT_FOUND, R
 
 
 class SiteSink:
-    """A site as a place for blocks. `timeout_s` is how long it may take over one answer."""
+    """A site as a place for blocks of one pairing. `timeout_s` is how long it may take over one answer."""
 
-    def __init__(self, path: Path, link_id: LinkId, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, path: Path, link_id: LinkId, pair_id: str, *, timeout_s: float = 30.0) -> None:
         self.path: Final = path.absolute()
         self._link_id: Final = link_id
+        self._pair_id: Final = pair_id
         self._timeout_s: Final = timeout_s
         self._socket: socket.socket | None = None
         self._site = ""
@@ -83,7 +84,7 @@ class SiteSink:
         if self._socket is None:
             return Postponed(f"site at {self.path} is not connected")
         grade = Grade(KeyOrigin(block.origin.value), block.proof, block.epsilon, paths=())
-        frame = encode_block(Block(self._link_id, block_of_number(block.number), block.key, grade))
+        frame = encode_block(Block(self._link_id, block_of_number(block.number, self._pair_id), block.key, grade))
         if len(frame) > MOST_BLOCK_BYTES:
             return Postponed(f"block {block.number} has more bytes than a site takes at once", lasting=True)
         try:

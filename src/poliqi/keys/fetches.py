@@ -11,7 +11,7 @@ from typing import Final
 from poliqi.base.errors import AuthenticationError, ProtocolError
 from poliqi.base.ids import KmeId, LinkId, SaeId
 from poliqi.keys.desk_state import DeskState, EventKind
-from poliqi.keys.grade import Combiner, Grade
+from poliqi.keys.grade import Combiner, Grade, weakest
 from poliqi.keys.marks import RunAdded
 from poliqi.keys.messages import Promise, PromiseAnswer, Promised, Use, UseAnswer, Used, Void, VoidAnswer
 from poliqi.keys.onetime import open_sealed, xor_bytes
@@ -83,7 +83,7 @@ class Fetches:
             slaves,
             ids=wire.ids or None,
             cipher=wire.cipher or None,
-            grade=wire.grade,
+            grade=None if wire.grade is None else weakest([wire.grade, record.grade]),
             combiner=wire.combiner,
             kem_epoch=wire.kem_epoch,
         )
@@ -111,7 +111,7 @@ class Fetches:
             return f"more than {_OUTSTANDING_MOST} keys wait to be fetched here"
         if wire.combiner is not Combiner.NONE and (link.kme, wire.kem_epoch) not in s.kem_secrets:
             return f"post-quantum secret {wire.kem_epoch} is not known here"
-        grade = record.grade if wire.grade is None else wire.grade
+        grade = record.grade if wire.grade is None else weakest([wire.grade, record.grade])
         grade = grade if wire.combiner is Combiner.NONE else grade.with_combiner(wire.combiner)
         return self._not_allowed(link.kme, wire, grade)
 

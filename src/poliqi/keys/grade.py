@@ -116,21 +116,22 @@ class Grade:
 def weakest(grades: Iterable[Grade]) -> Grade:
     """The grade of bits that needed all of `grades`, one after another: each word the weakest, epsilons added.
 
-    `paths` and `threshold` are those of the first; whoever joins paths writes them. Raises ValueError on none.
+    All their paths count, and the least threshold of those that were relayed. Raises ValueError on none.
     """
     listed = list(grades)
     if not listed:
         raise ValueError("the weakest of no grades is nothing")
     epsilons = [g.epsilon for g in listed]
     known = [e for e in epsilons if e is not None]
-    computational = any(g.authenticity is Authenticity.COMPUTATIONAL for g in listed)
     combiners = {g.combiner for g in listed}
+    is_mixed = len(combiners) > 1 and Combiner.HKDF in combiners
+    computational = is_mixed or any(g.authenticity is Authenticity.COMPUTATIONAL for g in listed)
     return Grade(
         origin=max((g.origin for g in listed), key=_ORDER.index),
         proof=" + ".join(dict.fromkeys(g.proof for g in listed if g.proof)),
         epsilon=sum(known) if len(known) == len(epsilons) else None,
-        paths=listed[0].paths,
-        threshold=listed[0].threshold,
+        paths=tuple(dict.fromkeys(path for g in listed for path in g.paths)),
+        threshold=min((g.threshold for g in listed if not g.is_direct), default=1),
         authenticity=Authenticity.COMPUTATIONAL if computational else Authenticity.INFORMATION_THEORETIC,
         combiner=combiners.pop() if len(combiners) == 1 else Combiner.NONE,
     )

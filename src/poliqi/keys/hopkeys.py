@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from poliqi.base.errors import DataRefused
 from poliqi.base.ids import KmeId
@@ -14,9 +14,17 @@ from poliqi.keys.relay_messages import PadRange
 from poliqi.keys.segment import SegmentName
 from poliqi.keys.stock import Piece
 
-__all__ = ["HopKeys"]
+__all__ = ["HopKeys", "Taken"]
 
 _RANGE_BYTES: Final = 4096
+
+
+class Taken(NamedTuple):
+    """Ranges of one's own share, their bytes, and what they are."""
+
+    pads: tuple[PadRange, ...]
+    key: SecretBytes
+    grade: Grade
 
 
 class HopKeys:
@@ -25,7 +33,7 @@ class HopKeys:
     def __init__(self, state: DeskState) -> None:
         self._s: Final = state
 
-    def take(self, neighbour: KmeId, total: int) -> tuple[tuple[PadRange, ...], SecretBytes] | None:
+    def take(self, neighbour: KmeId, total: int) -> Taken | None:
         """Take `total` bytes of one's own share with a neighbour; None where that cannot be done now."""
         s = self._s
         link = s.links.get(neighbour)
@@ -51,16 +59,19 @@ class HopKeys:
                 return self._key_of(pieces)
         return None
 
-    def _key_of(self, pieces: list[tuple[Piece, int]]) -> tuple[tuple[PadRange, ...], SecretBytes] | None:
+    def _key_of(self, pieces: list[tuple[Piece, int]]) -> Taken | None:
         ranges: list[PadRange] = []
+        grades: dict[bytes, Grade] = {}
         key = bytearray()
         for piece, size in pieces:
             bits = self._s.stock.bits(piece.segment)
             if bits is None:
                 return None
             key += bits[piece.offset : piece.offset + size]
-            ranges.append(PadRange(piece.segment.name.block, piece.segment.name.part, piece.offset, size))
-        return tuple(ranges), SecretBytes(key)
+            name = piece.segment.name
+            ranges.append(PadRange(name.block, name.part, piece.offset, size))
+            grades[name.block] = piece.segment.grade
+        return Taken(tuple(ranges), SecretBytes(key), weakest(grades.values()))
 
     def use(self, link: PeerLink, pads: tuple[PadRange, ...]) -> tuple[SecretBytes, Grade]:
         """The bytes that a neighbour took of its share for a hop, and their grade. Raises DataRefused."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import KmeId, LinkId
 from poliqi.base.secret import SecretBytes
 from poliqi.keys.desk_state import DeskState, EventKind
+from poliqi.keys.grade import Authenticity
 from poliqi.keys.marks import Ingested, PeerMemory, PeerRemembered, SecretKept, StoredState, Vault
 from poliqi.keys.messages import VERSION, Ask, Give, Gone, Hello, Offer, Offers, PoolSecret
 from poliqi.keys.peer import PeerLink
@@ -187,14 +189,16 @@ class Meetings:
         grade = block.grade
         if not grade.paths:
             ends = sorted((s.own, pool.peer))
-            grade = type(grade)(grade.origin, grade.proof, grade.epsilon, (tuple(ends),))
+            grade = replace(grade, paths=(tuple(ends),))
+        if not first_usable(len(block.key)):  # too short for a one-time tag: compared by a computational one
+            grade = replace(grade, epsilon=None, authenticity=Authenticity.COMPUTATIONAL)
         view = block.key.view()
         added: list[SegmentRecord] = []
         for part, (start, end) in enumerate(cut(len(view))):
             name = SegmentName(block.name, part)
             payload = SecretBytes(view[start:end])
             size = end - start
-            tag = comparison_tag(payload, pool.link_id, name, b"") if first_usable(size) else _NO_TAG
+            tag = comparison_tag(payload, pool.link_id, name, grade, b"") if first_usable(size) else _NO_TAG
             whose = owner or owner_of(name, s.own, pool.peer)
             record = SegmentRecord(s.stock.new_number(), pool.link_id, name, whose, size, grade, tag)
             s.stock.add(record)
@@ -232,7 +236,7 @@ class Meetings:
         bits = self._s.stock.bits(record) if secret is not None else None
         if bits is None or secret is None:
             return None
-        return comparison_tag(SecretBytes(bits), record.pool, record.name, secret)
+        return comparison_tag(SecretBytes(bits), record.pool, record.name, record.grade, secret)
 
     def offered(self, link: PeerLink, offers: Offers) -> None:
         """The peer's segments: equal ones become usable, unequal ones are destroyed at both ends."""

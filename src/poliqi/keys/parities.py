@@ -58,20 +58,24 @@ class Parities:
     def _send(self, link: PeerLink, message: RelayMessage) -> None:
         link.send(ParcelMessage(encode_relay(message)), self._s.ledger.emitted)
 
-    def call(self, order: RelayOrder) -> SecretBytes | None:
-        """Call on every path; the secret, which is the sum of the first hops' keys. None where key is lacking."""
+    def call(self, order: RelayOrder) -> tuple[SecretBytes, list[Grade]] | None:
+        """Call on every path; the secret, which is the sum of the first hops' keys, and their grades.
+
+        None where key is lacking.
+        """
         if order.scheme is Scheme.SHAMIR:
             raise ValueError("nobody chooses what parities end in: only schemes single and xor can use them")
         keys: list[SecretBytes] = []
+        grades: list[Grade] = []
         for number in range(1, len(order.paths) + 1):
             neighbour = path_of(order, number)[1]
             taken = self._hops.take(neighbour, order.size)
             if taken is None:
                 return None
-            pads, key = taken
-            keys.append(key)
-            self._send(self._s.links[neighbour], ParityCall(order, number, 1, pads))
-        return SecretBytes(join_xor([key.view() for key in keys]))
+            keys.append(taken.key)
+            grades.append(taken.grade)
+            self._send(self._s.links[neighbour], ParityCall(order, number, 1, taken.pads))
+        return SecretBytes(join_xor([key.view() for key in keys])), grades
 
     def called(self, link: PeerLink, call: ParityCall) -> Arrived | None:
         """A call from the site before: pass it on and send the parity, or, at the end, gather.
@@ -98,8 +102,8 @@ class Parities:
         end = s.links.get(path[-1])
         if taken is None or end is None or not end.is_live:
             raise DataRefused(f"{s.own} has too little key with {path[call.hop + 1]}, or no stream to {path[-1]}")
-        self._send(s.links[path[call.hop + 1]], ParityCall(order, call.share, call.hop + 1, taken[0]))
-        self._send(end, make_parity(order, call.share, call.hop, (call.pads, key, grade), taken))
+        self._send(s.links[path[call.hop + 1]], ParityCall(order, call.share, call.hop + 1, taken.pads))
+        self._send(end, make_parity(order, call.share, call.hop, (call.pads, key, grade), taken[:2]))
         return None
 
     def heard(self, link: PeerLink, parity: Parity) -> Arrived | None:

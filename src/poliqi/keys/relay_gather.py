@@ -142,14 +142,6 @@ class Gathering:
         ]
         return min(times, default=None)
 
-    def candidates(self, block: bytes) -> list[Gathered]:
-        """All secrets that the shares at hand give, best supported first: the others are for when the first fails.
-
-        Each one tried is one more chance of a forger; there are at most "n choose k".
-        """
-        entry = self._open.get(block)
-        return [] if entry is None else [self._gathered(entry.order, entry.grades, c) for c in _secrets(entry)]
-
     def settle(self, block: bytes, confirmed: Gathered | None) -> tuple[tuple[KmeId, ...], ...]:
         """Close an order and wipe its shares; the paths whose shares contradict the secret both ends confirmed."""
         entry = self._open.pop(block, None)

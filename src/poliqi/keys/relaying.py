@@ -6,13 +6,14 @@ by relay is used only after both ends found its segments equal, like any other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from poliqi.base.errors import AuthenticationError, DataRefused
 from poliqi.base.ids import KmeId, LinkId
 from poliqi.base.secret import SecretBytes
 from poliqi.keys.desk_state import DeskState, EventKind
+from poliqi.keys.grade import Grade, weakest
 from poliqi.keys.hopkeys import HopKeys
 from poliqi.keys.meeting import Meetings
 from poliqi.keys.messages import ParcelMessage
@@ -78,6 +79,8 @@ class _Sent:
     since: float
     parity: bool
     has_left: bool = False
+    hops: list[Grade] = field(default_factory=list[Grade])
+    """What the key of the first hops was."""
 
 
 class Relays:
@@ -169,18 +172,18 @@ class Relays:
                     self._give_up(order.block, f"too little key with {neighbour}", now)
                     return
                 continue
-            pads, key = taken
-            self._pass_on(send_share(order, number, share, pads, key))
+            sent.hops.append(taken.grade)
+            self._pass_on(send_share(order, number, share, taken.pads, taken.key))
         self._s.audit("relay-sent", block=order.block.hex(), pool=order.pool, to=order.destination)
 
     def _call(self, sent: _Sent, now: float) -> None:
         """Call for parities on every path: the secret becomes the sum of the first hops' keys."""
-        secret = self._parities.call(sent.order)
-        if secret is None:
+        called = self._parities.call(sent.order)
+        if called is None:
             self._give_up(sent.order.block, "too little key for its first hops", now)
             return
         sent.secret.close()
-        sent.secret = secret
+        sent.secret, sent.hops = called
         self._s.audit("relay-sent", block=sent.order.block.hex(), pool=sent.order.pool, to=sent.order.destination)
 
     def _pass_on(self, onward: Onward) -> None:
@@ -243,7 +246,7 @@ class Relays:
             taken = self._hops.take(onward_to, pad_bytes(order))
             if taken is None:
                 raise DataRefused(f"{s.own} has too little key with {onward_to}, or no connection")
-            self._pass_on(forward(parcel, value, grade, *taken))
+            self._pass_on(forward(parcel, value, grade, *taken[:2]))
             s.audit("relay-passed", block=order.block.hex(), source=order.origin, to=order.destination)
             s.count("shares_relayed")
         except (DataRefused, AuthenticationError) as error:
@@ -279,7 +282,8 @@ class Relays:
         """A block arrived whole: keep it, tell its origin, name the paths that lied."""
         s = self._s
         pool = s.stock.pools[gathered.pool]
-        for path in self._gathering.settle(gathered.block, gathered):
+        is_outvoted = len(gathered.odd) < len(gathered.agreeing) - gathered.grade.threshold + 1
+        for path in self._gathering.settle(gathered.block, gathered if is_outvoted else None):
             s.audit("relay-lied", block=gathered.block.hex(), path=list(path))
             s.tell(EventKind.RELAY_REFUSED, f"a share over {' '.join(path)} contradicts the others")
         block = Block(gathered.pool, gathered.block, gathered.secret, gathered.grade)
@@ -294,6 +298,12 @@ class Relays:
             return
         del self._sent[block]
         grade = block_grade(sent.order, stored.behind)
+        joint = weakest([grade, *sent.hops])
+        if joint.origin is not grade.origin or (joint.epsilon is None and grade.epsilon is not None):
+            text = f"{link.kme} calls a relayed block {grade.name}, and its first hop was {joint.name}: not used"
+            self._s.tell(EventKind.RELAY_REFUSED, text, link.kme)
+            sent.secret.close()
+            return
         self._meetings.take_relayed(Block(LinkId(sent.order.pool), block, sent.secret, grade), self._s.own)
         self._s.audit("relay-done", block=block.hex(), pool=sent.order.pool, to=link.kme)
         self._s.count("blocks_relayed")

@@ -72,9 +72,12 @@ class SegmentRecord:
     leased: int = 0
 
 
-def block_of_number(number: int) -> bytes:
-    """The 16 bytes that name a numbered block of a distilling link."""
-    return number.to_bytes(16, "big")
+def block_of_number(number: int, pairing: str = "0" * 16) -> bytes:
+    """The 16 bytes that name a numbered block of a distilling link: the pairing's 16 hex digits, then the number.
+
+    A link that is paired again begins its numbers anew, and these are other blocks.
+    """
+    return bytes.fromhex(pairing) + number.to_bytes(8, "big")
 
 
 def cut(size: int) -> list[tuple[int, int]]:
@@ -97,8 +100,10 @@ def first_usable(size: int) -> int:
     return HEAD_BYTES if size >= _PROVEN_LEAST else 0
 
 
-def comparison_tag(payload: SecretBytes, pool: LinkId, name: SegmentName, pool_secret: bytes) -> bytes:
-    """16 bytes that both ends compare.
+def comparison_tag(
+    payload: SecretBytes, pool: LinkId, name: SegmentName, grade: Grade, pool_secret: bytes
+) -> bytes:
+    """16 bytes that both ends compare: of the bits, and of what each end was told that they are.
 
     A segment of 1 KiB or more pays for it with its own first 32 bytes, the key of a one-time Poly1305 over the
     rest: nothing of the rest is told, to anyone; unequal rests agree with probability at most
@@ -108,6 +113,8 @@ def comparison_tag(payload: SecretBytes, pool: LinkId, name: SegmentName, pool_s
     view = payload.view()
     context = b"poliqi segment\x00" + len(pool.encode()).to_bytes(2, "big") + pool.encode()
     context += name.block + name.part.to_bytes(4, "big") + len(view).to_bytes(4, "big")
+    words = (grade.origin.encode(), grade.proof.encode(), b"unproven" if grade.epsilon is None else b"proven")
+    context += b"".join(len(word).to_bytes(2, "big") + word for word in words)
     if first_usable(len(view)) == 0:
         return hmac.digest(pool_secret, context + bytes(view), hashlib.sha256)[:16]
     mac = Poly1305(bytes(view[:HEAD_BYTES]))

@@ -76,8 +76,6 @@ class Shipments:
             ticket.settle(Refused(Reason.BAD_REQUEST, "a key of this name was shipped before"))
         else:
             s = shipment
-            for name in s.key_ids:
-                self._s.ledger.write(NameUsed(_SHIPPED, name))
             self._carry(ticket, s.master, s.slaves, s.key_ids, s.values, s.grade, now)
         return ticket
 
@@ -102,6 +100,12 @@ class Shipments:
             ticket.settle(plan)
             return
         whole = weakest(([] if grade is None else [grade]) + [g for _, _, _, gs in plan for g in gs])
+        why = self._s.refusal_of_grade(master, slaves, whole)
+        if why is not None:
+            ticket.settle(Refused(Reason.NOT_PERMITTED, why))
+            return
+        for name in ids if grade is not None else ():  # others chose these names and may choose them again
+            self._s.ledger.write(NameUsed(_SHIPPED, name))
         order = Order(ticket, [Key(i, v, whole) for i, v in zip(ids, values, strict=True)], waiting=len(plan))
         order.outcome = Delivered(order.keys) if grade is None else Accepted("relayed")
         for link, there, pieces, _ in plan:

@@ -164,7 +164,7 @@ class Party:
         """Start bringing keys to the site, where there is one; a state that fails there stops this end."""
         if self._settings.site is None:
             return None
-        sink = SiteSink(self._settings.site, self._store.link.link_id)
+        sink = SiteSink(self._settings.site, self._store.link.link_id, self._store.link.pair_id)
         self._courier = Courier(self._store, sink, self._say, MOST_WAITING_BYTES)
         carrying = asyncio.create_task(self._courier.run())
         carrying.add_done_callback(lambda _: self._stopping.set())

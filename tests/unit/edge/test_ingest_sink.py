@@ -90,7 +90,7 @@ def impostor(path: Path, *frames: bytes) -> Iterator[None]:
 
 @contextmanager
 def sink_to(path: Path, timeout_s: float = 5.0) -> Iterator[SiteSink]:
-    with closing(SiteSink(path, LINK, timeout_s=timeout_s)) as sink:
+    with closing(SiteSink(path, LINK, "0" * 16, timeout_s=timeout_s)) as sink:
         yield sink
 
 

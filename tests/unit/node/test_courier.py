@@ -35,7 +35,7 @@ class Bench:
     def __init__(self, folder: Path, store: LinkStore, most_bytes: int) -> None:
         self.store, self.desk, self.said = store, IngestDesk(), list[tuple[str, dict[str, Any]]]()
         self.path = folder / "ingest"
-        self.sink = SiteSink(self.path, LINK, timeout_s=5)
+        self.sink = SiteSink(self.path, LINK, "0" * 16, timeout_s=5)
         self.courier = Courier(store, self.sink, lambda _, text, **more: self.said.append((text, more)), most_bytes)
         self.server: IngestServer | None = None
         self._number = 0
