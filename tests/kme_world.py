@@ -524,7 +524,8 @@ class World:
 
     def _note_pad(self, site: Site, name: bytes) -> None:
         """The pad of a shipped key and the key of its tag are used as if they had been given to a master."""
-        run = site.kme.state.own_ids.get(name)
+        runs = site.kme.state.own_ids.get(name)
+        run = runs[0] if runs else None
         record = None if run is None else site.kme.state.stock.by_number.get(run.segment)
         if run is not None and record is not None:
             bits = site.store.payloads[record.number]

@@ -17,6 +17,8 @@ from fault.key_ledger import Log, seen
 from live_sites import LiveSite
 
 ANSWER_S = 20.0
+BACKLOG_MOST = 300
+"""Nothing more is ordered while so many keys wait to be fetched."""
 SIZES_BITS = (64, 128, 256, 256, 256, 512, 1024)
 
 
@@ -130,6 +132,9 @@ class Traffic:
     async def order_keys(self) -> None:
         self.ordering = True
         while not self.stopping:
+            if len(self.waiting) + len(self.unsure) > BACKLOG_MOST:
+                await asyncio.sleep(0.1)
+                continue
             number, size = self._random.choice((1, 1, 2, 5, 8, 32)), self._random.choice(SIZES_BITS)
             outcome, ids = await self.master.order(self.slave.sae, number, size)
             if outcome == "ok":

@@ -221,7 +221,10 @@ class Rig:
                 with suppress(ProcessLookupError):
                     os.kill(site.process.pid, signal.SIGUSR2)
         time.sleep(0.2)
-        return "\n".join(f"{s.name}: {s.log.read_text()[-4000:]}" for s in self.city.sites.values())
+        left = [(t.master.sae, t.slave.sae, len(t.waiting), len(t.unsure), len(t.refused)) for t in self.traffic]
+        return f"waiting, unsure, refused: {left}\n\n".join(
+            f"{s.name}: {s.log.read_text()[-4000:]}" for s in self.city.sites.values()
+        )
 
     async def joined(self) -> None:
         await self.until("joined", lambda: self.is_joined(BOVISA) and self.is_joined(LEONARDO))
@@ -244,7 +247,7 @@ class Rig:
         await self.joined()
         for traffic in self.traffic:
             traffic.stopping = True
-        await self.until("fetched", lambda: all(t.done() for t in self._tasks[1:]))
+        await self.until("fetched", lambda: all(t.done() for t in self._tasks[1:]), 4 * SETTLED_S)
         self._tasks[0].cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.close()

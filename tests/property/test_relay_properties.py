@@ -9,6 +9,7 @@ from relay_city import FixedEntropy, Walk, hop_key, make_order, pads_for, stretc
 from poliqi.base.errors import AuthenticationError, ProtocolError
 from poliqi.base.ids import KmeId, LinkId
 from poliqi.base.secret import SecretBytes
+from poliqi.keys.grade import Grade, KeyOrigin
 from poliqi.keys.kem import KemInitiator, KemPlace, KemResponder
 from poliqi.keys.onetime import open_sealed, seal
 from poliqi.keys.relay import open_parcel, plan_shares, send_share
@@ -19,6 +20,8 @@ from poliqi.keys.shares import candidates, join_shamir, join_xor, split_shamir, 
 ORDER = make_order("ACB", "ADB", scheme=Scheme.XOR, threshold=2)
 CLAMP = 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF
 PLACE = KemPlace(LinkId("pool"), 1, KmeId("a"), KmeId("b"))
+
+GRADE = Grade(KeyOrigin.PHOTONS, "", None, ())
 
 
 @given(st.data(), st.binary(min_size=1, max_size=64), st.integers(2, 6))
@@ -74,7 +77,7 @@ def test_whatever_one_relay_adds_the_ends_notice_or_no_used_bit_differs(lies: di
     arrived = [Walk(ORDER, 1).go(shares[0], lie)[0], Walk(ORDER, 2).go(shares[1])[0]]
     there = join_xor([share.view() for share in arrived])
     name = SegmentName(ORDER.block, 0)
-    tags = [comparison_tag(SecretBytes(end), LinkId(ORDER.pool), name, b"") for end in (secret, there)]
+    tags = [comparison_tag(SecretBytes(end), LinkId(ORDER.pool), name, GRADE, b"") for end in (secret, there)]
     r = [int.from_bytes(end[:16], "little") & CLAMP for end in (secret, there)]
     assert (tags[0] == tags[1]) == (r[0] == r[1] and secret[16:] == there[16:])
 

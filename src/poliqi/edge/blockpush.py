@@ -27,7 +27,7 @@ from poliqi.edge.complaints import Complaints
 from poliqi.edge.desk import KeyDesk
 from poliqi.edge.frameserver import FrameService, ServiceLimits
 from poliqi.edge.network import Address
-from poliqi.keys.grade import Grade, KeyOrigin
+from poliqi.keys.grade import Authenticity, Grade, KeyOrigin
 from poliqi.keys.requests import Block, Refused
 
 __all__ = ["MOST_PUSH_BYTES", "BlockPushServer", "PushedBlock", "check_push_address", "name_of_push", "read_push"]
@@ -167,7 +167,7 @@ class BlockPushServer:
         if pool is None:
             self._complain(f"block push: refused: link_id {pushed.link_id} is not configured for block push")
             return
-        grade = Grade(KeyOrigin.UNPROVEN, "", None, paths=())
+        grade = Grade(KeyOrigin.UNPROVEN, "", None, paths=(), authenticity=Authenticity.COMPUTATIONAL)
         name, size = name_of_push(pushed.link_id, pushed.block_id), len(pushed.key)
         try:
             outcome = await self._desk.ingest(Block(pool, name, pushed.key, grade))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,11 +17,11 @@ from poliqi.base.errors import AuthenticationError, ConfigError
 from poliqi.edge.credentials import identity_of, read_bounded
 from poliqi.edge.sitetrust import AUTHORITY_SUFFIX, REVOKED_SUFFIX
 
-__all__ = ["URGENT_DAYS", "WARN_DAYS", "Expiring", "Urgency", "expiring", "expiry"]
+__all__ = ["URGENT_DAYS", "WARN_DAYS", "Expiring", "Urgency", "expiries", "expiring", "expiry"]
 
 WARN_DAYS: Final = 30
 URGENT_DAYS: Final = 7
-_CRL: Final = b"-----BEGIN X509 CRL-----"
+_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
 
 
 class Urgency(StrEnum):
@@ -59,11 +60,13 @@ class Expiring:
 
 
 def expiry(path: Path, now: datetime) -> Expiring:
-    """When the first certificate, or the revocation list, of a PEM file ends. Raises ConfigError."""
+    """When the first certificate, or the first revocation list to end, of a PEM file ends. Raises ConfigError."""
     data = read_bounded(path)
     try:
-        if _CRL in data:
-            revoked = x509.load_pem_x509_crl(data)
+        lists = [x509.load_pem_x509_crl(pem) for pem in _CRL.findall(data)]
+        if lists:
+            never = datetime.min.replace(tzinfo=now.tzinfo)
+            revoked = min(lists, key=lambda each: each.next_update_utc or never)
             what, until = f"revocation list of {_common_name(revoked.issuer)}", revoked.next_update_utc
         else:
             first = x509.load_pem_x509_certificates(data)[0]
@@ -80,22 +83,47 @@ def expiring(paths: Iterable[Path], now: datetime, within_days: float = WARN_DAY
 
     A folder stands for the *.pem and *.crl in it. Raises ConfigError for a file that cannot be read.
     """
+    found, wrong = expiries(paths, now)
+    if wrong:
+        raise wrong[0]
+    return [e for e in found if e.days_left < within_days]
+
+
+def expiries(paths: Iterable[Path], now: datetime) -> tuple[list[Expiring], list[ConfigError]]:
+    """When each of these files ends, the soonest first, and what is wrong with those that cannot be read.
+
+    A folder stands for the *.pem and *.crl in it.
+    """
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
             files += sorted(p for p in path.iterdir() if p.suffix in (AUTHORITY_SUFFIX, REVOKED_SUFFIX))
         else:
             files.append(path)
-    found = [expiry(path, now) for path in files]
-    return sorted((e for e in found if e.days_left < within_days), key=lambda e: e.until)
+    found: list[Expiring] = []
+    wrong: list[ConfigError] = []
+    for path in files:
+        try:
+            found.append(expiry(path, now))
+        except ConfigError as error:
+            wrong.append(error)
+    return sorted(found, key=lambda e: e.until), wrong
 
 
 def _holder(certificate: x509.Certificate) -> str:
+    """Whom a certificate speaks for. An authority speaks for nobody, and its common name is no application's id."""
     try:
-        identity = identity_of(certificate)
-    except AuthenticationError:  # an authority, say: its common name has to do
-        return _common_name(certificate.subject)
-    return f"{identity.kind} {identity.name}"
+        identity = None if _is_authority(certificate) else identity_of(certificate)
+    except AuthenticationError:
+        identity = None
+    return _common_name(certificate.subject) if identity is None else f"{identity.kind} {identity.name}"
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        return False
 
 
 def _common_name(name: x509.Name) -> str:

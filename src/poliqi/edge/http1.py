@@ -93,18 +93,25 @@ class _SwiftExchange:
 
 @dataclass(slots=True)
 class HttpService:
-    """What the connections of one listener share. `refuses` tells whether a caller's certificate was revoked."""
+    """What the connections of one listener share.
+
+    `refuses` tells whether a caller's certificate has ended; `objection`, why a new caller with this certificate is
+    turned away, or nothing.
+    """
 
     application: Application
     limits: HttpLimits
     complain: Complaints
     refuses: Callable[[Caller], bool]
+    objection: Callable[[Caller | None, bytes], str]
     swift: SwiftApplication | None = None
     date: bytes = b""
     is_draining: bool = False
     held: int = 0
     """Connections now, those in their handshake included."""
     requests: int = 0
+    refused: int = 0
+    """Connections that were turned away or failed their handshake."""
     open: set[HttpConnection] = field(default_factory=lambda: set[HttpConnection]())
     buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(_READ_BYTES)))
     """What is read at a time, by whichever connection's turn it is: each read is parsed before the next one."""
@@ -175,23 +182,19 @@ class HttpConnection(asyncio.BufferedProtocol):
         self.client = _address(transport.get_extra_info("peername"))
         self.server = _address(transport.get_extra_info("sockname"))
         self.deadline = self._loop.time() + self._service.limits.idle_s
-        secured = transport.get_extra_info("ssl_object")
-        self._scheme = "http" if secured is None else "https"
-        certificate = None if secured is None else secured.getpeercert(True)
-        if certificate is not None:
-            self.caller = identify(certificate)
-            if self.caller is not None and self._service.refuses(self.caller):
-                self._service.complain(
-                    f"{self.client[0]}: certificate of {self.caller.name} was revoked or expired"
-                )
-                self.caller = None
+        self._scheme = "http" if transport.get_extra_info("ssl_object") is None else "https"
+        certificate = self.certificate
+        if certificate:
+            caller = identify(certificate)
+            objection = self._service.objection(caller, certificate)
+            if not objection and caller is not None and not self._service.admit(caller):
+                objection = f"too many connections of {caller.name}"
+            if objection:
+                self._service.refused += 1
+                self._service.complain(f"{self.client[0]}: {objection}", known=True)
                 self.transport.abort()
                 return
-        if self.caller is not None and not self._service.admit(self.caller):
-            self._service.complain(f"{self.client[0]}: too many connections of {self.caller.name}")
-            self.caller = None
-            self.transport.abort()
-            return
+            self.caller = caller
         self._service.open.add(self)
         if self._service.is_draining:
             self.transport.close()
@@ -378,7 +381,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             self.transport.pause_reading()
             return
         phrase = HTTPStatus(self._refusal).phrase
-        self._service.complain(f"{self.client[0]}: request refused: {self._refusal} {phrase}")
+        self.complain(f"request refused: {self._refusal} {phrase}")
         body = b'{"message": "%s"}' % phrase.encode()
         head = b"content-type: application/json\r\ncache-control: no-store\r\nconnection: close\r\n"
         line = STATUS_LINES[self._refusal]
@@ -403,6 +406,12 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._close_after = True
 
     @property
+    def certificate(self) -> bytes:
+        """The caller's, as the handshake verified it (DER); nothing where there is none."""
+        secured = self.transport.get_extra_info("ssl_object")
+        return b"" if secured is None else secured.getpeercert(True) or b""
+
+    @property
     def is_draining(self) -> bool:
         """True where the answer under way is the last."""
         return self._close_after or self._service.is_draining
@@ -414,7 +423,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def complain(self, text: str) -> None:
         """Say something about this connection."""
-        self._service.complain(f"{self.client[0]}: {text}")
+        self._service.complain(f"{self.client[0]}: {text}", known=self.caller is not None)
 
     @property
     def is_full(self) -> bool:

@@ -22,7 +22,7 @@ from poliqi.edge.complaints import Complaints
 from poliqi.edge.http1 import HttpConnection, HttpLimits, HttpService, SwiftApplication
 from poliqi.edge.identity import Caller
 from poliqi.edge.network import Address
-from poliqi.edge.tls import Credentials, TlsFiles, load_credentials
+from poliqi.edge.tls import ServerCredentials, TlsFiles, handshake_failure, load_credentials
 
 __all__ = ["HttpsServer", "serve_https"]
 
@@ -54,14 +54,13 @@ class HttpsServer:
             self._limits,
             self._complain,
             self._refuses,
+            self._objection,
             application if isinstance(application, SwiftApplication) else None,
         )
-        self._credentials: Credentials | None = None
+        self._credentials: ServerCredentials | None = None
         self._listeners: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._handshakes: set[asyncio.Task[None]] = set()
-        self.refused = 0
-        """Connections that were turned away or failed their handshake."""
 
     @property
     def connections(self) -> int:
@@ -72,6 +71,11 @@ class HttpsServer:
     def requests(self) -> int:
         """How many were answered."""
         return self._service.requests
+
+    @property
+    def refused(self) -> int:
+        """Connections that were turned away or failed their handshake."""
+        return self._service.refused
 
     async def start(self) -> Address:
         """Listen; the address with its real port. Raises ConfigError."""
@@ -116,7 +120,7 @@ class HttpsServer:
         self._listeners.clear()
 
     def reload(self) -> None:
-        """Meet new connections with the files as they are now; close those whose certificate is now revoked.
+        """Meet new connections with the files as they are now; close those whose certificate is no longer believed.
 
         Raises ConfigError where a file cannot be used; what was in force stays in force then.
         """
@@ -124,6 +128,18 @@ class HttpsServer:
             return
         self._credentials = load_credentials(self._tls)
         self._hang_up_refused()
+        for connection in list(self._service.open):
+            objection = self._credentials.vouchers.objection(connection.caller, connection.certificate)
+            if objection:
+                self._complain(f"{connection.client[0]}: closed: {objection}", known=True)
+                connection.hang_up()
+
+    def _objection(self, caller: Caller | None, certificate: bytes) -> str:
+        """Why a new caller is turned away, or nothing."""
+        assert self._credentials is not None
+        if caller is not None and self._refuses(caller):
+            return f"certificate of {caller.name} was revoked or expired"
+        return self._credentials.vouchers.objection(caller, certificate)
 
     def _refuses(self, caller: Caller) -> bool:
         revoked = self._credentials is not None and self._credentials.revocations.covers(caller)
@@ -132,7 +148,8 @@ class HttpsServer:
     def _hang_up_refused(self) -> None:
         for connection in list(self._service.open):
             if connection.caller is not None and self._refuses(connection.caller):
-                self._complain(f"{connection.client[0]}: closed: certificate of {connection.caller.name} ended")
+                line = f"{connection.client[0]}: closed: certificate of {connection.caller.name} ended"
+                self._complain(line, known=True)
                 connection.hang_up()
 
     async def _accept(self, listener: socket.socket) -> None:
@@ -140,22 +157,22 @@ class HttpsServer:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                accepted, _ = await loop.sock_accept(listener)
+                accepted, at = await loop.sock_accept(listener)
             except OSError as error:
-                self._complain(f"cannot accept connections: {error.strerror or error}")
+                self._complain(f"cannot accept connections: {error.strerror or error}", known=True)
                 await asyncio.sleep(_BREATH_S)
                 continue
             if self.connections >= self._limits.connections:
-                self.refused += 1
+                self._service.refused += 1
                 self._complain(f"more than {self._limits.connections} connections: one was turned away")
                 accepted.close()
                 continue
             self._service.held += 1
-            task = loop.create_task(self._meet(accepted))
+            task = loop.create_task(self._meet(accepted, str(at[0])))
             self._handshakes.add(task)
             task.add_done_callback(self._handshakes.discard)
 
-    async def _meet(self, accepted: socket.socket) -> None:
+    async def _meet(self, accepted: socket.socket, client: str) -> None:
         """The handshake; the connection goes on by itself."""
         loop = asyncio.get_running_loop()
         try:
@@ -171,8 +188,8 @@ class HttpsServer:
             )
         except (OSError, ssl.SSLError) as error:
             self._service.held -= 1
-            self.refused += 1
-            self._complain(f"a handshake failed: {getattr(error, 'reason', None) or type(error).__name__}")
+            self._service.refused += 1
+            self._complain(f"{client}: a handshake failed: {handshake_failure(error)}")
             accepted.close()
 
     async def _watch(self) -> None:

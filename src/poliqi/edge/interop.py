@@ -1,7 +1,8 @@
 """ETSI GS QKD 020 with its clock, its desk and its neighbours: the ASGI application, and what sends keys.
 
-Serve `InteropApplication` with edge.https on a port of its own, with a body limit of `BODY_BYTES`. Whoever calls
-is the site that the certificate names.
+Serve `InteropApplication` with edge.https on a port of its own, with a body limit of `BODY_BYTES` and the authority
+of each neighbour (`TlsFiles.clients_ca`): whoever calls is the site that the certificate names, if that site's own
+authority signed it. Each neighbour is called by a client of its own, which believes that neighbour's authority only.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
+from poliqi.base.errors import ConfigError
 from poliqi.base.ids import KmeId
 from poliqi.base.secret import Entropy
 from poliqi.edge.complaints import Complaints
@@ -36,11 +40,19 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-def neighbour_context(authorities: str, certificate: str, key: str) -> ssl.SSLContext:
-    """How neighbours are called: TLS 1.3, our certificate, theirs signed by `authorities` (paths of PEM files)."""
-    context = ssl.create_default_context(cafile=authorities)
+def neighbour_context(authority: Path, certificate: Path, key: Path) -> ssl.SSLContext:
+    """How a neighbour is called: TLS 1.3, our certificate, theirs signed by `authority`. Raises ConfigError."""
+    # not create_default_context: it writes the session's secrets to the file that SSLKEYLOGFILE names
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(certificate, key)
+    try:
+        context.load_verify_locations(authority)
+    except OSError as error:
+        raise ConfigError(f"authority {authority}: cannot be used: {error.strerror or error}") from error
+    try:
+        context.load_cert_chain(certificate, key, password="")  # nobody is asked for a passphrase
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"certificate {certificate} with key {key}: cannot be used: {error}") from error
     return context
 
 
@@ -53,7 +65,8 @@ def kme_of_scope(scope: Scope) -> KmeId | None:
 class InteropService:
     """A site's dealings with neighbouring key management systems, in a running event loop.
 
-    `callback_url` is where neighbours reach our own `InteropApplication`, such as https://kme.example:8020.
+    `callback_url` is where neighbours reach our own `InteropApplication`, such as https://kme.example:8020; `tls` how
+    each neighbour is called.
     """
 
     def __init__(
@@ -61,7 +74,7 @@ class InteropService:
         desk: KeyDesk,
         neighbours: Iterable[Neighbour],
         callback_url: str,
-        tls: ssl.SSLContext,
+        tls: Mapping[KmeId, ssl.SSLContext],
         entropy: Entropy,
         settings: InteropSettings | None = None,
         say: Complaints | None = None,
@@ -69,9 +82,8 @@ class InteropService:
         self._desk: Final = desk
         self._core: Final = Interop(desk.kme_id, neighbours, callback_url, entropy, settings)
         self._complain: Final = say or Complaints(lambda _: None)
-        self._client: Final = httpx.AsyncClient(
-            verify=tls, trust_env=False, follow_redirects=False, timeout=_POST_S
-        )
+        self._clients = _clients(tls)
+        self._posting: Final[Counter[httpx.AsyncClient]] = Counter()
         self._calls: Final[dict[int, asyncio.Future[HttpAnswer]]] = {}
         self._sends: Final[dict[int, asyncio.Future[Outcome]]] = {}
         self._tasks: Final[set[asyncio.Task[None]]] = set()
@@ -79,6 +91,13 @@ class InteropService:
         self._timer: asyncio.TimerHandle | None = None
         self._is_pumping = False
         self._is_closed = False
+
+    def reload(self, tls: Mapping[KmeId, ssl.SSLContext]) -> None:
+        """Call neighbours this way from now on; posts under way end as they began."""
+        old, self._clients = self._clients, _clients(tls)
+        for client in old.values():
+            if not self._posting[client]:
+                self._start(client.aclose())
 
     @property
     def given_up(self) -> int:
@@ -169,7 +188,7 @@ class InteropService:
         try:
             return await asked
         except Exception as error:  # a neighbour must get an answer whatever broke here
-            self._complain(f"interop: the desk failed: {type(error).__name__}")
+            self._complain(f"interop: the desk failed: {type(error).__name__}", known=True)
             return Refused(Reason.UNAVAILABLE, "the key management failed")
 
     async def _post(self, action: Post) -> None:
@@ -178,18 +197,31 @@ class InteropService:
         self._pump()
 
     async def _posted(self, action: Post) -> tuple[int | None, bytes]:
+        client = self._clients[action.neighbour]
+        self._posting[client] += 1
         try:
-            async with self._client.stream("POST", action.url, content=action.body, headers=_JSON) as answer:
+            async with (
+                asyncio.timeout(_POST_S),
+                client.stream("POST", action.url, content=action.body, headers=_JSON) as answer,
+            ):
                 body = bytearray()
                 async for part in answer.aiter_raw():
                     body += part
                     if len(body) > _ANSWER_BYTES:
-                        self._complain(f"interop: {action.neighbour} answered more than {_ANSWER_BYTES} bytes")
+                        line = f"interop: {action.neighbour} answered more than {_ANSWER_BYTES} bytes"
+                        self._complain(line, known=True)
                         return None, b""
                 return answer.status_code, bytes(body)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            self._complain(f"interop: {action.neighbour} cannot be reached: {type(error).__name__}")
+            why = str(error) or type(error).__name__
+            self._complain(f"interop: {action.neighbour} cannot be reached: {why}", known=True)
             return None, b""
+        finally:
+            self._posting[client] -= 1
+            if not self._posting[client]:
+                del self._posting[client]
+                if client is not self._clients.get(action.neighbour):
+                    await client.aclose()
 
     def _tick(self) -> None:
         self._timer = None
@@ -209,7 +241,15 @@ class InteropService:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._client.aclose()
+        for client in (*self._clients.values(), *self._posting):
+            await client.aclose()
+
+
+def _clients(tls: Mapping[KmeId, ssl.SSLContext]) -> dict[KmeId, httpx.AsyncClient]:
+    return {
+        neighbour: httpx.AsyncClient(verify=context, trust_env=False, follow_redirects=False, timeout=_POST_S)
+        for neighbour, context in tls.items()
+    }
 
 
 def _settle(future: asyncio.Future[Any] | None, value: HttpAnswer | Outcome) -> None:

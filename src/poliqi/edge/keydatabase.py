@@ -94,7 +94,7 @@ class KeyDatabase:
             if self.run(f"PRAGMA quick_check({table})") != [("ok",)]:
                 raise StoreError(
                     f"{self.path} is damaged in its table {table}: check the disk, move the folder away and start "
-                    "with an empty store (`poliqi site run` makes one); keys that were in it are lost, none is given twice"
+                    "with an empty store (`poliqi site run` makes one); its keys are lost, none is given twice"
                 )
         self.run("PRAGMA ignore_check_constraints=OFF")
 

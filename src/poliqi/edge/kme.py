@@ -207,7 +207,13 @@ class KmeDriver:
 
     def _tick(self) -> None:
         now = self._loop.time()
-        for peer in self._kme.tick(now):
+        try:
+            stuck = self._kme.tick(now)
+        except Exception as error:  # fail closed: a site whose clock stands still must not go on
+            cause = str(error) if isinstance(error, PoliqiError) else type(error).__name__
+            self.fail(f"the key management failed: {cause}")
+            return
+        for peer in stuck:
             stream = self._streams.get(peer)
             if stream is not None:
                 stream.abort(ProtocolError(f"{peer} gave no answer in time"))

@@ -177,7 +177,10 @@ class Authority:
             for at, entry in enumerate(index.certificates):
                 if entry.serial == serial:
                     if entry.revoked is not None:
-                        raise ConfigError(f"{which}: was revoked on {entry.revoked:%Y-%m-%d} already")
+                        raise ConfigError(
+                            f"{which}: was revoked on {entry.revoked:%Y-%m-%d} already; if crl.pem does not name "
+                            "it yet, sign the list again: poliqi pki crl"
+                        )
                     taken = index.certificates[at] = msgspec.structs.replace(entry, revoked=now)
                     break
             else:

@@ -16,7 +16,7 @@ from poliqi.edge.framing import FrameStream
 from poliqi.edge.identity import Caller, identify
 from poliqi.edge.network import Address
 from poliqi.edge.streams import StreamService
-from poliqi.edge.tls import Credentials, TlsFiles, load_credentials
+from poliqi.edge.tls import ServerCredentials, TlsFiles, handshake_failure, load_credentials
 from poliqi.keys.etsi004_messages import MESSAGE_BYTES, frame_of, read_request_frame
 
 __all__ = ["StreamServer"]
@@ -30,7 +30,7 @@ _BACKLOG: Final = 128
 class StreamServer:
     """Serves framed calls over TLS to applications with certificates; a connection is answered call by call.
 
-    `start` opens it, `reload` takes new certificates and lists, `close` drops every connection.
+    `start` opens it, `reload` takes new certificates and lists, `drain` ends it gracefully, `close` at once.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class StreamServer:
         tls: TlsFiles,
         *,
         connections: int = 1024,
+        connections_of_one: int = 64,
         idle_s: float = 900.0,
         say: Complaints | None = None,
     ) -> None:
@@ -47,12 +48,15 @@ class StreamServer:
         self._address: Final = address
         self._tls: Final = tls
         self._most: Final = connections
+        self._most_of_one: Final = connections_of_one
         self._idle_s: Final = idle_s
         self._complain: Final = say or Complaints(lambda _: None)
-        self._credentials: Credentials | None = None
+        self._credentials: ServerCredentials | None = None
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._tasks: Final[dict[asyncio.Task[None], Caller | None]] = {}
+        self._busy: Final[set[asyncio.Task[None]]] = set()
+        self._is_draining = False
 
     @property
     def connections(self) -> int:
@@ -90,23 +94,23 @@ class StreamServer:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                accepted, _ = await loop.sock_accept(listener)
+                accepted, at = await loop.sock_accept(listener)
             except OSError as error:
-                self._complain(f"key streams: cannot accept connections: {error.strerror or error}")
+                self._complain(f"key streams: cannot accept connections: {error.strerror or error}", known=True)
                 await asyncio.sleep(_BREATH_S)
                 continue
             if len(self._tasks) >= self._most:
                 self._complain(f"key streams: more than {self._most} connections: one was turned away")
                 accepted.close()
                 continue
-            task = loop.create_task(self._meet(accepted))
+            task = loop.create_task(self._meet(accepted, str(at[0])))
             self._tasks[task] = None
             task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
 
-    async def _meet(self, accepted: socket.socket) -> None:
+    async def _meet(self, accepted: socket.socket, client: str) -> None:
         """One connection, from its handshake to its end; nothing that it does raises."""
         assert self._credentials is not None
         try:
@@ -123,16 +127,16 @@ class StreamServer:
                 ssl_shutdown_timeout=_HANDSHAKE_S,
             )
         except (OSError, ssl.SSLError) as error:
-            self._complain(f"key streams: a handshake failed: {type(error).__name__}")
+            self._complain(f"key streams: {client}: a handshake failed: {handshake_failure(error)}")
             accepted.close()
             return
         stream = FrameStream(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
         try:
             await self._serve(stream, transport.get_extra_info("ssl_object"))
         except (LinkDown, ProtocolError) as error:
-            self._complain(f"key streams: a connection is closed: {error}")
+            self._complain(f"key streams: {client}: a connection is closed: {error}", known=True)
         except TimeoutError:
-            self._complain("key streams: a connection was too slow and is closed")
+            self._complain(f"key streams: {client}: a connection was too slow and is closed", known=True)
         finally:
             stream.abort()
 
@@ -142,18 +146,26 @@ class StreamServer:
             raise ProtocolError("the certificate names no application, or has ended")
         task = asyncio.current_task()
         assert task is not None
+        if sum(c is not None and c.name == caller.name for c in self._tasks.values()) >= self._most_of_one:
+            raise ProtocolError(f"{caller.name} has {self._most_of_one} connections already")
         self._tasks[task] = caller
         frame = await self._read(stream)
-        while frame is not None:
+        while frame is not None and not self._is_draining:
             if self._refuses(caller):
                 raise ProtocolError(f"the certificate of {caller.name} has ended")
+            self._busy.add(task)
             following = asyncio.ensure_future(self._read(stream))
             try:
                 reply = await self._answer(caller.sae, frame, following)
                 async with asyncio.timeout(_FRAME_S):
                     await stream.write((reply,))
+                self._busy.discard(task)
+                if self._is_draining:
+                    await stream.close()
+                    return
                 frame = await following
             finally:
+                self._busy.discard(task)
                 following.cancel()
                 with suppress(asyncio.CancelledError, LinkDown, ProtocolError, TimeoutError):
                     await following
@@ -180,13 +192,27 @@ class StreamServer:
 
             return await stream.read(begun)
 
+    async def drain(self, timeout_s: float = 10.0) -> None:
+        """Take no more connections and no more calls, finish the calls under way, then close."""
+        self._is_draining = True
+        await self._stop_accepting()
+        for task in set(self._tasks) - self._busy:
+            task.cancel()
+        if self._busy:
+            await asyncio.wait(set(self._busy), timeout=timeout_s)
+        await self.close()
+
+    async def _stop_accepting(self) -> None:
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.gather(self._accepting, return_exceptions=True)
+        if self._listener is not None:
+            self._listener.close()
+
     async def close(self) -> None:
         """Take no more connections and drop those that are open."""
+        await self._stop_accepting()
         tasks = list(self._tasks)
-        if self._accepting is not None:
-            tasks.append(self._accepting)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._listener is not None:
-            self._listener.close()

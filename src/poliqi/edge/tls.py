@@ -1,6 +1,7 @@
 """TLS for servers whose callers all have certificates: version 1.3, no resumption, revocation by list.
 
-The standard library's ssl speaks it. A revoked certificate is refused by the handshake, and an open connection
+The standard library's ssl speaks it. Where each caller has an authority of its own, that one speaks for this caller
+and for no other: the handshake alone would believe any of them about anybody. A revoked certificate is refused by the handshake, and an open connection
 made with one is closed when the new list is read.
 """
 
@@ -14,11 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from poliqi.base.errors import ConfigError
+from poliqi.base.ids import KmeId
+from poliqi.edge.credentials import fingerprint, read_certificates
 from poliqi.edge.identity import Caller
 
-__all__ = ["Credentials", "Revocations", "TlsFiles", "load_credentials"]
+__all__ = ["Revocations", "ServerCredentials", "TlsFiles", "Vouchers", "handshake_failure", "load_credentials"]
 
 _PEM_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
 
@@ -27,12 +31,13 @@ _PEM_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL----
 class TlsFiles:
     """PEM files: our certificate with its chain, its key, who may sign callers' certificates, what they revoked.
 
-    Without `crl` nobody is revoked; with it, every issuer of a caller needs a current list in it.
+    `clients_ca` is one file for all callers, or one for each site, which then are the only callers. Without `crl`
+    nobody is revoked; with it, every issuer of a caller needs a current list in it.
     """
 
     certificate: Path
     key: Path
-    clients_ca: Path
+    clients_ca: Path | Mapping[KmeId, Path]
     crl: Path | None = None
     allow_tls12: bool = False
 
@@ -49,14 +54,51 @@ class Revocations:
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class Vouchers:
+    """Who alone may sign the certificate of which site; `of` None: the handshake decides, one authority for all."""
+
+    of: Mapping[KmeId, tuple[x509.Certificate, ...]] | None = None
+
+    def objection(self, caller: Caller | None, der: bytes) -> str:
+        """Why a certificate (DER) that says it is `caller`'s is not believed, or nothing.
+
+        It has to be signed by that site's authority itself: names of issuers prove nothing, and an authority below
+        it may not vouch.
+        """
+        if self.of is None:
+            return ""
+        authorities = None if caller is None or caller.kme is None else self.of.get(caller.kme)
+        if caller is None or authorities is None:
+            return f"certificate of {'nobody' if caller is None else caller.name}, who is not expected here"
+        if any(_is_signed_by(der, authority) for authority in authorities):
+            return ""
+        return f"certificate that says {caller.name}, but the authority of {caller.name} did not sign it"
+
+
+def _is_signed_by(der: bytes, authority: x509.Certificate) -> bool:
+    try:
+        x509.load_der_x509_certificate(der).verify_directly_issued_by(authority)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCredentials:
     """What new connections are met with."""
 
     context: ssl.SSLContext
     revocations: Revocations
+    vouchers: Vouchers
 
 
-def load_credentials(files: TlsFiles) -> Credentials:
+def handshake_failure(error: Exception) -> str:
+    """Why a handshake failed, in words for a log: "CRL has expired", say."""
+    told: object = getattr(error, "verify_message", None) or getattr(error, "reason", None)
+    return str(told or type(error).__name__)
+
+
+def load_credentials(files: TlsFiles) -> ServerCredentials:
     """Read the files. Raises ConfigError naming the one that cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2 if files.allow_tls12 else ssl.TLSVersion.TLSv1_3
@@ -69,19 +111,33 @@ def load_credentials(files: TlsFiles) -> Credentials:
         raise ConfigError(
             f"certificate {files.certificate} with key {files.key}: cannot be used: {_why(error)}"
         ) from error
-    try:
-        context.load_verify_locations(files.clients_ca)
-    except OSError as error:
-        raise ConfigError(f"certificate authorities {files.clients_ca}: cannot be used: {_why(error)}") from error
+    clients = files.clients_ca
+    for path in (clients,) if isinstance(clients, Path) else clients.values():
+        try:
+            context.load_verify_locations(path)
+        except OSError as error:
+            raise ConfigError(f"certificate authorities {path}: cannot be used: {_why(error)}") from error
+    vouchers = Vouchers() if isinstance(clients, Path) else Vouchers(_read_vouchers(clients))
     if files.crl is None:
-        return Credentials(context, Revocations())
+        return ServerCredentials(context, Revocations(), vouchers)
     revocations = _read_revocations(files.crl)
     try:
         context.load_verify_locations(files.crl)
     except OSError as error:
         raise ConfigError(f"revocation list {files.crl}: cannot be used: {_why(error)}") from error
     context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
-    return Credentials(context, revocations)
+    return ServerCredentials(context, revocations, vouchers)
+
+
+def _read_vouchers(files: Mapping[KmeId, Path]) -> dict[KmeId, tuple[x509.Certificate, ...]]:
+    found = {site: read_certificates(path) for site, path in files.items()}
+    owners: dict[str, KmeId] = {}
+    for site, authorities in found.items():
+        for authority in authorities:
+            other = owners.setdefault(fingerprint(authority), site)
+            if other != site:
+                raise ConfigError(f"{files[site]}: one authority for {other} and {site}: each needs its own")
+    return found
 
 
 def _no_password() -> str:

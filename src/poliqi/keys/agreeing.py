@@ -42,8 +42,9 @@ class Agreements:
         link.send(KemMessage(epoch, 0, initiator.offer()), s.ledger.emitted)
 
     def _pool(self, link: PeerLink) -> Pool | None:
-        """The pool whose secret goes into the agreement: the first by name of those that have one."""
-        pools = sorted(self._s.pools_to[link.kme], key=lambda pool: pool.link_id)
+        """The pool whose secret goes into the agreement: the first by name of those that both ends know."""
+        shared = [pool for pool in self._s.pools_to[link.kme] if pool.link_id in link.pools]
+        pools = sorted(shared, key=lambda pool: pool.link_id)
         return pools[0] if pools and pools[0].secret is not None else None
 
     def _place(self, link: PeerLink, pool: Pool, epoch: int) -> KemPlace:
@@ -56,7 +57,7 @@ class Agreements:
         pool = self._pool(link)
         if message.step == 0 and s.own > link.kme:
             if pool is None or pool.secret is None:
-                raise ProtocolError(f"{link.kme} offers a key agreement before the pool's secret")
+                return
             if (link.kme, message.epoch) in s.kem_secrets:
                 raise ProtocolError(f"{link.kme} offers epoch {message.epoch}, which is in use")
             responder = KemResponder(self._place(link, pool, message.epoch), pool.secret)

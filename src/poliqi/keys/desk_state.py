@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -66,7 +67,7 @@ class DeskState:
     pools_to: dict[KmeId, list[Pool]]
     kem_secrets: dict[tuple[KmeId, int], KemSecret]
     next_run: int
-    own_ids: dict[bytes, Run] = field(default_factory=dict[bytes, Run])
+    own_ids: dict[bytes, list[Run]] = field(default_factory=dict[bytes, list[Run]])
     """Runs of one's own whose keys have names of their own."""
     events: list[KmeEvent] = field(default_factory=list[KmeEvent])
     failed: str = ""
@@ -90,6 +91,21 @@ class DeskState:
         """A number for a run of one's own."""
         self.next_run = (self.next_run + 1) & ((1 << 63) - 1)
         return self.next_run
+
+    def know_names(self, names: Iterable[bytes], run: Run) -> None:
+        """A run of one's own whose keys have names of their own; one key may go to several sites."""
+        for name in names:
+            self.own_ids.setdefault(name, []).append(run)
+
+    def forget_names(self, run: Run) -> None:
+        """The run is over."""
+        for start in range(0, len(run.ids or b""), 16):
+            name = (run.ids or b"")[start : start + 16]
+            left = [other for other in self.own_ids.get(name, ()) if other is not run]
+            if left:
+                self.own_ids[name] = left
+            else:
+                self.own_ids.pop(name, None)
 
     def names(self, run: Run) -> list[bytes]:
         """Names of all keys of a run; empty where the pool's secret or the segment is gone."""

@@ -6,12 +6,14 @@ A key goes to its slave once this site has it marked used on disk and the owner'
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Final
 
 from poliqi.base.errors import AuthenticationError, ProtocolError
 from poliqi.base.ids import KmeId, LinkId, SaeId
+from poliqi.keys.combine import MAX_KEY_BYTES
 from poliqi.keys.desk_state import DeskState, EventKind
-from poliqi.keys.grade import Combiner, Grade, weakest
+from poliqi.keys.grade import Combiner, Grade, is_sound, weakest
 from poliqi.keys.marks import RunAdded
 from poliqi.keys.messages import Promise, PromiseAnswer, Promised, Use, UseAnswer, Used, Void, VoidAnswer
 from poliqi.keys.onetime import open_sealed, xor_bytes
@@ -93,7 +95,7 @@ class Fetches:
         if len(names) != run.count or any(s.runs.find(name) for name in names):
             return "a key of this name is here already"
         s.runs.add(run, names, now + s.policy.limits(run.slaves[0]).ttl_s)
-        s.ledger.write(RunAdded(run))
+        s.ledger.write(RunAdded(copy(run)))
         s.count("keys_received", run.count)
         return None
 
@@ -107,6 +109,10 @@ class Fetches:
             return "a shipped run lacks names, values or a grade"
         if not wire.cipher and wire.grade is not None:
             return "only shipped runs carry a grade of their own"
+        if wire.grade is not None and not is_sound(wire.grade):
+            return "the grade of a shipped run is none that a key can have"
+        if wire.combiner is not Combiner.NONE and wire.size > MAX_KEY_BYTES:
+            return f"keys of {wire.size} bytes cannot be combined; at most {MAX_KEY_BYTES} can"
         if s.runs.named_keys > _OUTSTANDING_MOST:
             return f"more than {_OUTSTANDING_MOST} keys wait to be fetched here"
         if wire.combiner is not Combiner.NONE and (link.kme, wire.kem_epoch) not in s.kem_secrets:
@@ -236,6 +242,8 @@ class Fetches:
         now: float,
     ) -> None:
         """Mark the keys used here and ask the owner to mark them too."""
+        if link.fetch_batch is not None and len(link.fetch_batch.runs) > 1024:
+            self.flush(link, now)
         if link.fetch_batch is None:
             link.fetch_batch = FetchBatch(sent_at=now)
         batch = link.fetch_batch
@@ -313,6 +321,18 @@ class Fetches:
         """A peer's run is over; so is its segment where the owner is done with it."""
         self._asked.pop(run.key, None)
         self._s.runs.drop(run)
+
+    def unsettled(self) -> set[int]:
+        """Segments with keys that are marked used and may still be delivered: their bits must stay."""
+        runs = [self._s.runs.get(key) for key, mask in self._asked.items() if mask]
+        for link in self._s.links.values():
+            for batch in (*link.fetching.values(), *([link.fetch_batch] if link.fetch_batch else [])):
+                runs += batch.runs
+        return {run.segment for run in runs if run is not None}
+
+    def forget(self, run: Run) -> None:
+        """A peer's run is over by its time."""
+        self._asked.pop(run.key, None)
 
     def peer_lost(self, link: PeerLink) -> None:
         """Nobody got the keys whose question was not answered: they may be asked for again."""

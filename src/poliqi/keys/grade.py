@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from poliqi.base.ids import KmeId
 
-__all__ = ["Authenticity", "Combiner", "Grade", "KeyOrigin", "weakest"]
+__all__ = ["Authenticity", "Combiner", "Grade", "KeyOrigin", "is_sound", "weakest"]
 
 
 class KeyOrigin(StrEnum):
@@ -41,6 +41,10 @@ class Combiner(StrEnum):
 
 
 _ORDER: Final = tuple(KeyOrigin)  # from strong to weak
+_PROOF_MOST: Final = 1024
+_PATHS_MOST: Final = 64
+_PATH_MOST: Final = 9
+_NAME_MOST: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,20 @@ class Grade:
             "combiner": self.combiner.value,
             "authenticity": self.authenticity.value,
         }
+
+
+def is_sound(grade: Grade) -> bool:
+    """True for what a site may say of a key that it carries: bounded words, a probability, ways that can be."""
+    epsilon = grade.epsilon
+    return (
+        (epsilon is None or 0.0 <= epsilon <= 1.0)  # a NaN is in no order
+        and len(grade.proof) <= _PROOF_MOST
+        and len(grade.paths) <= _PATHS_MOST
+        and all(2 <= len(path) <= _PATH_MOST for path in grade.paths)
+        and all(0 < len(site) <= _NAME_MOST for path in grade.paths for site in path)
+        and 1 <= grade.threshold <= max(1, len(grade.paths))
+        and grade.combiner is Combiner.NONE
+    )
 
 
 def weakest(grades: Iterable[Grade]) -> Grade:

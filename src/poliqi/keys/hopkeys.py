@@ -50,7 +50,7 @@ class HopKeys:
             left = total
             while left:
                 size = min(left, _RANGE_BYTES)
-                found = s.stock.take(pool, size, 1, acceptable)
+                found = s.stock.take(pool, size, 1, acceptable, link.met)
                 if found is None:
                     break
                 pieces.append((found[0], size))
@@ -83,7 +83,7 @@ class HopKeys:
             found = [
                 p.segments[name] for p in s.pools_for(link.kme, None) if name in p.segments and not p.is_relayed
             ]
-            record = found[0] if found else None
+            record = found[0] if len(found) == 1 else None
             end = pad.offset + pad.size
             if record is None or s.stock.peer_uses(record, pad.offset, end) is None:
                 raise DataRefused(f"bytes {pad.offset} to {end} of a segment are not {link.kme}'s to use")

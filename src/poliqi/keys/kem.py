@@ -2,8 +2,9 @@
 
 Offer (public key), answer (ciphertext and tag), confirmation (tag). ML-KEM does not fail on a bad ciphertext, it
 gives another secret (implicit rejection, FIPS 203, section 6.3), so each end proves by a tag over all that was said
-that it has the same one (SP 800-227, key confirmation). The pool's secret goes into the tags: who lacks it cannot
-stand in the middle, even with a certificate. Nothing is negotiated: an offer of another algorithm is refused.
+that it has the same one (SP 800-227, key confirmation). The pool's secret goes into the tags: it ties the agreement
+to this pool and finds mistakes. Who is at the other end is said by the stream's TLS alone: whoever holds a site's
+private key is that site, here too. Nothing is negotiated: an offer of another algorithm is refused.
 """
 
 from __future__ import annotations

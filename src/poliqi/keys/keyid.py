@@ -14,7 +14,7 @@ from typing import Final
 from poliqi.base.ids import KmeId, LinkId
 from poliqi.keys.segment import SegmentName
 
-__all__ = ["as_version_8", "derived_ids", "parse_key_id", "text_of"]
+__all__ = ["as_version_8", "derived_ids", "parse_key_id"]
 
 _FREE_BITS: Final = ~(0xF << 76 | 0x3 << 62)
 _VERSION_8: Final = 0x8 << 76 | 0x2 << 62
@@ -41,12 +41,6 @@ def derived_ids(
 def _head(pool: LinkId, block: bytes, part: int, owner: KmeId, size: int) -> bytes:
     head = b"".join(len(each).to_bytes(2, "big") + each for each in (pool.encode(), block, owner.encode()))
     return head + part.to_bytes(4, "big") + size.to_bytes(4, "big")
-
-
-def text_of(key_id: bytes) -> str:
-    """The UUID's usual text."""
-    h = key_id.hex()
-    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
 
 
 def parse_key_id(text: str) -> bytes | None:

@@ -137,7 +137,7 @@ class Kme:
             names = s.names(run)
             s.runs.add(run, () if mine else names, now + ttl_s)
             if mine and run.ids is not None:
-                s.own_ids.update(dict.fromkeys(names, run))
+                s.know_names(names, run)
 
     # ---------------------------------------------------------------- applications
 
@@ -282,7 +282,7 @@ class Kme:
             case Void():
                 self._fetches.voided(link, message)
             case VoidAnswer():
-                self._shipments.void_answered(message)
+                self._shipments.void_answered(link, message)
             case Notice():
                 self._notices.append((link.kme, message.kind, message.body))
             case ParcelMessage():
@@ -337,11 +337,11 @@ class Kme:
 
     def _expired(self, run: Run) -> None:
         s = self._s
-        own = run.key.owner == self.site
-        if run.ids is not None and own:
-            for start in range(0, len(run.ids), 16):
-                s.own_ids.pop(run.ids[start : start + 16], None)
-        if not own and not run.all_used:
+        if run.key.owner == self.site:
+            s.forget_names(run)
+            return
+        self._fetches.forget(run)
+        if not run.all_used:
             unused = run.count * len(run.slaves) - run.used.bit_count()
             s.count("keys_expired", unused)
             s.audit("expired", master=run.master, slaves=list(run.slaves), peer=run.peer, keys=unused)
@@ -424,7 +424,8 @@ class Kme:
 
     def used_up(self) -> dict[int, int]:
         """For each segment that is in use: below which byte everything is used up, or stands in a durable run."""
-        return self._s.stock.used_up()
+        kept = self._fetches.unsettled()
+        return {number: upto for number, upto in self._s.stock.used_up().items() if number not in kept}
 
     def fill(self, routes: tuple[RelayRoute, ...]) -> None:
         """Fill virtual pools over these routes from now on, and no others."""

@@ -50,6 +50,10 @@ class Meetings:
         self._remembered: Final = stored.peers
         self._asked_at: Final[dict[LinkId, float]] = {}
         self._told: Final[dict[KmeId, int]] = {}
+        self._fresh: Final[set[tuple[LinkId, bytes]]] = set()
+        """Blocks whose names are not durable yet."""
+        self.is_awaited: Callable[[bytes], bool] = lambda _block: False
+        """Whether a block of this name may still come by relay."""
         self.confirmed: Callable[[SegmentRecord], None] = lambda _record: None
         """Called when a segment turns out to be the same at both ends."""
 
@@ -80,6 +84,7 @@ class Meetings:
         self._remembered[link.kme] = memory
         s.ledger.write(PeerRemembered(link.kme, memory))
         link.boot = boot
+        link.pools = frozenset(LinkId(name) for name, _ in hello.pools)
         link.is_live = True
         theirs = dict(hello.pools)
         for pool in s.pools_to.get(link.kme, []):
@@ -161,7 +166,10 @@ class Meetings:
         return ticket
 
     def _is_known(self, pool: Pool, name: bytes) -> bool:
-        return SegmentName(name, 0) in pool.segments or self._vault.has_seen(pool.link_id, name)
+        """True for a block that came before: here, on its way to the disk, or used up long ago."""
+        if SegmentName(name, 0) in pool.segments or (pool.link_id, name) in self._fresh:
+            return True
+        return self._vault.has_seen(pool.link_id, name)
 
     def _ingest_refusal(self, block: Block, pool: Pool | None) -> Refused | None:
         s = self._s
@@ -204,6 +212,9 @@ class Meetings:
             s.stock.add(record)
             s.stock.hold(record, payload, s.ledger.write(Ingested(record, payload)))
             added.append(record)
+        place = pool.link_id, block.name
+        self._fresh.add(place)
+        s.ledger.when(s.ledger.emitted, lambda: self._fresh.discard(place))
         s.count("blocks_ingested")
         s.count("bytes_ingested", len(view))
         link = s.links[pool.peer]
@@ -248,7 +259,8 @@ class Meetings:
                 continue
             record = pool.segments.get(SegmentName(entry.block, entry.part))
             if record is None:
-                if self._vault.has_seen(pool.link_id, entry.block):
+                is_orphan = pool.is_relayed and entry.owner == self._s.own and not self.is_awaited(entry.block)
+                if is_orphan or self._vault.has_seen(pool.link_id, entry.block):
                     gone.append((entry.pool, entry.block, entry.part))
             elif (tag := self._tag(record)) is None:
                 continue  # nothing to compare it with yet
@@ -283,6 +295,7 @@ class Meetings:
             s.stock.burn_to(record, entry.leased)
         elif entry.leased < record.leased:
             self._set_back(link, f"has forgotten the use of {record.leased - entry.leased} bytes of {record.pool}")
+        link.met.add(record.number)
         return True
 
     def gone(self, link: PeerLink, message: Gone) -> None:

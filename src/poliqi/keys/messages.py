@@ -77,6 +77,9 @@ class PoolSecret(_Message, frozen=True, tag=1):
     pool: Name
     secret: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
+    def __repr__(self) -> str:
+        return f"<PoolSecret of {self.pool}>"
+
 
 class Offer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A segment that the sender holds: its comparison tag and how far it is leased or used."""

@@ -2,9 +2,9 @@
 
 The pad hides perfectly (Shannon 1949). The tag is Poly1305 (RFC 8439, section 2.5; Bernstein, FSE 2005) with all
 of its 32-byte key drawn from the pool: whoever sees one message with its tag, and has unbounded means, passes off
-another one with probability at most 8 ceil(L/16) / 2^106, L being the bytes under the tag (`forgery_bound`). The
-tag is over the cipher and stays outside it: it costs 32 bytes of key however long the message is, and a forgery is
-noticed before anything is deciphered.
+another one with probability at most 8 ceil(L/16) / 2^106, L being the bytes under the tag. The tag is over the
+cipher and stays outside it: it costs 32 bytes of key however long the message is, and a forgery is noticed before
+anything is deciphered.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.poly1305 import Poly1305
 from poliqi.base.errors import AuthenticationError
 from poliqi.base.secret import SecretBytes
 
-__all__ = ["MAC_KEY_BYTES", "TAG_BYTES", "forgery_bound", "open_sealed", "seal", "xor_bytes"]
+__all__ = ["MAC_KEY_BYTES", "TAG_BYTES", "open_sealed", "seal", "xor_bytes"]
 
 MAC_KEY_BYTES: Final = 32
 TAG_BYTES: Final = 16
@@ -53,12 +53,6 @@ def open_sealed(cipher: Octets, tag: bytes, pad: Octets, mac_key: Octets, contex
         message = f"the one-time tag of a sealed message of {len(cipher)} bytes is wrong: drop it, its key is spent"
         raise AuthenticationError(message) from None
     return SecretBytes(xor_bytes(cipher, pad))
-
-
-def forgery_bound(context_bytes: int, cipher_bytes: int) -> float:
-    """Probability at most that a changed message is taken for the one that was sealed."""
-    length = len(_LABEL) + 4 + context_bytes + cipher_bytes
-    return float(8 * -(-length // 16)) / 2.0**106
 
 
 def _mac(key: Octets, context: bytes, cipher: Octets) -> Poly1305:

@@ -6,6 +6,7 @@ A key goes to its master once every site of a slave has the promise on disk and 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Final
 
@@ -149,7 +150,8 @@ class Orders:
             return Refused(
                 Reason.NO_ROUTE, f"{self._s.own} has {what} to {link.kme}, the site of {order.slaves[0]}"
             )
-        grades = {record.grade for pool in pools for record in pool.own.values()}
+        combiner = self._s.policy.combiner(order.master, order.slaves[0])
+        grades = {record.grade.with_combiner(combiner) for pool in pools for record in pool.own.values()}
         reasons = {self._s.refusal_of_grade(order.master, order.slaves, grade) for grade in grades} - {None}
         why = f" ({'; '.join(sorted(str(r) for r in reasons))})" if reasons else ""
         self._s.count("orders_without_stock")
@@ -205,7 +207,9 @@ class Orders:
         return Refused(Reason.UNAVAILABLE, f"segment {piece.segment.number} cannot be read; try again", _RETRY_S)
 
     def open_batch(self, link: PeerLink, now: float) -> OrderBatch:
-        """The batch that goes out next to a peer."""
+        """The batch that goes out next to a peer; one that is large goes first."""
+        if link.order_batch is not None and link.order_batch.is_full:
+            self.flush(link, now)
         if link.order_batch is None:
             link.order_batch = OrderBatch(sent_at=now)
         return link.order_batch
@@ -277,14 +281,13 @@ class Orders:
         s = self._s
         record = s.stock.by_number[run.segment]
         s.runs.add(run, (), now + s.policy.limits(run.master).ttl_s)
-        s.ledger.write(RunAdded(run))
+        s.ledger.write(RunAdded(copy(run)))
         names = s.names(run) if known is None else known
         s.audit(
             "promised", master=run.master, slaves=list(run.slaves), peer=run.peer, key_ids=b"".join(names).hex()
         )
         if run.ids is not None:
-            for name in names:
-                s.own_ids[name] = run
+            s.know_names(names, run)
         s.count("keys_promised", run.count)
         return Promised(
             run.key.number,
@@ -348,9 +351,7 @@ class Orders:
 
     def drop(self, run: Run) -> None:
         """A run of one's own is over."""
-        if run.ids is not None:
-            for place in range(0, len(run.ids), 16):
-                self._s.own_ids.pop(run.ids[place : place + 16], None)
+        self._s.forget_names(run)
         self._s.runs.drop(run)
 
     def asked(self, link: PeerLink, use: Use) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from poliqi.base.ids import KmeId
+from poliqi.base.ids import KmeId, LinkId
 from poliqi.keys.messages import Message, encode
 from poliqi.keys.requests import Key, Outcome, Refused, Ticket
 from poliqi.keys.run import Run
@@ -13,6 +13,8 @@ from poliqi.keys.segment import SegmentName
 
 if TYPE_CHECKING:
     from poliqi.keys.ledger import Ledger
+
+_BATCH_BYTES: Final = 1 << 18
 
 __all__ = ["FetchBatch", "Order", "OrderBatch", "PeerLink"]
 
@@ -42,6 +44,13 @@ class OrderBatch:
     """Names of the keys of runs that were worked out already, by the runs' places."""
     after: int = 0
     sent_at: float = 0.0
+
+    @property
+    def is_full(self) -> bool:
+        """True where one order more might not fit into a frame."""
+        if len(self.runs) > 1024:
+            return True
+        return sum(len(run.ids or b"") + len(run.cipher or b"") for run in self.runs) > _BATCH_BYTES
 
 
 @dataclass(slots=True)
@@ -73,9 +82,11 @@ class PeerLink:
         "is_live",
         "kem_epoch",
         "kme",
+        "met",
         "next_batch",
         "order_batch",
         "ordering",
+        "pools",
     )
 
     def __init__(self, kme: KmeId) -> None:
@@ -90,6 +101,10 @@ class PeerLink:
         self.fetching: dict[int, FetchBatch] = {}
         self.done: list[int] = []
         """Runs of the peer that are delivered whole, which it has not been told."""
+        self.pools: frozenset[LinkId] = frozenset()
+        """Pools that the peer named in its hello."""
+        self.met: set[int] = set()
+        """Segments of which the peer has said, on this connection, how far they are used."""
         self.given: set[SegmentName] = set()
         """Segments given to the peer on this connection; its offers may not know of it yet."""
         self.kem_epoch = 0
@@ -102,6 +117,7 @@ class PeerLink:
         self._queue.clear()
         self._after = 0
         self.given.clear()
+        self.met.clear()
         return self.connection
 
     def close(self) -> None:

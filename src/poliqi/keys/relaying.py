@@ -16,7 +16,7 @@ from poliqi.keys.desk_state import DeskState, EventKind
 from poliqi.keys.grade import Grade, weakest
 from poliqi.keys.hopkeys import HopKeys
 from poliqi.keys.meeting import Meetings
-from poliqi.keys.messages import ParcelMessage
+from poliqi.keys.messages import Gone, ParcelMessage
 from poliqi.keys.parities import Parities
 from poliqi.keys.peer import PeerLink
 from poliqi.keys.relay import (
@@ -33,6 +33,7 @@ from poliqi.keys.relay import (
 )
 from poliqi.keys.relay_gather import Gathered, Gathering
 from poliqi.keys.relay_messages import (
+    MAX_SECRET_BYTES,
     VERSION,
     HopGrade,
     Parity,
@@ -49,6 +50,7 @@ from poliqi.keys.relay_messages import (
     path_of,
 )
 from poliqi.keys.requests import Block
+from poliqi.keys.segment import cut
 
 __all__ = ["RelayRoute", "Relays"]
 
@@ -95,6 +97,7 @@ class Relays:
         self._parities: Final = Parities(state, self._hops)
         self._gathering: Final = Gathering(state.own, patience_s=_PATIENCE_S)
         self._sent: Final[dict[bytes, _Sent]] = {}
+        meetings.is_awaited = lambda block: block in self._sent
         self._not_before: Final[dict[LinkId, float]] = {}
 
     # ---------------------------------------------------------------- one's own orders
@@ -152,6 +155,7 @@ class Relays:
         sent = self._sent.pop(block, None)
         if sent is not None:
             sent.secret.close()
+            self._disown(self._s.links[KmeId(sent.order.destination)], block)
             self._not_before[LinkId(sent.order.pool)] = now + 5 * _PAUSE_S
             text = f"a relay to {sent.order.destination} was given up: {why}"
             self._s.tell(EventKind.RELAY_REFUSED, text)
@@ -206,12 +210,26 @@ class Relays:
                 self._stored(link, block, stored)
             case RelayRefusal(block, _, site, reason):
                 sent = self._sent.get(block)
-                if sent is not None and (sent.order.scheme is not Scheme.SHAMIR or site == sent.order.destination):
+                if sent is not None and self._may_refuse(link, sent.order):
                     self._give_up(block, f"{site}: {reason[:200]}", now)
             case Parity() as parity:
                 self._arrived(link, parity.order, self._parities.heard(link, parity), now)
             case ParityCall() as call:
                 self._called(link, call, now)
+
+    @staticmethod
+    def _may_refuse(link: PeerLink, order: RelayOrder) -> bool:
+        """The destination may refuse an order; a relay only where the order cannot do without its path."""
+        relays = {site for path in order.paths for site in path[1:-1]}
+        return link.kme == order.destination or (order.scheme is not Scheme.SHAMIR and link.kme in relays)
+
+    def _disown(self, link: PeerLink, block: bytes) -> None:
+        """Have the destination destroy a block that this end does not hold."""
+        parts = range(len(cut(MAX_SECRET_BYTES)))
+        pools = [pool.link_id for pool in self._s.pools_to[link.kme] if pool.is_relayed]
+        if link.is_live and pools:
+            gone = [(str(pool), block, part) for pool in pools for part in parts]
+            link.send(Gone(gone), self._s.ledger.emitted)
 
     def _ordered(self, link: PeerLink, order: RelayOrder, now: float) -> None:
         """Another end announces an order for a pool that is shared with it."""
@@ -295,6 +313,7 @@ class Relays:
         """The destination holds the block: keep it here too, and compare."""
         sent = self._sent.get(block)
         if sent is None or sent.order.destination != link.kme:
+            self._disown(link, block)
             return
         del self._sent[block]
         grade = block_grade(sent.order, stored.behind)
@@ -303,6 +322,7 @@ class Relays:
             text = f"{link.kme} calls a relayed block {grade.name}, and its first hop was {joint.name}: not used"
             self._s.tell(EventKind.RELAY_REFUSED, text, link.kme)
             sent.secret.close()
+            self._disown(link, block)
             return
         self._meetings.take_relayed(Block(LinkId(sent.order.pool), block, sent.secret, grade), self._s.own)
         self._s.audit("relay-done", block=block.hex(), pool=sent.order.pool, to=link.kme)

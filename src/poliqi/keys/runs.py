@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from poliqi.keys.ledger import Ledger
@@ -52,10 +52,6 @@ class Runs:
         """The run of a key by the key's name, and the key's place in it."""
         return self._places.get(name)
 
-    def names_of(self, run: Run) -> tuple[bytes, ...]:
-        """The names under which a run's keys can be found here."""
-        return self._names.get(run.key, ())
-
     def mark_used(self, run: Run) -> int:
         """Write down how a run stands; the number of the mark."""
         return self._ledger.write(RunUsed(run.key, run.used, run.user, run.user_used))
@@ -72,6 +68,9 @@ class Runs:
         else:
             del self._in_segment[run.segment]
         self._ledger.write(RunDropped(run.key))
+        if len(self._deadlines) > 2 * len(self._runs) + 1024:
+            self._deadlines[:] = [entry for entry in self._deadlines if entry[1] in self._runs]
+            heapify(self._deadlines)
 
     def holds_segment(self, number: int) -> bool:
         """True while some run lies in this segment."""

@@ -7,6 +7,7 @@ shared with it. All sites take them or nobody gets anything.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from poliqi.base.ids import KmeId, LinkId, SaeId
@@ -26,6 +27,7 @@ from poliqi.keys.stock import Piece
 __all__ = ["Shipments", "ship_context"]
 
 _RUN_BYTES: Final = 8192
+_VOIDS: Final = 1024
 _RETRY_S: Final = 1.0
 _SHIPPED: Final = LinkId("shipped names")
 
@@ -37,6 +39,15 @@ def ship_context(master: SaeId, slaves: Sequence[SaeId], ids: bytes, size: int) 
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
+@dataclass(slots=True)
+class _Undoing:
+    """A void under way: how many runs are undecided, how many came too late."""
+
+    ticket: Ticket
+    left: int
+    late: int = 0
+
+
 class Shipments:
     """Orders for slaves at several sites, and keys that others made."""
 
@@ -44,8 +55,9 @@ class Shipments:
         self._s: Final = state
         self._vault: Final = vault
         self._orders: Final = orders
-        self._voids: Final[dict[int, tuple[Ticket, int]]] = {}
-        self._void_left: Final[dict[Ticket, tuple[int, int, int]]] = {}
+        self._voids: Final[dict[int, _Undoing]] = {}
+        self._fresh: Final[set[bytes]] = set()
+        """Names that others chose and that are not durable yet."""
 
     # ---------------------------------------------------------------- out
 
@@ -81,9 +93,10 @@ class Shipments:
 
     def _is_used(self, name: bytes) -> bool:
         """Names that others chose may come again; a key of one name is carried once."""
-        return (
-            name in self._s.own_ids or self._vault.has_seen(_SHIPPED, name) or self._s.runs.find(name) is not None
-        )
+        s = self._s
+        if name in s.own_ids or name in self._fresh or s.runs.find(name) is not None:
+            return True
+        return self._vault.has_seen(_SHIPPED, name)
 
     def _carry(
         self,
@@ -104,8 +117,10 @@ class Shipments:
         if why is not None:
             ticket.settle(Refused(Reason.NOT_PERMITTED, why))
             return
-        for name in ids if grade is not None else ():  # others chose these names and may choose them again
-            self._s.ledger.write(NameUsed(_SHIPPED, name))
+        if grade is not None:  # others chose these names and may choose them again
+            mark = max(self._s.ledger.write(NameUsed(_SHIPPED, name)) for name in ids)
+            self._fresh.update(ids)
+            self._s.ledger.when(mark, lambda: self._fresh.difference_update(ids))
         order = Order(ticket, [Key(i, v, whole) for i, v in zip(ids, values, strict=True)], waiting=len(plan))
         order.outcome = Delivered(order.keys) if grade is None else Accepted("relayed")
         for link, there, pieces, _ in plan:
@@ -145,6 +160,7 @@ class Shipments:
             return self._orders.acceptable(master, slaves, Combiner.NONE, carried)
 
         # keys that others made may be taken back one by one, so each is a run of its own
+        met = self._s.links[home].met  # pads leave inside the promise: never before the peer's marks are known
         each = 1 if grade is not None else max(1, (_RUN_BYTES - HEAD_BYTES) // size)
         full, rest = divmod(count, each)
         for pool in self._s.pools_for(home, None):
@@ -152,7 +168,7 @@ class Shipments:
                 continue
             pieces: list[Piece] | None = []
             for here in [each] * full + [rest] * (rest > 0):
-                room = self._s.stock.take(pool, HEAD_BYTES + here * size, 1, acceptable)
+                room = self._s.stock.take(pool, HEAD_BYTES + here * size, 1, acceptable, met)
                 if room is None:
                     pieces = None
                     break
@@ -214,13 +230,20 @@ class Shipments:
     def void(self, master: SaeId, slaves: Sequence[SaeId], key_ids: Sequence[bytes] | None) -> Ticket:
         """Take undelivered shipped keys back from the sites of their slaves."""
         ticket = Ticket()
-        wanted = None if key_ids is None else set(key_ids)
-        runs: dict[RunKey, Run] = {}
-        for name, run in self._s.own_ids.items():
-            if run.master == master and set(run.slaves) & set(slaves) and (wanted is None or name in wanted):
-                runs[run.key] = run
-        if not runs or (wanted is not None and not wanted <= self._s.own_ids.keys()):
+        own = self._s.own_ids
+        names = list(own) if key_ids is None else list(dict.fromkeys(key_ids))
+        runs = {
+            run.key: run
+            for name in names
+            for run in own.get(name, ())
+            if run.master == master and set(run.slaves) & set(slaves)
+        }
+        covered = {name for name in names if any(run.key in runs for run in own.get(name, ()))}
+        if not runs or (key_ids is not None and len(covered) < len(names)):
             ticket.settle(Refused(Reason.NOT_FOUND, "key not present"))
+            return ticket
+        if any(key.number in self._voids for key in runs):
+            ticket.settle(Refused(Reason.UNAVAILABLE, "these keys are being taken back already", _RETRY_S))
             return ticket
         peers: dict[KmeId, list[int]] = {}
         for run in runs.values():
@@ -229,28 +252,27 @@ class Shipments:
         if down:
             ticket.settle(Refused(Reason.PEER_DOWN, f"site {down[0]} is not connected", _RETRY_S))
             return ticket
+        undoing = _Undoing(ticket, len(runs))
         for peer, numbers in peers.items():
             for number in numbers:
-                self._voids[number] = (ticket, len(runs))
-            self._s.links[peer].send(Void(numbers))
-        self._void_left[ticket] = (len(runs), 0, 0)
+                self._voids[number] = undoing
+            for start in range(0, len(numbers), _VOIDS):
+                self._s.links[peer].send(Void(numbers[start : start + _VOIDS]))
         return ticket
 
-    def void_answered(self, answer: VoidAnswer) -> None:
-        """A peer says what became of the runs taken back."""
+    def void_answered(self, link: PeerLink, answer: VoidAnswer) -> None:
+        """A peer says what became of its runs that were taken back."""
         for number, late in [*((n, 0) for n in answer.voided), *((n, 1) for n in answer.late)]:
-            entry = self._voids.pop(number, None)
             run = self._s.runs.get(RunKey(self._s.own, number))
-            if run is not None and not late:
-                self._orders.drop(run)
-            if entry is None:
+            if run is None or run.peer != link.kme or number not in self._voids:
                 continue
-            ticket = entry[0]
-            left, voided, too_late = self._void_left[ticket]
-            self._void_left[ticket] = (left - 1, voided + 1 - late, too_late + late)
-            if left == 1:
-                _, voided, too_late = self._void_left.pop(ticket)
-                self._settle_void(ticket, too_late)
+            undoing = self._voids.pop(number)
+            if not late:
+                self._orders.drop(run)
+            undoing.left -= 1
+            undoing.late += late
+            if not undoing.left:
+                self._settle_void(undoing.ticket, undoing.late)
 
     def _settle_void(self, ticket: Ticket, too_late: int) -> None:
         refused = Refused(Reason.BAD_REQUEST, f"failed to void: {too_late} runs of keys were delivered before")
@@ -259,10 +281,9 @@ class Shipments:
 
     def peer_lost(self, link: PeerLink) -> None:
         """Voids that this peer did not answer are undecided; whoever asked may ask again."""
-        for number in [n for n, _ in self._voids.items() if self._peer_of(n) == link.kme]:
-            ticket, _ = self._voids.pop(number)
-            if self._void_left.pop(ticket, None) is not None:
-                ticket.settle(Refused(Reason.PEER_DOWN, f"site {link.kme} did not answer", _RETRY_S))
+        for number in [n for n in self._voids if self._peer_of(n) in (None, link.kme)]:
+            undoing = self._voids.pop(number)
+            undoing.ticket.settle(Refused(Reason.PEER_DOWN, f"site {link.kme} did not answer", _RETRY_S))
 
     def _peer_of(self, number: int) -> KmeId | None:
         run = self._s.runs.get(RunKey(self._s.own, number))

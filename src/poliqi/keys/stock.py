@@ -50,7 +50,7 @@ class Pool:
     reserve: int = 0
     """Bytes of one's own share that only applications with a priority may use."""
     is_relayed: bool = False
-    secret: bytes | None = None
+    secret: bytes | None = field(default=None, repr=False)
     segments: dict[SegmentName, SegmentRecord] = field(default_factory=dict[SegmentName, SegmentRecord])
     own: OrderedDict[int, SegmentRecord] = field(default_factory=OrderedDict[int, SegmentRecord])
     """Ready segments of one's own with room left, in the order of use."""
@@ -187,16 +187,22 @@ class Stock:
             if acceptable(record.grade)
         )
 
-    def take(self, pool: Pool, size: int, count: int, acceptable: Acceptable) -> list[Piece] | None:
-        """Room for `count` keys of `size` bytes out of one's own share, or None: all or nothing."""
+    def take(
+        self, pool: Pool, size: int, count: int, acceptable: Acceptable, among: set[int] | None = None
+    ) -> list[Piece] | None:
+        """Room for `count` keys of `size` bytes out of one's own share, or None: all or nothing.
+
+        `among`: only out of these segments.
+        """
         first = next(iter(pool.own.values()), None)
-        if first and first.size - self._next[first.number] >= size * count and acceptable(first.grade):
+        has_room = among is None and first and first.size - self._next[first.number] >= size * count
+        if first and has_room and acceptable(first.grade):
             return [self._use(pool, first, size, count)]
         found: list[tuple[SegmentRecord, int]] = []
         wanted = count
         for number, record in pool.own.items():
             room = (record.size - self._next[number]) // size
-            if room and acceptable(record.grade):
+            if room and (among is None or number in among) and acceptable(record.grade):
                 here = min(room, wanted)
                 found.append((record, here))
                 wanted -= here

@@ -18,13 +18,13 @@ from poliqi.base.errors import ConfigError, ProtocolError, StoreError
 from poliqi.base.ids import LinkId
 from poliqi.edge.blockpush import BlockPushServer, check_push_address, name_of_push, read_push
 from poliqi.edge.network import Address
-from poliqi.keys.grade import Grade, KeyOrigin
+from poliqi.keys.grade import Authenticity, Grade, KeyOrigin
 from poliqi.keys.requests import Reason, Refused
 
 LINK_ID = "6f1c3b8e-0f0e-4b6c-9d0a-2f3e4d5c6b7a"
 BLOCK_ID = "fd7a80b4-b98e-43cb-b860-53d44b4e296b"
 POOL = LinkId("leonardo-bovisa")
-UNPROVEN = Grade(KeyOrigin.UNPROVEN, "", None, paths=())
+UNPROVEN = Grade(KeyOrigin.UNPROVEN, "", None, paths=(), authenticity=Authenticity.COMPUTATIONAL)
 
 
 def message(**changed: Any) -> bytes:

@@ -176,7 +176,17 @@ def test_zeros_are_never_promised_as_keys(again: Opener) -> None:
     store.apply([ingested(1), m.Leased(1, 500)])
     store, _ = again()
     with pytest.raises(StoreError, match="used bytes were erased"):
-        store.apply([m.RunAdded(run(1, 1, 400))])
+        store.apply([m.RunAdded(replace(run(1, 1, 400), key=RunKey(THERE, 1)))])
+
+
+def test_a_run_of_ones_own_may_stand_where_used_bytes_were_erased(again: Opener) -> None:
+    """Its bits were read when it was promised, and never are again."""
+    store, _ = again()
+    store.apply([ingested(1), m.Leased(1, 500)])
+    store.erase_used({1: 500})
+    store.apply([m.RunAdded(run(1, 1, 400))])
+    _, state = again()
+    assert [r.offset for r in state.runs] == [400]
 
 
 def test_a_run_may_grow_after_an_erasure(again: Opener) -> None:

@@ -393,6 +393,10 @@ def test_what_runs_out_is_listed_soonest_first(sites: Path, aria: Authority) -> 
     assert "expired on 2026-12-03 12:00 UTC" in expiring([shorter.chain], NOW + timedelta(days=11))[0].line
 
 
+def test_an_authority_is_not_listed_as_an_application_of_its_common_name(aria: Authority) -> None:
+    assert expiry(aria.folder / "ca.pem", NOW).what == f"certificate of POLIQI authority of {ARIA}"
+
+
 def test_trust_made_by_hand_checks_the_same(aria: Authority) -> None:
     trust = Trust([SiteTrust(ARIA, (aria.certificate,))])
     assert trust.site_of(read_certificates(aria.folder / "issued" / "kme-aria-01-chain.pem"), NOW) == ARIA

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from poliqi.base.ids import KmeId
 from poliqi.keys.grade import Authenticity, Combiner, Grade, KeyOrigin, weakest
 
-A, B, C, D = (KmeId(x) for x in "abcd")
+A, B, C, D, E = (KmeId(x) for x in "abcde")
 DIRECT = ((A, B),)
 PHOTONS = Grade(KeyOrigin.PHOTONS, "BB84", 1e-10, DIRECT)
 GRADES = st.builds(
@@ -66,14 +66,60 @@ def test_nothing_gets_stronger_on_a_longer_way(grades: list[Grade]) -> None:
     else:
         assert whole.epsilon is not None
         assert Fraction(whole.epsilon) == sum(Fraction(g.epsilon or 0) for g in grades)
-    weak = any(g.authenticity is Authenticity.COMPUTATIONAL for g in grades)
-    assert (whole.authenticity is Authenticity.COMPUTATIONAL) == weak
+    if any(g.authenticity is Authenticity.COMPUTATIONAL for g in grades):
+        assert whole.authenticity is Authenticity.COMPUTATIONAL
+    assert whole.relays == {relay for g in grades for relay in g.relays}
 
 
 @given(st.lists(GRADES, min_size=1, max_size=4))
 def test_a_way_is_proven_only_where_each_part_of_it_is(grades: list[Grade]) -> None:
     if weakest(grades).is_information_theoretic:
         assert all(g.is_information_theoretic for g in grades)
+
+
+OVER_C = Grade(KeyOrigin.PHOTONS, "BB84", 1e-10, ((A, C, B),))
+OVER_TWO = Grade(KeyOrigin.PHOTONS, "BB84", 1e-10, ((A, C, B), (A, D, B)), threshold=2)
+OTHER_TWO = Grade(KeyOrigin.PHOTONS, "BB84", 1e-10, ((A, E, B), (A, D, B)), threshold=2)
+
+
+@pytest.mark.parametrize(
+    ("grades", "paths", "threshold"),
+    [
+        ([PHOTONS, PHOTONS], DIRECT, 1),
+        ([PHOTONS, OVER_C], ((A, B), (A, C, B)), 1),
+        ([OVER_C, PHOTONS], ((A, C, B), (A, B)), 1),
+        # a key with parts of two grades falls with the easier part: whoever holds C has half of it
+        ([OVER_TWO, OVER_C], ((A, C, B), (A, D, B)), 1),
+        ([OVER_C, OVER_TWO], ((A, C, B), (A, D, B)), 1),
+        # a direct part has no relay to hold, and does not make the relayed one look easier
+        ([PHOTONS, OVER_TWO], ((A, B), (A, C, B), (A, D, B)), 2),
+        ([OVER_TWO, OTHER_TWO], ((A, C, B), (A, D, B), (A, E, B)), 2),
+    ],
+)
+def test_every_path_is_named_and_the_fewest_relays_that_give_a_part(
+    grades: list[Grade], paths: tuple[tuple[KmeId, ...], ...], threshold: int
+) -> None:
+    whole = weakest(grades)
+    assert (whole.paths, whole.threshold) == (paths, threshold)
+
+
+@pytest.mark.parametrize(
+    ("combiners", "combiner", "authenticity"),
+    [
+        ([Combiner.XOR, Combiner.XOR], Combiner.XOR, Authenticity.INFORMATION_THEORETIC),
+        ([Combiner.HKDF, Combiner.HKDF], Combiner.HKDF, Authenticity.INFORMATION_THEORETIC),
+        ([Combiner.NONE, Combiner.XOR], Combiner.NONE, Authenticity.INFORMATION_THEORETIC),
+        # neither word fits all of it; that a part went through a hash must not be lost
+        ([Combiner.NONE, Combiner.HKDF], Combiner.NONE, Authenticity.COMPUTATIONAL),
+        ([Combiner.HKDF, Combiner.XOR], Combiner.NONE, Authenticity.COMPUTATIONAL),
+    ],
+)
+def test_a_hash_in_one_part_is_not_lost_beside_a_part_without(
+    combiners: list[Combiner], combiner: Combiner, authenticity: Authenticity
+) -> None:
+    whole = weakest(PHOTONS.with_combiner(each) for each in combiners)
+    assert (whole.combiner, whole.authenticity) == (combiner, authenticity)
+    assert whole.is_information_theoretic == (Combiner.HKDF not in combiners)
 
 
 def test_the_weakest_of_none_is_a_mistake() -> None:

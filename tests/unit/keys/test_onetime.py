@@ -6,7 +6,7 @@ import pytest
 from relay_city import stretch
 
 from poliqi.base.errors import AuthenticationError
-from poliqi.keys.onetime import forgery_bound, open_sealed, seal, xor_bytes
+from poliqi.keys.onetime import open_sealed, seal, xor_bytes
 
 KEY, PAD, TEXT = stretch("key", 32), stretch("pad", 2000), stretch("text", 2000)
 
@@ -80,9 +80,3 @@ def test_sizes_that_do_not_fit_are_mistakes_of_the_caller() -> None:
         open_sealed(TEXT, bytes(16), b"pad", KEY, b"")
     with pytest.raises(ValueError, match="lengths"):
         xor_bytes(b"", b"a")
-
-
-def test_the_bound_of_a_forgery_is_eight_for_each_block_of_sixteen_bytes() -> None:
-    assert forgery_bound(0, 0) == 8 * 2 / 2.0**106  # label and length make 18 bytes
-    assert forgery_bound(1000, 65536) == 8 * 4160 / 2.0**106
-    assert forgery_bound(2000, 1 << 16) < 1e-27

@@ -25,6 +25,8 @@ CHAIN = make_order("ACDEB")
 CLAMP = 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF
 """RFC 8439, section 2.5: the bits of a tag's key that Poly1305 uses."""
 
+UNPROVEN = Grade(KeyOrigin.PHOTONS, "", None, ())
+
 
 def secret_of(order: RelayOrder) -> SecretBytes:
     return SecretBytes(stretch("the secret", order.size))
@@ -104,7 +106,7 @@ def test_a_bit_that_one_relay_flips_is_noticed_by_the_ends(order: RelayOrder, bi
     there = join_xor([share.view() for share in arrived])
     assert there != plain
     name = SegmentName(order.block, 0)
-    tags = {comparison_tag(SecretBytes(data), LinkId(order.pool), name, b"") for data in (plain, there)}
+    tags = {comparison_tag(SecretBytes(data), LinkId(order.pool), name, UNPROVEN, b"") for data in (plain, there)}
     is_cleared = bit < 128 and not CLAMP >> bit & 1
     assert len(tags) == (1 if is_cleared else 2)
     assert not is_cleared or there[32:] == plain[32:]  # what is not noticed is no bit that is used

@@ -111,16 +111,6 @@ def test_with_two_shares_to_spare_one_liar_does_no_harm_and_is_named(liar: int) 
     assert gathering.settle(THREE_OF_FIVE.block, done) == (THREE_OF_FIVE.paths[liar - 1],)
 
 
-def test_with_one_share_to_spare_the_confirmation_finds_the_secret_and_the_liar() -> None:
-    gathering = begin(TWO_OF_THREE)
-    feed(gathering, TWO_OF_THREE, [1, 2, 3], liars=(2,))
-    found = gathering.candidates(TWO_OF_THREE.block)
-    assert len(found) == 3
-    (right,) = (c for c in found if bytes(c.secret.view()) == SECRET)
-    assert gathering.settle(TWO_OF_THREE.block, right) == (tuple("ADB"),)
-    assert gathering.candidates(TWO_OF_THREE.block) == []
-
-
 def test_an_announcement_said_again_changes_nothing_and_other_words_are_refused() -> None:
     gathering = begin(TWO)
     gathering.expect(TWO, now=0.5)

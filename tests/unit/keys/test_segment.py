@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from poliqi.base.ids import KmeId, LinkId
 from poliqi.base.secret import SecretBytes
+from poliqi.keys.grade import Grade, KeyOrigin
 from poliqi.keys.segment import (
     HEAD_BYTES,
     SEGMENT_BYTES,
@@ -41,6 +43,9 @@ def hmac_sha256(key: bytes, message: bytes) -> bytes:
     return hashlib.sha256(bytes(x ^ 0x5C for x in block) + inner).digest()
 
 
+GRADE = Grade(KeyOrigin.PHOTONS, "a proof", 1e-10, ())
+
+
 def context(pool: str, name: SegmentName, size: int) -> bytes:
     return (
         b"poliqi segment\x00"
@@ -49,6 +54,7 @@ def context(pool: str, name: SegmentName, size: int) -> bytes:
         + name.block
         + name.part.to_bytes(4, "big")
         + size.to_bytes(4, "big")
+        + b"\x00\x07photons\x00\x07a proof\x00\x06proven"
     )
 
 
@@ -63,14 +69,14 @@ def test_a_long_segment_is_compared_by_a_one_time_poly1305_under_its_own_head(
     bits: bytes, part: int, pool: str
 ) -> None:
     name = SegmentName(block_of_number(7), part)
-    told = comparison_tag(SecretBytes(bits), LinkId(pool), name, b"")
+    told = comparison_tag(SecretBytes(bits), LinkId(pool), name, GRADE, b"")
     assert told == poly1305(bits[:32], context(pool, name, len(bits)) + bits[32:])
 
 
 @given(st.binary(min_size=1, max_size=1023), st.binary(min_size=32, max_size=32))
 def test_a_short_segment_is_compared_by_hmac_under_the_pools_secret(bits: bytes, secret: bytes) -> None:
     name = SegmentName(block_of_number(7), 0)
-    told = comparison_tag(SecretBytes(bits), LinkId("a-b"), name, secret)
+    told = comparison_tag(SecretBytes(bits), LinkId("a-b"), name, GRADE, secret)
     assert told == hmac_sha256(secret, context("a-b", name, len(bits)) + bits)[:16]
 
 
@@ -80,18 +86,24 @@ def test_every_word_of_a_segments_place_and_every_byte_of_its_key_is_compared(si
     name = SegmentName(block_of_number(7), 1)
     secret = bytes(32)
     tags = {
-        comparison_tag(SecretBytes(bits), LinkId("a-b"), name, secret),
-        comparison_tag(SecretBytes(bits), LinkId("a-c"), name, secret),
-        comparison_tag(SecretBytes(bits), LinkId("a-b"), SegmentName(name.block, 2), secret),
-        comparison_tag(SecretBytes(bits), LinkId("a-b"), SegmentName(block_of_number(8), 1), secret),
+        comparison_tag(SecretBytes(bits), LinkId("a-b"), name, GRADE, secret),
+        comparison_tag(SecretBytes(bits), LinkId("a-c"), name, GRADE, secret),
+        comparison_tag(SecretBytes(bits), LinkId("a-b"), SegmentName(name.block, 2), GRADE, secret),
+        comparison_tag(SecretBytes(bits), LinkId("a-b"), SegmentName(block_of_number(8), 1), GRADE, secret),
         *(
             comparison_tag(
-                SecretBytes(bytes([*bits[:i], bits[i] ^ 1, *bits[i + 1 :]])), LinkId("a-b"), name, secret
+                SecretBytes(bytes([*bits[:i], bits[i] ^ 1, *bits[i + 1 :]])), LinkId("a-b"), name, GRADE, secret
             )
             for i in range(first, size)
         ),
     }
-    assert len(tags) == 4 + size - first
+    for other in (
+        replace(GRADE, origin=KeyOrigin.SIMULATED),
+        replace(GRADE, proof="b"),
+        replace(GRADE, epsilon=None),
+    ):
+        tags.add(comparison_tag(SecretBytes(bits), LinkId("a-b"), name, other, secret))
+    assert len(tags) == 7 + size - first
 
 
 @given(st.integers(1, 1 << 22))
