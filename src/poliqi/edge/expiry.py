@@ -35,12 +35,13 @@ class Urgency(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Expiring:
-    """When something ends; `days_left` is negative once it has."""
+    """When something ends; `days_left` is negative once it has. `is_foreign`: somebody else has to renew it."""
 
     path: Path
     what: str
     until: datetime
     days_left: float
+    is_foreign: bool = False
 
     @property
     def urgency(self) -> Urgency:
@@ -56,7 +57,8 @@ class Expiring:
         when = f"{self.until:%Y-%m-%d %H:%M} UTC"
         verb = f"expired on {when}" if self.days_left < 0 else f"expires on {when}, in {self.days_left:.0f} days"
         remedy = "poliqi pki crl" if self.what.startswith("revocation") else "poliqi pki issue"
-        return f"{self.what} ({self.path}) {verb}: renew it ({remedy})"
+        act = "have its owner renew it and bring it here" if self.is_foreign else f"renew it ({remedy})"
+        return f"{self.what} ({self.path}) {verb}: {act}"
 
 
 def expiry(path: Path, now: datetime) -> Expiring:

@@ -2,7 +2,7 @@
 
 Serve `InteropApplication` with edge.https on a port of its own, with a body limit of `BODY_BYTES` and the authority
 of each neighbour (`TlsFiles.clients_ca`): whoever calls is the site that the certificate names, if that site's own
-authority signed it. Each neighbour is called by a client of its own, which believes that neighbour's authority only.
+authority signed it. Each neighbour is called by a client of its own, which believes its authority only.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def kme_of_scope(scope: Scope) -> KmeId | None:
 class InteropService:
     """A site's dealings with neighbouring key management systems, in a running event loop.
 
-    `callback_url` is where neighbours reach our own `InteropApplication`, such as https://kme.example:8020; `tls` how
-    each neighbour is called.
+    `callback_url` is where neighbours reach our own `InteropApplication`, such as https://kme.example:8020; `tls` is
+    how each of them is called.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ frames and answers that wait for them go out. `docs/spec/keystore.md` says what 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -192,6 +192,18 @@ class Store(Vault, Protocol):
 
     def apply(self, marks: Sequence[Mark]) -> None:
         """Make all of `marks` durable, or none. Raises StoreError; after one, nothing is written again."""
+        ...
+
+    def erase_used(self, upto: Mapping[int, int]) -> int:
+        """Destroy used bytes of these segments below a place; how many segments. Raises StoreError."""
+        ...
+
+    def rotate(self) -> None:
+        """Renew the keys of keys while running. Raises StoreError."""
+        ...
+
+    def prune_audit(self, before: int) -> int:
+        """Forget lines of the audit with lower numbers, but not their hash; how many. Raises StoreError."""
         ...
 
     def close(self) -> None:

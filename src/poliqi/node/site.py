@@ -16,7 +16,6 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +24,6 @@ from poliqi.base.errors import ConfigError, PoliqiError, StoreError
 from poliqi.edge.audit import read_audit
 from poliqi.edge.complaints import Complaints
 from poliqi.edge.entropy import OperatingSystemEntropy
-from poliqi.edge.expiry import expiring
 from poliqi.edge.keydatabase import DATABASE_NAME
 from poliqi.edge.keystore import KeyStore
 from poliqi.edge.kme import KmeDriver
@@ -37,6 +35,7 @@ from poliqi.keys.desk_state import EventKind, KmeEvent
 from poliqi.keys.kme import Kme
 from poliqi.keys.marks import StoredState
 from poliqi.node.site_doors import Doors
+from poliqi.node.site_expiry import ExpiryWatch
 from poliqi.node.site_figures import Figures
 from poliqi.node.site_settings import SiteSettings, open_kek
 
@@ -48,7 +47,6 @@ _OPEN_FILES: Final = 65_536
 _SWITCH_S: Final = 5e-4  # the store's writer waits so long at most for its turn, some times a commit
 _GARBAGE: Final = (20_000, 50, 50)  # hardly anything here is circular: look for it rarely
 _CARE_S: Final = 30.0
-_EXPIRY_S: Final = 6 * 3600.0
 _RENEWAL_S: Final = 24 * 3600.0
 
 
@@ -124,7 +122,8 @@ class Site:
         self._tasks: Final[set[asyncio.Task[None]]] = set()
         self._driver: Final = KmeDriver(kme, store, self._on_event, self._on_failure)
         self._streams: Final = StreamService(self._driver, OperatingSystemEntropy(), say=self._complaints())
-        self._figures: Final = Figures(self._driver, self._streams)
+        self._expiry: Final = ExpiryWatch(settings)
+        self._figures: Final = Figures(self._driver, self._streams, self._expiry)
         self._doors: Final = Doors(settings, self._driver, self._streams, self._figures, self._say, self._is_ready)
 
     def _say(self, event: str, text: str, **more: Any) -> None:
@@ -143,6 +142,7 @@ class Site:
         try:
             async with AsyncExitStack() as doors:
                 await self._doors.open(doors)
+                self._read_expiry()
                 segments = len(stored.segments)
                 self._say(
                     "ready",
@@ -180,7 +180,7 @@ class Site:
         """Why the site does not serve, or nothing."""
         if self._failure:
             return self._failure
-        return "the site is drained" if self._is_drained else ""
+        return "the site is drained" if self._is_drained else self._expiry.closed(datetime.now(UTC))
 
     # ---------------------------------------------------------------- what happens
 
@@ -197,14 +197,14 @@ class Site:
         self._stopping.set()
 
     async def _drain(self) -> None:
-        """Take no more requests, finish those under way."""
+        """Take no more requests, finish those under way: `drain_s` for all of it, however many doors there are."""
         if self._is_drained:
             return
         self._is_drained = True
-        self._say("draining", f"no new requests; those under way end within {self._settings.drain_s:g} s")
-        await self._doors.drain(self._settings.drain_s)
         loop = asyncio.get_running_loop()
         end = loop.time() + self._settings.drain_s
+        self._say("draining", f"no new requests; those under way end within {self._settings.drain_s:g} s")
+        await self._doors.drain(self._settings.drain_s)
         while not self._driver.is_idle and loop.time() < end and not self._failure:
             await asyncio.sleep(0.01)
         self._say("drained", "no request is under way")
@@ -219,6 +219,7 @@ class Site:
             if later:
                 self._say("warning", f"changes of {', '.join(later)} take effect at the next start, the rest now")
             self._doors.reload()
+            self._read_expiry()
             self._driver.reload(new.policy)
             await self._driver.in_writer(self._store.rotate)
         except StoreError as error:
@@ -235,8 +236,7 @@ class Site:
     async def _care(self) -> None:
         """Erase what was used, warn of certificates that end, renew the KEK once a day."""
         loop = asyncio.get_running_loop()
-        renewed = warned = loop.time()
-        self._warn_of_expiry()
+        renewed = loop.time()
         while not self._failure:
             await asyncio.sleep(_CARE_S)
             try:
@@ -248,9 +248,7 @@ class Site:
                     await self._driver.in_writer(self._forget_old_lines)
             except StoreError as error:
                 self._driver.fail(str(error))
-            if loop.time() - warned > _EXPIRY_S:
-                warned = loop.time()
-                self._warn_of_expiry()
+            self._warn_of_expiry()
 
     def _forget_old_lines(self) -> None:
         """In the writer thread: end the audit's tail where it is older than it has to be."""
@@ -262,10 +260,11 @@ class Site:
                 self._store.prune_audit(written.seq)
                 return
 
+    def _read_expiry(self) -> None:
+        """The doors have just read the files."""
+        self._expiry.read(datetime.now(UTC))
+        self._warn_of_expiry()
+
     def _warn_of_expiry(self) -> None:
-        tls = self._settings.tls
-        others: list[Path] = [] if tls.trust is None else sorted(tls.trust.glob("*.pem"))
-        paths = [tls.certificate, tls.authority, *others]
-        with suppress(ConfigError):
-            for found in expiring(paths, datetime.now(UTC)):
-                self._say("expiry", found.line, level="warning")
+        for line in self._expiry.lines(datetime.now(UTC)):
+            self._say("expiry", line, level="warning")

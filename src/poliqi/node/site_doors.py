@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
 from poliqi.base.errors import ConfigError
-from poliqi.base.ids import SaeId
+from poliqi.base.ids import KmeId, SaeId
 from poliqi.edge.blockpush import BlockPushServer
 from poliqi.edge.complaints import Complaints
 from poliqi.edge.desk import KeyDesk
@@ -54,6 +56,7 @@ class Doors:
         self._why_not: Final = why_not
         self._servers: Final[list[HttpsServer | StreamServer]] = []
         self._network: PeerNetwork | None = None
+        self._interop: InteropService | None = None
 
     def _complaints(self) -> Complaints:
         return Complaints(lambda line: self._say("refused", line))
@@ -64,12 +67,12 @@ class Doors:
             self._network.reload_tls()
         for server in self._servers:
             server.reload()
+        if self._interop is not None:
+            self._interop.reload(self._neighbour_contexts())
 
     async def drain(self, timeout_s: float) -> None:
-        """Take no more requests of applications, finish those under way."""
-        for server in self._servers:
-            if isinstance(server, HttpsServer):
-                await server.drain(timeout_s)
+        """Take no more requests of applications and neighbours, finish those under way: all doors at once."""
+        await asyncio.gather(*(server.drain(timeout_s) for server in self._servers))
 
     async def open(self, doors: AsyncExitStack) -> None:
         """Open every door that is configured, and say where."""
@@ -89,8 +92,8 @@ class Doors:
         doors.push_async_callback(self._network.close)
         if at is not None:
             self._at("peers", str(at))
+        desk = await self._open_neighbours(doors)
         if listen.https is not None:
-            desk = await self._open_neighbours(doors)
             https = HttpsServer(self._application(desk), listen.https, tls, say=self._complaints())
             await self._serve(doors, "https", https)
             self._figures.watch(self._network, https)
@@ -136,25 +139,28 @@ class Doors:
         neighbours = [
             Neighbour(n.kme, n.url, frozenset(a.sae for a in applications if a.home == n.kme)) for n in s.neighbours
         ]
-        bundle = s.state / "neighbours.pem"
-        bundle.write_text("\n".join(dict.fromkeys(n.authority.read_text() for n in s.neighbours)))
-        chain, key = str(s.tls.certificate), str(s.tls.key)
         entropy = OperatingSystemEntropy()
         service = InteropService(
             self._driver,
             neighbours,
             s.listen.neighbours_url,
-            neighbour_context(str(bundle), chain, key),
+            self._neighbour_contexts(),
             entropy,
             say=self._complaints(),
         )
+        self._interop = service
         doors.push_async_callback(service.close)
         limits = HttpLimits(body_bytes=BODY_BYTES)
-        tls = TlsFiles(s.tls.certificate, s.tls.key, bundle)
+        tls = TlsFiles(s.tls.certificate, s.tls.key, {n.kme: n.authority for n in s.neighbours})
         server = HttpsServer(InteropApplication(service), s.listen.neighbours, tls, limits, self._complaints())
         await self._serve(doors, "neighbours", server)
         grades = {n.kme: untrusted(n.kme, s.site) for n in s.neighbours}
         return NeighbourDesk(self._driver, lambda: self._driver.kme.state.policy, service, grades, entropy)
+
+    def _neighbour_contexts(self) -> dict[KmeId, ssl.SSLContext]:
+        """How each neighbour is called: only its own authority vouches for it."""
+        tls = self._settings.tls
+        return {n.kme: neighbour_context(n.authority, tls.certificate, tls.key) for n in self._settings.neighbours}
 
     def _application(self, desk: KeyDesk) -> KmeApplication:
         def partners(sae: SaeId) -> list[SaeId]:

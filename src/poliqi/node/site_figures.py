@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from poliqi.edge.https import HttpsServer
@@ -14,6 +15,7 @@ from poliqi.edge.peers import PeerNetwork
 from poliqi.edge.streams import StreamService
 from poliqi.keys.desk_state import KmeEvent
 from poliqi.keys.segment import SegmentState
+from poliqi.node.site_expiry import ExpiryWatch
 
 __all__ = ["METRICS", "Figures", "Metric"]
 
@@ -48,6 +50,8 @@ METRICS: Final = (
     Metric("poliqi_streams_open", "gauge", "key streams (ETSI 004)"),
     Metric("poliqi_https_connections", "gauge", "connections of applications"),
     Metric("poliqi_https_requests_total", "counter", "requests of applications"),
+    Metric("poliqi_https_refused_total", "counter", "connections turned away, or whose handshake failed"),
+    Metric("poliqi_certificate_days_left", "gauge", "days until a certificate or list ends (label file)"),
     Metric("poliqi_commits_total", "counter", "commits of the key store"),
     Metric("poliqi_commit_seconds", "gauge", "time of the slowest of the latest 512 commits"),
     Metric("poliqi_up_seconds", "gauge", "time since the start"),
@@ -57,8 +61,9 @@ METRICS: Final = (
 class Figures:
     """Reads the figures of one site when asked."""
 
-    def __init__(self, driver: KmeDriver, streams: StreamService) -> None:
+    def __init__(self, driver: KmeDriver, streams: StreamService, expiry: ExpiryWatch) -> None:
         self._driver: Final = driver
+        self._expiry: Final = expiry
         self._streams: Final = streams
         self._events: Final[Counter[str]] = Counter()
         self._network: PeerNetwork | None = None
@@ -105,6 +110,9 @@ class Figures:
         if self._https is not None:
             yield "poliqi_https_connections", {}, self._https.connections
             yield "poliqi_https_requests_total", {}, self._https.requests
+            yield "poliqi_https_refused_total", {}, self._https.refused
+        for file, days in self._expiry.days_left(datetime.now(UTC)):
+            yield "poliqi_certificate_days_left", {"file": file}, days
         yield "poliqi_commits_total", {}, driver.commits
         yield "poliqi_commit_seconds", {}, max(driver.commit_s, default=0.0)
         yield "poliqi_up_seconds", {}, time.monotonic() - self._began

@@ -141,6 +141,17 @@ class SiteSettings:
     drain_s: float = 30.0
     audit_keep_s: float = 365 * 86400.0
 
+    def own_certificates(self) -> tuple[Path, ...]:
+        """Files whose end closes the site's doors: its certificate, its applications' authority and list."""
+        has_applications = self.listen.https is not None or self.listen.streams is not None
+        tls = self.tls
+        return (tls.certificate, *(p for p in (tls.authority, tls.revoked) if has_applications and p is not None))
+
+    def others_certificates(self) -> tuple[Path, ...]:
+        """Files (and the folder of trust) that others gave us, and have to renew."""
+        trust = () if self.tls.trust is None else (self.tls.trust,)
+        return (*trust, *dict.fromkeys(n.authority for n in self.neighbours))
+
     def stocks(self) -> list[Stock]:
         """Every stock of the site, those of fibres and those that relays fill."""
         fibres = [

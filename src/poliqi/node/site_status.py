@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -10,6 +12,9 @@ import msgspec
 from poliqi.node.site_figures import METRICS, Figures
 
 __all__ = ["StatusApplication", "exposition"]
+
+_PLAIN: Final = b"text/plain; charset=utf-8"
+_PORT: Final = re.compile(r":[0-9]{1,5}\Z")
 
 _Receive = Callable[[], Awaitable[dict[str, Any]]]
 _Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -34,7 +39,11 @@ def _escaped(text: str) -> str:
 
 
 class StatusApplication:
-    """Serves the figures; `why_not` says why the site does not serve, or nothing."""
+    """Serves the figures; `why_not` says why the site does not serve, or nothing.
+
+    Only requests for a loopback host are answered: a page in somebody's browser whose name was made to point here
+    (DNS rebinding) asks for another.
+    """
 
     def __init__(self, figures: Figures, why_not: Callable[[], str]) -> None:
         self._figures: Final = figures
@@ -42,13 +51,16 @@ class StatusApplication:
 
     async def __call__(self, scope: dict[str, Any], _receive: _Receive, send: _Send) -> None:
         """Answer one request (ASGI 3)."""
-        status, kind, body = self._answer(scope["method"], scope["path"])
+        if _is_for_loopback(scope["headers"]):
+            status, kind, body = self._answer(scope["method"], scope["path"])
+        else:
+            status, kind, body = 421, _PLAIN, b"ask for localhost\n"
         headers = [(b"content-type", kind), (b"cache-control", b"no-store"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     def _answer(self, method: str, path: str) -> tuple[int, bytes, bytes]:
-        plain = b"text/plain; charset=utf-8"
+        plain = _PLAIN
         if method != "GET":
             return 405, plain, b"only GET\n"
         match path:
@@ -58,9 +70,26 @@ class StatusApplication:
                 why = self._why_not()
                 return (503, plain, f"{why}\n".encode()) if why else (200, plain, b"ready\n")
             case "/status":
-                status = {"ready": not self._why_not(), **self._figures.status()}
+                why = self._why_not()
+                status = {"ready": not why, "why_not_ready": why, **self._figures.status()}
                 return 200, b"application/json", msgspec.json.encode(status)
             case "/metrics":
                 return 200, b"text/plain; version=0.0.4; charset=utf-8", exposition(self._figures).encode()
             case _:
                 return 404, plain, b"/health, /ready, /status and /metrics are here\n"
+
+
+def _is_for_loopback(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """True where Host is localhost or a loopback address; without one (HTTP/1.0) it was no browser that asked."""
+    hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
+    return all(_is_loopback(_PORT.sub("", host)) for host in hosts)
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    address = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from poliqi.base.errors import PoliqiError
 from poliqi.edge.credentials import read_credentials
-from poliqi.edge.expiry import Urgency, expiring
+from poliqi.edge.expiry import Urgency, expiries
 from poliqi.edge.folder import check_private
 from poliqi.edge.kek import TOMBSTONE
+from poliqi.edge.interop import neighbour_context
 from poliqi.edge.keydatabase import DATABASE_NAME, open_beside
 from poliqi.edge.network import Address
 from poliqi.edge.running import running_pid
@@ -49,6 +50,7 @@ def check_site(s: SiteSettings, now: datetime) -> list[Finding]:
         ("certificate", _certificate),
         ("expiry", _expiry),
         ("peers", _peers),
+        ("neighbours", _neighbours),
         ("addresses", _addresses),
         ("policy", _policy),
     ]
@@ -98,10 +100,25 @@ def _certificate(s: SiteSettings, now: datetime) -> Iterator[Finding]:  # noqa: 
 
 
 def _expiry(s: SiteSettings, now: datetime) -> Iterator[Finding]:
+    """What ends: our own files stop this site, those of others only what it does with them."""
+    for files, is_foreign in ((s.own_certificates(), False), (s.others_certificates(), True)):
+        found, wrong = expiries(files, now)
+        for error in wrong:
+            yield Finding(Level.WARNING if is_foreign else Level.FAILURE, "expiry", str(error))
+        for e in found:
+            if e.urgency is not Urgency.OK:
+                stops = e.urgency is Urgency.OVER and not is_foreign
+                line = replace(e, is_foreign=is_foreign).line
+                yield Finding(Level.FAILURE if stops else Level.WARNING, "expiry", line)
+
+
+def _neighbours(s: SiteSettings, now: datetime) -> Iterator[Finding]:  # noqa: ARG001
     t = s.tls
-    files = [t.certificate, t.authority, *(p for p in (t.revoked, t.trust) if p is not None)]
-    for e in expiring(files, now):
-        yield Finding(Level.FAILURE if e.urgency is Urgency.OVER else Level.WARNING, "expiry", e.line)
+    if s.neighbours:
+        load_credentials(TlsFiles(t.certificate, t.key, {n.kme: n.authority for n in s.neighbours}))
+        for n in s.neighbours:
+            neighbour_context(n.authority, t.certificate, t.key)
+            yield Finding(Level.OK, "neighbours", f"{n.kme}: {n.authority} vouches for it, and for nobody else")
 
 
 def _peers(s: SiteSettings, now: datetime) -> Iterator[Finding]:  # noqa: ARG001
@@ -127,6 +144,7 @@ def _addresses(s: SiteSettings, now: datetime) -> Iterator[Finding]:  # noqa: AR
         ("https", doors.https),
         ("streams", doors.streams),
         ("peers", doors.peers),
+        ("neighbours", doors.neighbours),
         ("block_push", doors.block_push),
         ("status", doors.status),
     ):

@@ -6,6 +6,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
