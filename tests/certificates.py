@@ -48,6 +48,8 @@ class Authority:
     name: str = "test authority"
     revoked: list[int] = field(default_factory=list)
     made: int = 0
+    below: int | None = 0
+    """How many authorities may stand below this one; None: any number."""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +61,7 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _DAY)
             .not_valid_after(now + 100 * _DAY)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=self.below), critical=True)
             .add_extension(usage, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
@@ -121,11 +123,27 @@ class Authority:
             name, uris=(f"urn:poliqi:kme:{name}",), hosts=("127.0.0.1", "localhost"), usages=(SERVER, CLIENT)
         )
 
-    def revoke(self, *pairs: Pair) -> Path:
+    def endorse(self, other: Authority) -> bytes:
+        """A certificate (PEM) that makes another authority one below this."""
+        builder = (
+            x509.CertificateBuilder(
+                self.certificate.subject, other.certificate.subject, other.certificate.public_key()
+            )
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(other.certificate.not_valid_before_utc)
+            .not_valid_after(other.certificate.not_valid_after_utc)
+        )
+        for extension in other.certificate.extensions:
+            if not isinstance(extension.value, x509.AuthorityKeyIdentifier):
+                builder = builder.add_extension(extension.value, extension.critical)
+        signed = builder.sign(self._key, hashes.SHA256())
+        return signed.public_bytes(serialization.Encoding.PEM)
+
+    def revoke(self, *pairs: Pair, lives: datetime.timedelta = _DAY) -> Path:
         """A current list of everything revoked so far, in a file."""
         self.revoked += [pair.parsed.serial_number for pair in pairs]
         now = datetime.datetime.now(datetime.UTC)
-        builder = x509.CertificateRevocationListBuilder(self.certificate.subject, now - _DAY, now + _DAY)
+        builder = x509.CertificateRevocationListBuilder(self.certificate.subject, now - 2 * _DAY, now + lives)
         for serial in self.revoked:
             entry = x509.RevokedCertificateBuilder(serial, now - _DAY).build()
             builder = builder.add_revoked_certificate(entry)

@@ -1,8 +1,8 @@
 """TLS for servers whose callers all have certificates: version 1.3, no resumption, revocation by list.
 
 The standard library's ssl speaks it. Where each caller has an authority of its own, that one speaks for this caller
-and for no other: the handshake alone would believe any of them about anybody. A revoked certificate is refused by the handshake, and an open connection
-made with one is closed when the new list is read.
+and for no other: the handshake alone would believe any of them about anybody. A revoked certificate is refused by
+the handshake, and an open connection made with one is closed when the new list is read.
 """
 
 from __future__ import annotations

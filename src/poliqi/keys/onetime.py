@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
@@ -23,7 +22,6 @@ __all__ = ["MAC_KEY_BYTES", "TAG_BYTES", "open_sealed", "seal", "xor_bytes"]
 MAC_KEY_BYTES: Final = 32
 TAG_BYTES: Final = 16
 _LABEL: Final = b"poliqi sealed\x00"
-_SHORT: Final = 1024
 
 Octets = bytes | bytearray | memoryview
 
@@ -32,9 +30,7 @@ def xor_bytes(a: Octets, b: Octets) -> bytes:
     """The sum of two strings of one length. Raises ValueError where the lengths differ."""
     if len(a) != len(b):
         raise ValueError(f"{len(a)} bytes cannot be added to {len(b)}: the lengths must be equal")
-    if len(a) <= _SHORT:
-        return (int.from_bytes(a, "little") ^ int.from_bytes(b, "little")).to_bytes(len(a), "little")
-    return np.bitwise_xor(np.frombuffer(a, np.uint8), np.frombuffer(b, np.uint8)).tobytes()
+    return (int.from_bytes(a, "little") ^ int.from_bytes(b, "little")).to_bytes(len(a), "little")
 
 
 def seal(plaintext: Octets, pad: Octets, mac_key: Octets, context: bytes) -> tuple[bytes, bytes]:

@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import combinations
-from typing import Final, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from poliqi.base.secret import Entropy
+from poliqi.keys.onetime import xor_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Octets = NDArray[np.uint8]
 
 __all__ = [
     "MAX_SHARES",
@@ -32,8 +36,6 @@ MAX_SHARES: Final = 8
 _FIELD: Final = 0x11B
 _GLANCE: Final = 64
 
-Octets = NDArray[np.uint8]
-
 
 def split_xor(secret: bytes, count: int, entropy: Entropy) -> list[bytes]:
     """`count` shares whose sum is the secret; any `count` - 1 of them are independent of it."""
@@ -45,14 +47,15 @@ def split_xor(secret: bytes, count: int, entropy: Entropy) -> list[bytes]:
 
 def join_xor(shares: Sequence[bytes | memoryview]) -> bytes:
     """The sum of all shares. Raises ValueError where they differ in size or there is none."""
-    total = _octets(shares[0]).copy() if shares else np.empty(0, np.uint8)
-    if not shares or any(len(share) != len(total) for share in shares):
+    sizes = {len(share) for share in shares}
+    if len(sizes) != 1:
         raise ValueError(
             f"shares of {[len(share) for share in shares]} bytes cannot be joined: give some of one size"
         )
+    total = bytes(shares[0])
     for share in shares[1:]:
-        total ^= _octets(share)
-    return total.tobytes()
+        total = xor_bytes(total, share)
+    return total
 
 
 def split_shamir(secret: bytes, threshold: int, count: int, entropy: Entropy) -> list[bytes]:
@@ -81,6 +84,8 @@ def shamir_at(shares: Mapping[int, bytes | memoryview], place: int) -> bytes:
 
     Raises ValueError where there are no shares, sizes differ or a number is not from 1 to 255.
     """
+    import numpy as np
+
     sizes = {len(share) for share in shares.values()}
     if len(sizes) != 1 or not all(1 <= number <= 255 for number in shares):
         raise ValueError(f"shares {sorted(shares)} of {sorted(sizes)} bytes cannot be joined")
@@ -128,11 +133,15 @@ def _fits(base: Mapping[int, bytes], number: int, share: bytes) -> bool:
 
 
 def _octets(data: bytes | memoryview) -> Octets:
+    import numpy as np
+
     return np.frombuffer(data, np.uint8)
 
 
 def _times(values: Octets, factor: int) -> Octets:
     """Every value times one public factor: sum of the values times x^i over the bits i of the factor."""
+    import numpy as np
+
     total = np.zeros_like(values)
     power = values
     while factor:

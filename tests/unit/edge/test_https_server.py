@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from http_wire import LIMITS, echo, one, rest, said, until
 from kme_fixture import served
 
 from poliqi.base.errors import ConfigError
+from poliqi.base.ids import KmeId
 from poliqi.edge.https import HttpsServer
 from poliqi.edge.network import Address
 from poliqi.edge.tls import TlsFiles, load_credentials
@@ -206,3 +207,80 @@ def test_plain_http_stays_on_loopback(host: str) -> None:
 def test_an_address_in_use_is_named() -> None:
     with served(echo, None) as (_, where, thread), pytest.raises(ConfigError, match=str(where.port)):
         thread.run(HttpsServer(echo, where, None).start())
+
+
+@dataclass
+class Neighbours:
+    """Two sites, each with an authority of its own, at a third one's door."""
+
+    x: Authority
+    y: Authority
+    files: TlsFiles
+    server: Authority
+
+
+@pytest.fixture
+def neighbours(tmp_path: Path, authority: Authority, files: TlsFiles) -> Neighbours:
+    x, y = Authority(tmp_path / "x", "authority of x"), Authority(tmp_path / "y", "authority of y")
+    return Neighbours(x, y, replace(files, clients_ca={KmeId("x"): x.path, KmeId("y"): y.path}), authority)
+
+
+def test_a_neighbour_gets_in_with_its_own_authority_only(neighbours: Neighbours) -> None:
+    n = neighbours
+    with served(echo, n.files) as (server, where, _):
+        assert ask(where, client_context(n.server, n.x.kme("x"))) == "x"
+        assert ask(where, client_context(n.server, n.y.kme("y"))) == "y"
+        outsiders = [n.x.kme("y"), n.y.kme("x"), n.x.kme("z"), n.x.sae("x"), n.x.issue("x", "y")]
+        for pair in outsiders:
+            assert is_refused(where, client_context(n.server, pair))
+        until(lambda: server.refused == len(outsiders))
+
+
+def test_names_of_authorities_prove_nothing(tmp_path: Path, neighbours: Neighbours) -> None:
+    n = neighbours
+    namesake = Authority(tmp_path / "namesake", "authority of y")
+    both = replace(n.files, clients_ca={KmeId("x"): namesake.path, KmeId("y"): n.y.path})
+    with served(echo, both) as (_, where, _):
+        assert is_refused(where, client_context(n.server, namesake.kme("y")))
+        assert ask(where, client_context(n.server, n.y.kme("y"))) == "y"
+
+
+def test_an_authority_below_a_neighbours_may_not_vouch(tmp_path: Path, neighbours: Neighbours) -> None:
+    n = neighbours
+    top, below = Authority(tmp_path / "top", "authority of w", below=None), Authority(tmp_path / "below", "below w")
+    signed = top.endorse(below)
+    pair = below.kme("w")
+    pair.certificate.write_bytes(pair.certificate.read_bytes() + signed)
+    with served(echo, replace(n.files, clients_ca=top.path)) as (_, where, _):
+        assert ask(where, client_context(n.server, pair)) == "w"  # one authority for all: the handshake decides
+    with served(echo, replace(n.files, clients_ca={KmeId("w"): top.path})) as (_, where, _):
+        assert is_refused(where, client_context(n.server, pair))
+
+
+def test_a_reload_takes_a_neighbours_new_authority_and_hangs_up_on_the_old(
+    tmp_path: Path, neighbours: Neighbours
+) -> None:
+    n = neighbours
+    with served(echo, n.files) as (server, where, thread):
+        with connected(where, client_context(n.server, n.x.kme("x"))) as old:
+            until(lambda: len(server._service.open) == 1)
+            new = Authority(tmp_path / "new", "authority of x")
+            n.x.path.write_bytes(new.path.read_bytes())
+            thread.call(server.reload)
+            assert rest(old) == b""
+        assert ask(where, client_context(n.server, new.kme("x"))) == "x"
+
+
+def test_two_neighbours_cannot_share_an_authority(neighbours: Neighbours) -> None:
+    n = neighbours
+    with pytest.raises(ConfigError, match="each needs its own"):
+        load_credentials(replace(n.files, clients_ca={KmeId("x"): n.x.path, KmeId("y"): n.x.path}))
+
+
+def test_a_list_that_is_over_is_named_as_the_reason(authority: Authority, files: TlsFiles) -> None:
+    lines: list[str] = []
+    over = authority.revoke(lives=datetime.timedelta(seconds=-1))
+    with served(echo, replace(files, crl=over), lines=lines) as (server, where, _):
+        assert is_refused(where, client_context(authority, authority.sae("sae-a")))
+        until(lambda: server.refused == 1)
+    assert lines == ["127.0.0.1: a handshake failed: CRL has expired"]

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from certificates import Authority
+from certificates import Authority, Pair
 from fake_desk import FakeDesk, fake_pair
 
+from poliqi.base.errors import ConfigError
 from poliqi.base.ids import KmeId, SaeId
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.http1 import HttpLimits
@@ -42,22 +43,28 @@ class Two:
     desk: FakeDesk
     far_desk: FakeDesk
     url: str
-    contexts: dict[str, ssl.SSLContext]
+    contexts: dict[KmeId, ssl.SSLContext]
     servers: list[HttpsServer]
+    authorities: dict[KmeId, Authority]
+    pairs: dict[KmeId, Pair]
 
 
 @asynccontextmanager
 async def two_systems(folder: Path, *, waits: bool, settings: InteropSettings) -> AsyncGenerator[Two]:
-    authority = Authority(folder)
     names = (OURS, THEIRS)
-    pairs = {name: authority.kme(name) for name in names}
-    contexts = {n: neighbour_context(str(authority.path), str(p.certificate), str(p.key)) for n, p in pairs.items()}
+    others = {OURS: THEIRS, THEIRS: OURS}
+    authorities = {name: Authority(folder / name, f"authority of {name}") for name in names}
+    pairs = {name: authorities[name].kme(name) for name in names}
+    contexts = {
+        n: neighbour_context(authorities[others[n]].path, p.certificate, p.key) for n, p in pairs.items()
+    }
     desk, far_side = fake_pair({"sae-x": "kme-a", "sae-b": "kme-b"})
     far_desk = FakeDesk(THEIRS, desk.sites)
     addresses, servers, services = {}, [], {}
     for name in names:  # a port is known only once it listens, and a neighbour's must be known before
         holder = _Later()
-        files = TlsFiles(pairs[name].certificate, pairs[name].key, authority.path)
+        vouches = {others[name]: authorities[others[name]].path}
+        files = TlsFiles(pairs[name].certificate, pairs[name].key, vouches)
         server = HttpsServer(holder, Address("127.0.0.1", 0), files, HttpLimits(body_bytes=BODY_BYTES))
         addresses[name] = f"https://127.0.0.1:{(await server.start()).port}"
         servers.append(server)
@@ -65,15 +72,17 @@ async def two_systems(folder: Path, *, waits: bool, settings: InteropSettings) -
     behind = {OURS: SLAVE, THEIRS: MASTER}
     made = {}
     for name, its_desk in ((OURS, desk), (THEIRS, far_desk)):
-        other = THEIRS if name == OURS else OURS
+        other = others[name]
         neighbour = Neighbour(other, addresses[other], frozenset({behind[other]}), waits=waits)
         service = InteropService(
-            its_desk, [neighbour], addresses[name], contexts[name], OperatingSystemEntropy(), settings
+            its_desk, [neighbour], addresses[name], {other: contexts[name]}, OperatingSystemEntropy(), settings
         )
         made[name] = service
         services[name].application = InteropApplication(service)
     try:
-        yield Two(made[OURS], made[THEIRS], far_side, far_desk, addresses[OURS], contexts, servers)
+        yield Two(
+            made[OURS], made[THEIRS], far_side, far_desk, addresses[OURS], contexts, servers, authorities, pairs
+        )
     finally:
         for service in made.values():
             await service.close()
@@ -199,9 +208,6 @@ def test_versions_and_problems_on_the_wire(tmp_path: Path) -> None:
             assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
             answer = await client.post("/kmapi/v1/ext_keys", content=b" " * (BODY_BYTES + 1))
             assert answer.status_code == 413
-        async with httpx.AsyncClient(base_url=two.url, verify=two.contexts[OURS], trust_env=False) as stranger:
-            answer = await stranger.get("/kmapi/versions")
-            assert (answer.status_code, answer.json()["status"]) == (401, 401)
 
     run(tmp_path, work)
 
@@ -216,3 +222,54 @@ def test_tls_12_is_not_spoken(tmp_path: Path) -> None:
                 await client.get("/kmapi/versions")
 
     run(tmp_path, work)
+
+
+def test_a_neighbour_is_believed_by_its_own_authority_only(tmp_path: Path) -> None:
+    """Whoever holds another neighbour's authority cannot pass for this one, neither as caller nor as called."""
+
+    async def work(two: Two) -> None:
+        rogue = two.authorities[OURS].kme(THEIRS)
+        context = neighbour_context(two.authorities[OURS].path, rogue.certificate, rogue.key)
+        async with httpx.AsyncClient(base_url=two.url, verify=context, trust_env=False) as client:
+            with pytest.raises(httpx.HTTPError):
+                await client.get("/kmapi/versions")
+        own = two.pairs[THEIRS]
+        wrong = neighbour_context(two.authorities[THEIRS].path, own.certificate, own.key)
+        two.theirs.reload({OURS: wrong})
+        assert isinstance(await two.theirs.send(OURS, shipment(1)), Refused)
+
+    run(tmp_path, work, waits=True)
+
+
+def test_a_reload_takes_the_new_certificate_and_authority(tmp_path: Path) -> None:
+    async def work(two: Two) -> None:
+        assert isinstance(await two.theirs.send(OURS, shipment(1)), Accepted)
+        new = Authority(tmp_path / "new", "new authority")
+        two.authorities[THEIRS].path.write_bytes(new.path.read_bytes())
+        two.servers[0].reload()
+        assert isinstance(await two.theirs.send(OURS, shipment(2)), Refused)
+        renewed = new.kme(THEIRS)
+        context = neighbour_context(two.authorities[OURS].path, renewed.certificate, renewed.key)
+        two.theirs.reload({OURS: context})
+        assert isinstance(await two.theirs.send(OURS, shipment(3)), Accepted)
+
+    run(tmp_path, work, waits=True)
+
+
+def test_secrets_of_sessions_are_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "secrets"))
+    authority = Authority(tmp_path / "authority")
+    pair = authority.kme(OURS)
+    context = neighbour_context(authority.path, pair.certificate, pair.key)
+    assert context.keylog_filename is None
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+def test_files_that_cannot_be_used_for_neighbours_are_named(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    pair = authority.kme(OURS)
+    missing = tmp_path / "missing.pem"
+    with pytest.raises(ConfigError, match=str(missing)):
+        neighbour_context(missing, pair.certificate, pair.key)
+    with pytest.raises(ConfigError, match=str(missing)):
+        neighbour_context(authority.path, pair.certificate, missing)

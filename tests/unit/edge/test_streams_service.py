@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -254,6 +255,85 @@ def test_a_revoked_certificate_ends_its_connection(tmp_path: Path) -> None:
                 await client.open(*ENDS)
         await server.close()
         await service.close()
+
+    run(tmp_path, work)
+
+
+def test_draining_answers_the_call_under_way_and_no_other(tmp_path: Path) -> None:
+    async def work(two: Two) -> None:
+        async with (
+            await AsyncStreamClient.over_frames(two.a.frames, two.a.context) as busy,
+            await AsyncStreamClient.over_frames(two.a.frames, two.a.context) as idle,
+        ):
+            opened = await busy.open(*ENDS)
+            assert opened.stream_id is not None
+            await idle.open(*ENDS)
+            reached, release = asyncio.Event(), asyncio.Event()
+            call = two.a.service.call
+
+            async def slowly(*asked: Any) -> Any:
+                reached.set()
+                await release.wait()
+                return await call(*asked)
+
+            two.a.service.call = slowly  # type: ignore[method-assign]
+            asking = asyncio.create_task(busy.close(opened.stream_id))
+            await reached.wait()
+            draining = asyncio.create_task(two.a.server.drain(10))
+            with pytest.raises(LinkDown):
+                await idle.open(*ENDS)
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection(two.a.frames.host, two.a.frames.port)
+            release.set()
+            assert await asking is Status.OK
+            await draining
+            with pytest.raises(LinkDown):
+                await busy.open(*ENDS)
+            assert two.a.server.connections == 0
+
+    run(tmp_path, work)
+
+
+def test_draining_does_not_wait_for_ever(tmp_path: Path) -> None:
+    async def work(two: Two) -> None:
+        reached = asyncio.Event()
+
+        async def never(*_: Any) -> Any:
+            reached.set()
+            await asyncio.Event().wait()
+
+        two.a.service.call = never  # type: ignore[method-assign]
+        async with await AsyncStreamClient.over_frames(two.a.frames, two.a.context) as client:
+            asking = asyncio.create_task(client.open(*ENDS))
+            await reached.wait()
+            await two.a.server.drain(0.05)
+            with pytest.raises(LinkDown):
+                await asking
+
+    run(tmp_path, work)
+
+
+def test_one_caller_cannot_take_every_connection_of_the_streams(tmp_path: Path) -> None:
+    async def work(two: Two) -> None:
+        service = StreamService(fake_pair()[0], OperatingSystemEntropy())
+        server = StreamServer(service, HERE, two.tls["sae-a"], connections_of_one=2)
+        address = await server.start()
+        other = client_context(two.authority, two.authority.sae("sae-a2"))
+        try:
+            async with (
+                await AsyncStreamClient.over_frames(address, two.a.context) as one,
+                await AsyncStreamClient.over_frames(address, two.a.context) as two_,
+            ):
+                await one.open(*ENDS)
+                await two_.open(*ENDS)
+                async with await AsyncStreamClient.over_frames(address, two.a.context) as third:
+                    with pytest.raises(LinkDown):
+                        await third.open(*ENDS)
+                async with await AsyncStreamClient.over_frames(address, other) as stranger:
+                    await stranger.open("qkd://sae-a2", "qkd://sae-b")
+        finally:
+            await server.close()
+            await service.close()
 
     run(tmp_path, work)
 
