@@ -16,7 +16,7 @@ from poliqi.keys.grade import Grade
 from poliqi.keys.hopkeys import HopKeys
 from poliqi.keys.messages import ParcelMessage
 from poliqi.keys.peer import PeerLink
-from poliqi.keys.relay import check_order
+from poliqi.keys.relay import add_hop, check_order
 from poliqi.keys.relay_messages import (
     HopGrade,
     PadRange,
@@ -128,6 +128,8 @@ class Parities:
         if entry.last is None or len(entry.parities) < wanted:
             return None
         del self._paths[order.block, share]
+        if not wanted:  # no relay on this path: the key of its only hop is the share
+            return share, entry.last[1], add_hop(None, entry.last[2])
         try:
             value, grade = recover(list(entry.parities.values()), *entry.last)
         except DataRefused as error:

@@ -145,6 +145,11 @@ def test_the_destination_refuses_a_way_through_a_site_it_forbids() -> None:
     assert any(e.kind == "relay-refused" for e in city.sites[KmeId("a")].kme.take_events())
 
 
+def test_parities_where_one_path_is_a_fibre() -> None:
+    city = RelayCity([["a", "c"], ["a", "b", "c"]], Scheme.XOR, 2, parity=True)
+    assert exchanged(city).keys
+
+
 @pytest.mark.parametrize(("paths", "scheme"), [([["a", "b", "c", "d"]], Scheme.SINGLE), (TWO, Scheme.XOR)])
 def test_parities_straight_to_the_end(paths: list[list[str]], scheme: Scheme) -> None:
     city = RelayCity(paths, scheme, len(paths), parity=True)
