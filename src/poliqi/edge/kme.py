@@ -25,7 +25,7 @@ from poliqi.keys.requests import Block, KeyOrder, Outcome, Refused, Shipment, St
 __all__ = ["KmeDriver"]
 
 _COMMITS_REMEMBERED: Final = 512
-_PACE_S: Final = 1e-3  # under load, what comes within so long shares a frame and a commit
+_PACE_S: Final = 3e-4  # under load, what comes within so long shares a frame and a commit
 
 
 class KmeDriver:
