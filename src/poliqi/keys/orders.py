@@ -243,7 +243,7 @@ class Orders:
         key = RunKey(self._s.own, self._s.new_run_number())
         ids = None if names is None else b"".join(names)
         epoch = link.kem_epoch if combiner is not Combiner.NONE else 0
-        batch.runs.append(
+        return batch.add(
             Run(
                 key,
                 link.kme,
@@ -258,7 +258,6 @@ class Orders:
                 kem_epoch=epoch,
             )
         )
-        return len(batch.runs) - 1
 
     def flush(self, link: PeerLink, now: float) -> None:
         """Close the open batch of a peer: marks written, frame queued."""
@@ -323,7 +322,7 @@ class Orders:
             whys = [refused[p] for p in places if p in refused]
             if whys and order.refusal is None:
                 order.refusal = Refused(Reason.UNAVAILABLE, f"site {link.kme} refuses: {whys[0]}", _RETRY_S)
-            self._one_answer(order)
+            self.one_answer(order)
 
     def _refused_run(self, link: PeerLink, run: Run, why: str) -> None:
         s = self._s
@@ -334,7 +333,8 @@ class Orders:
             s.stock.drop(record)
             link.send(Gone([(record.pool, record.name.block, record.name.part)]), s.ledger.emitted)
 
-    def _one_answer(self, order: Order) -> None:
+    def one_answer(self, order: Order) -> None:
+        """One of those that an order waits for has answered."""
         order.waiting -= 1
         if order.waiting == 0:
             self._finish(order)
@@ -401,4 +401,4 @@ class Orders:
                 if order.refusal is None:
                     text = f"the connection to {link.kme} broke while the keys were agreed; nothing was delivered"
                     order.refusal = Refused(Reason.PEER_DOWN, text, _RETRY_S)
-                self._one_answer(order)
+                self.one_answer(order)

@@ -45,12 +45,21 @@ class OrderBatch:
     after: int = 0
     sent_at: float = 0.0
 
+    weight: int = 0
+    """About how many bytes the values, names and grades of `runs` take in a frame."""
+
+    def add(self, run: Run) -> int:
+        """One run more; its place."""
+        self.runs.append(run)
+        self.weight += len(run.ids or b"") + len(run.cipher or b"")
+        if run.grade is not None:
+            self.weight += len(run.grade.proof) + sum(len(site) for path in run.grade.paths for site in path)
+        return len(self.runs) - 1
+
     @property
     def is_full(self) -> bool:
         """True where one order more might not fit into a frame."""
-        if len(self.runs) > 1024:
-            return True
-        return sum(len(run.ids or b"") + len(run.cipher or b"") for run in self.runs) > _BATCH_BYTES
+        return len(self.runs) > 1024 or self.weight > _BATCH_BYTES
 
 
 @dataclass(slots=True)

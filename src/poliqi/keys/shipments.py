@@ -44,6 +44,7 @@ class _Undoing:
     """A void under way: how many runs are undecided, how many came too late."""
 
     ticket: Ticket
+    peers: dict[int, KmeId]
     left: int
     late: int = 0
 
@@ -121,10 +122,12 @@ class Shipments:
             mark = max(self._s.ledger.write(NameUsed(_SHIPPED, name)) for name in ids)
             self._fresh.update(ids)
             self._s.ledger.when(mark, lambda: self._fresh.difference_update(ids))
-        order = Order(ticket, [Key(i, v, whole) for i, v in zip(ids, values, strict=True)], waiting=len(plan))
+        waiting = 1 + sum(len(pieces) for _, _, pieces, _ in plan)
+        order = Order(ticket, [Key(i, v, whole) for i, v in zip(ids, values, strict=True)], waiting=waiting)
         order.outcome = Delivered(order.keys) if grade is None else Accepted("relayed")
         for link, there, pieces, _ in plan:
             self._carry_to(order, link, there, pieces, master, whole, now)
+        self._orders.one_answer(order)
 
     def _plan(
         self, master: SaeId, slaves: tuple[SaeId, ...], size: int, count: int, grade: Grade | None
@@ -187,10 +190,8 @@ class Shipments:
         grade: Grade,
         now: float,
     ) -> None:
-        batch = self._orders.open_batch(link, now)
-        places: set[int] = set()
         done = 0
-        for piece in pieces:
+        for place, piece in enumerate(pieces):
             keys = order.keys[done : done + piece.count]
             done += piece.count
             size = len(keys[0].value)
@@ -199,6 +200,7 @@ class Shipments:
                 order.refusal = Refused(
                     Reason.UNAVAILABLE, f"a segment towards {link.kme} cannot be read", _RETRY_S
                 )
+                order.waiting -= len(pieces) - place
                 break
             start = piece.offset + HEAD_BYTES
             ids = b"".join(key.key_id for key in keys)
@@ -218,12 +220,12 @@ class Shipments:
                 cipher=cipher,
                 grade=grade,
             )
-            batch.runs.append(run)
+            batch = self._orders.open_batch(link, now)  # a large order goes in several frames
+            at = batch.add(run)
             order.runs.append(run)
-            places.add(len(batch.runs) - 1)
-            batch.tags[len(batch.runs) - 1] = tag
+            batch.tags[at] = tag
             batch.after = max(batch.after, piece.after)
-        batch.orders.append((order, frozenset(places)))
+            batch.orders.append((order, frozenset({at})))
 
     # ---------------------------------------------------------------- taking back
 
@@ -252,7 +254,7 @@ class Shipments:
         if down:
             ticket.settle(Refused(Reason.PEER_DOWN, f"site {down[0]} is not connected", _RETRY_S))
             return ticket
-        undoing = _Undoing(ticket, len(runs))
+        undoing = _Undoing(ticket, {run.key.number: run.peer for run in runs.values()}, len(runs))
         for peer, numbers in peers.items():
             for number in numbers:
                 self._voids[number] = undoing
@@ -263,11 +265,12 @@ class Shipments:
     def void_answered(self, link: PeerLink, answer: VoidAnswer) -> None:
         """A peer says what became of its runs that were taken back."""
         for number, late in [*((n, 0) for n in answer.voided), *((n, 1) for n in answer.late)]:
-            run = self._s.runs.get(RunKey(self._s.own, number))
-            if run is None or run.peer != link.kme or number not in self._voids:
+            undoing = self._voids.get(number)
+            if undoing is None or undoing.peers[number] != link.kme:
                 continue
-            undoing = self._voids.pop(number)
-            if not late:
+            del self._voids[number]
+            run = self._s.runs.get(RunKey(self._s.own, number))
+            if run is not None and not late:  # it may have expired meanwhile
                 self._orders.drop(run)
             undoing.left -= 1
             undoing.late += late
@@ -281,10 +284,6 @@ class Shipments:
 
     def peer_lost(self, link: PeerLink) -> None:
         """Voids that this peer did not answer are undecided; whoever asked may ask again."""
-        for number in [n for n in self._voids if self._peer_of(n) in (None, link.kme)]:
+        for number in [n for n, undoing in self._voids.items() if undoing.peers[n] == link.kme]:
             undoing = self._voids.pop(number)
             undoing.ticket.settle(Refused(Reason.PEER_DOWN, f"site {link.kme} did not answer", _RETRY_S))
-
-    def _peer_of(self, number: int) -> KmeId | None:
-        run = self._s.runs.get(RunKey(self._s.own, number))
-        return None if run is None else run.peer

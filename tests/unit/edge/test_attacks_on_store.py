@@ -42,9 +42,7 @@ class DiskCity(City):
 
     def new_site(self, name: KmeId, store: MemoryStore) -> Site:
         disk = KeyStore(self.folder / name, MemoryKek(), create=True)
-        kme = Kme(
-            name, self.settings(name), self.policy(name), disk.load(), disk, CountedEntropy(name), self.now
-        )
+        kme = Kme(name, self.settings(name), self.policy(name), disk.load(), disk, CountedEntropy(name), self.now)
         return Site(name, kme, disk)  # type: ignore[arg-type]
 
     def says(self, message: m.Message) -> None:

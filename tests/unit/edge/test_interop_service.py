@@ -55,9 +55,7 @@ async def two_systems(folder: Path, *, waits: bool, settings: InteropSettings) -
     others = {OURS: THEIRS, THEIRS: OURS}
     authorities = {name: Authority(folder / name, f"authority of {name}") for name in names}
     pairs = {name: authorities[name].kme(name) for name in names}
-    contexts = {
-        n: neighbour_context(authorities[others[n]].path, p.certificate, p.key) for n, p in pairs.items()
-    }
+    contexts = {n: neighbour_context(authorities[others[n]].path, p.certificate, p.key) for n, p in pairs.items()}
     desk, far_side = fake_pair({"sae-x": "kme-a", "sae-b": "kme-b"})
     far_desk = FakeDesk(THEIRS, desk.sites)
     addresses, servers, services = {}, [], {}

@@ -7,8 +7,10 @@ import math
 from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
+from held_city import Held
 from kme_rig import PHOTONS, City, Site
 
 from poliqi.base.ids import KmeId, LinkId, SaeId
@@ -48,7 +50,7 @@ def tighten(site: Site, city: City, **rule: object) -> None:
     """From now on a site demands this of every key for its applications."""
     old = city.policy(site.name)
     grants = [Grant(g.masters, g.slaves, GradeRule(**rule)) for g in old.grants]  # type: ignore[arg-type]
-    site.kme.reload(Policy(site.name, old.applications, grants, city.rule, city.limits), city.now)
+    site.kme.reload(Policy(site.name, list(old.applications.values()), grants, city.rule, city.limits), city.now)
 
 
 def says(city: City, liar: KmeId, victim: KmeId, message: m.Message) -> list[m.Message]:
@@ -166,29 +168,6 @@ def test_a_key_for_two_sites_is_refused_where_one_forbids_a_relay_of_the_other(s
 # -------------------------------------------------------------------- an old image of the disk
 
 
-class HeldCity(City):
-    """Frames from `held` sites to a wait from the first that says how far segments are used."""
-
-    held: frozenset[KmeId] = frozenset()
-
-    def deliver_at(self, site: Site) -> bool:
-        if site.name != A or not self.held:
-            return super().deliver_at(site)
-        late = {sender for sender, _, f in site.inbox if sender in self.held and isinstance(m.decode(f), m.Offers)}
-        first = {}
-        for place, (sender, _, frame) in enumerate(site.inbox):
-            if sender in late and isinstance(m.decode(frame), m.Offers):
-                first.setdefault(sender, place)
-        for place, (sender, _, _) in enumerate(site.inbox):
-            if place < first.get(sender, len(site.inbox)):
-                site.inbox.rotate(-place)
-                entry = site.inbox.popleft()
-                site.inbox.rotate(place)
-                site.inbox.appendleft(entry)
-                return super().deliver_at(site)
-        return False
-
-
 @pytest.fixture
 def shipped(monkeypatch: pytest.MonkeyPatch) -> list[m.Promised]:
     """Every run with values in it that any site sends."""
@@ -204,7 +183,7 @@ def shipped(monkeypatch: pytest.MonkeyPatch) -> list[m.Promised]:
 
 
 def test_a_site_set_back_ships_nothing_under_a_pad_that_was_used(shipped: list[m.Promised]) -> None:
-    city = HeldCity(["a", "b", "c"], [("a", "b"), ("a", "c")])
+    city = Held(["a", "b", "c"], [("a", "b"), ("a", "c")])
     city.join("a", "b")
     city.join("a", "c")
     city.settle()
@@ -217,14 +196,14 @@ def test_a_site_set_back_ships_nothing_under_a_pad_that_was_used(shipped: list[m
     city.kill(A)
     city.settle()
     city.start(A, image)
-    city.held = frozenset({B, C})
+    city.late = frozenset({B, C})
     city.join("a", "b")
     city.join("a", "c")
     city.settle()
     assert all(link.is_live for link in city.sites[A].kme.state.links.values())
     early = city.order("a1", "b1", "c1")
     city.settle()
-    city.held = frozenset()
+    city.late = frozenset()
     city.settle()
     late = city.order("a1", "b1", "c1")
     city.settle()
@@ -235,7 +214,7 @@ def test_a_site_set_back_ships_nothing_under_a_pad_that_was_used(shipped: list[m
         used[run.pool, run.block, run.part].append((run.offset - 32, run.offset + run.size * run.count))
     for ranges in used.values():
         ranges.sort()
-        assert all(before[1] <= after[0] for before, after in zip(ranges, ranges[1:], strict=False)), ranges
+        assert all(before[1] <= after[0] for before, after in pairwise(ranges)), ranges
     assert len(shipped) == 4
 
 
@@ -317,6 +296,30 @@ def test_a_key_that_one_of_two_sites_gave_out_is_not_said_to_be_taken_back(quick
     assert isinstance(voided.outcome, Refused)
 
 
+def test_a_taking_back_ends_although_the_key_expires_meanwhile() -> None:
+    city = met("ab", ttl_s=5.0)
+    kme = city.sites[A].kme
+    kme.ship(shipment(b"k" * 16, "b1"), city.now)
+    city.settle()
+    voided = kme.void(SaeId("sae-a1"), [SaeId("sae-b1")], [b"k" * 16])
+    kme.tick(city.now + 6.0)
+    city.settle()
+    assert voided.outcome is not None
+
+
+@pytest.mark.parametrize("lost", ["b", "c"])
+def test_an_order_for_two_sites_ends_although_the_disk_lost_the_bits_for_one(lost: str) -> None:
+    city = met("abc")
+    site = city.sites[A]
+    for record in site.kme.state.stock.by_number.values():
+        if record.pool == f"a-{lost}":
+            del site.store.payloads[record.number]
+    ordered = city.order("a1", "b1", "c1")
+    city.settle()
+    assert isinstance(ordered.outcome, Refused)
+    assert [len(city.sites[name].kme.state.runs) for name in (B, C)] == [0, 0]
+
+
 def test_an_answer_about_runs_of_another_site_changes_nothing() -> None:
     city = met("abc")
     ordered = city.order("a1", "b1")
@@ -351,6 +354,17 @@ def test_twenty_large_orders_in_one_turn_fit_into_frames() -> None:
     tickets = [city.order("a1", "b1", "c1", number=128, bits=4096) for _ in range(20)]
     city.settle()  # every frame decodes
     assert all(isinstance(ticket.outcome, Delivered) for ticket in tickets)
+
+
+def test_one_order_larger_than_a_frame_goes_in_several() -> None:
+    city = met("abc", 1 << 24, max_number=1024, max_size_bits=16_384)
+    ordered = city.order("a1", "b1", "c1", number=1024, bits=16_384)
+    city.settle()
+    assert isinstance(ordered.outcome, Delivered)
+    fetched = city.fetch("c1", "a1", [ordered.outcome.keys[-1].key_id])
+    city.settle()
+    assert isinstance(fetched.outcome, Delivered)
+    assert fetched.outcome.keys[0].value == ordered.outcome.keys[-1].value
 
 
 def test_runs_that_are_over_do_not_leave_their_deadlines_behind() -> None:

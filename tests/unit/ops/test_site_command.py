@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from poliqi.base.errors import ConfigError, DataRefused, LinkDown, StoreError
 from poliqi.base.ids import KmeId
 from poliqi.edge.kek import FileKek
 from poliqi.edge.keystore import KeyStore
+from poliqi.edge.pki import Authority
 from poliqi.keys.marks import Audited
 from poliqi.ops.commands.site import command
 
@@ -110,6 +112,59 @@ def test_a_certificate_of_another_site_fails_the_check(site_toml: Path) -> None:
 def test_a_peer_that_nobody_vouches_for_fails_the_check(site_toml: Path) -> None:
     site_toml.write_text(site_toml.read_text().replace('site = "bovisa"', 'site = "aria"'))
     assert levels(invoke("check", site_toml, "--json"))["failure"] == {"peers"}
+
+
+def own_pki(made: tuple[Path, str], site_toml: Path) -> tuple[Path, Path]:
+    """A copy of both authorities that a test may change: the site's own folder, and the other's."""
+    folder = site_toml.parent / "pki"
+    shutil.copytree(made[0], folder)
+    site_toml.write_text(site_toml.read_text().replace(str(made[0]), str(folder)))
+    return folder / "leonardo", folder / "bovisa"
+
+
+def test_only_a_list_of_our_own_that_is_over_fails_the_check(made: tuple[Path, str], site_toml: Path) -> None:
+    own, other = own_pki(made, site_toml)
+    past = datetime.now(UTC) - timedelta(days=3)
+    Authority(other).refresh_crl(past, days=1)
+    shutil.copy(other / "crl.pem", own / "trust" / "bovisa.crl")
+    result = invoke("check", site_toml, "--json")
+    assert result.exit_code == 0
+    assert "expiry" in levels(result)["warning"]
+    Authority(own).refresh_crl(past, days=1)
+    result = invoke("check", site_toml, "--json")
+    assert result.exit_code == 1
+    assert levels(result)["failure"] == {"expiry"}
+
+
+NEIGHBOUR = """
+[[neighbour]]
+site = "{name}"
+url = "https://127.0.0.1:1"
+authority = "{authority}"
+"""
+
+
+def with_neighbours(site_toml: Path, **authorities: Path) -> Result:
+    text = site_toml.read_text().replace(
+        "[listen]\n", '[listen]\nneighbours = "127.0.0.1:0"\nneighbours_url = "https://127.0.0.1:8020"\n'
+    )
+    blocks = [NEIGHBOUR.format(name=name, authority=path) for name, path in authorities.items()]
+    site_toml.write_text(text + "".join(blocks))
+    return invoke("check", site_toml, "--json")
+
+
+def test_neighbours_are_checked(made: tuple[Path, str], site_toml: Path) -> None:
+    result = with_neighbours(site_toml, aria=made[0] / "bovisa" / "ca.pem")
+    assert "neighbours" in levels(result)["ok"], result.output
+    assert "listen.neighbours 127.0.0.1:0" in result.output
+
+
+def test_a_neighbour_without_an_authority_of_its_own_fails_the_check(
+    made: tuple[Path, str], site_toml: Path
+) -> None:
+    shared = made[0] / "bovisa" / "ca.pem"
+    result = with_neighbours(site_toml, aria=shared, bicocca=shared)
+    assert levels(result)["failure"] == {"neighbours"}
 
 
 def test_simulated_light_is_a_warning(site_toml: Path) -> None:
