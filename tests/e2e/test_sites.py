@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,12 @@ import pytest
 from live_sites import LiveCity, LiveSite, live_city, poliqi
 
 from bench.sites import POLIQI
+from poliqi.base.errors import LinkDown
+from poliqi.edge.keyclient import client_context
+from poliqi.edge.network import Address
+from poliqi.edge.pki import Authority
+from poliqi.edge.stream_client import StreamClient
+from poliqi.keys.etsi004_messages import Qos
 
 pytestmark = pytest.mark.slow
 
@@ -136,13 +143,51 @@ def test_a_revoked_certificate_is_refused_after_a_reload(city: LiveCity) -> None
                 time.sleep(0.05)
 
 
+def wait_until(site: LiveSite, ready: int) -> str:
+    """Wait for an answer of /ready; what it says."""
+    end = time.monotonic() + 20
+    while (answer := site.get("/ready"))[0] != ready:
+        assert time.monotonic() < end, answer
+        time.sleep(0.05)
+    return answer[1].decode()
+
+
+def test_a_site_whose_own_revocation_list_is_over_says_that_nobody_gets_in(city: LiveCity) -> None:
+    site = city["c"]
+    authority = Authority(site.folder / "pki")
+    try:
+        authority.refresh_crl(datetime.now(UTC) - timedelta(days=2), days=1)
+        poliqi("site", "reload", site.toml)
+        assert wait_until(site, 503).startswith("nobody can get in: revocation list of ")
+        with client(site, "c1") as one, pytest.raises(httpx.HTTPError):
+            one.get("/api/v1/keys/b1/status")
+        days = [line for line in site.get("/metrics")[1].decode().splitlines() if "/crl.pem" in line]
+        assert days[0].startswith("poliqi_certificate_days_left{file=")
+        assert float(days[0].split()[-1]) < 0
+        assert "poliqi_https_refused_total 0\n" not in site.get("/metrics")[1].decode()
+        assert "a handshake failed: CRL has expired" in site.log.read_text()
+        assert '"event": "expiry"' in site.log.read_text()
+    finally:
+        authority.refresh_crl(datetime.now(UTC))
+        poliqi("site", "reload", site.toml)
+    wait_until(site, 200)
+    with client(site, "c1") as one:
+        assert one.get("/api/v1/keys/b1/status").status_code == 200
+
+
 def test_a_drained_site_ends_its_requests_and_takes_no_more(city: LiveCity) -> None:
     site = city["c"]
-    poliqi("site", "drain", site.toml)
-    end = time.monotonic() + 20
-    while site.get("/ready")[0] != 503:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    certificate, key = site.credentials("c1")
+    context = client_context(certificate, key, site.ca)
+    address = Address("127.0.0.1", site.streams)
+    with StreamClient.over_frames(address, context) as stream:
+        stream.open("sae://c1", "sae://b1", Qos(chunk_bytes=32))
+        poliqi("site", "drain", site.toml)
+        wait_until(site, 503)
+        with pytest.raises(LinkDown):
+            stream.open("sae://c1", "sae://b1", Qos(chunk_bytes=32))
+    with pytest.raises(LinkDown):
+        StreamClient.over_frames(address, context)
     with client(site, "c1") as one, pytest.raises(httpx.HTTPError):
         one.get("/api/v1/keys/b1/status")
     assert site.stop() == 0

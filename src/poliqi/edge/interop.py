@@ -65,8 +65,8 @@ def kme_of_scope(scope: Scope) -> KmeId | None:
 class InteropService:
     """A site's dealings with neighbouring key management systems, in a running event loop.
 
-    `callback_url` is where neighbours reach our own `InteropApplication`, such as https://kme.example:8020; `tls` is
-    how each of them is called.
+    `callback_url` is where neighbours reach our own `InteropApplication`, such as https://kme.example:8020; `tls`
+    is how each of them is called.
     """
 
     def __init__(

@@ -12,8 +12,8 @@ from poliqi.base.errors import PoliqiError
 from poliqi.edge.credentials import read_credentials
 from poliqi.edge.expiry import Urgency, expiries
 from poliqi.edge.folder import check_private
-from poliqi.edge.kek import TOMBSTONE
 from poliqi.edge.interop import neighbour_context
+from poliqi.edge.kek import TOMBSTONE
 from poliqi.edge.keydatabase import DATABASE_NAME, open_beside
 from poliqi.edge.network import Address
 from poliqi.edge.running import running_pid
