@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from poliqi.base.errors import ConfigError
 from poliqi.base.ids import KmeId, SaeId
@@ -17,7 +17,6 @@ from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.http1 import HttpLimits
 from poliqi.edge.https import HttpsServer
 from poliqi.edge.ingest_server import IngestServer, LocalPeers
-from poliqi.edge.interop import InteropApplication, InteropService, neighbour_context
 from poliqi.edge.kme import KmeDriver
 from poliqi.edge.kme_http import KmeApplication
 from poliqi.edge.neighbours import NeighbourDesk
@@ -32,6 +31,9 @@ from poliqi.keys.etsi020_post import Neighbour, untrusted
 from poliqi.node.site_figures import Figures
 from poliqi.node.site_settings import SiteSettings
 from poliqi.node.site_status import StatusApplication
+
+if TYPE_CHECKING:
+    from poliqi.edge.interop import InteropService
 
 __all__ = ["Doors"]
 
@@ -135,6 +137,8 @@ class Doors:
         s = self._settings
         if not s.neighbours or s.listen.neighbours is None:
             return self._driver
+        from poliqi.edge.interop import InteropApplication, InteropService  # its HTTP client takes a while to load
+
         applications = self._driver.kme.state.policy.applications.values()
         neighbours = [
             Neighbour(n.kme, n.url, frozenset(a.sae for a in applications if a.home == n.kme)) for n in s.neighbours
@@ -159,6 +163,8 @@ class Doors:
 
     def _neighbour_contexts(self) -> dict[KmeId, ssl.SSLContext]:
         """How each neighbour is called: only its own authority vouches for it."""
+        from poliqi.edge.interop import neighbour_context
+
         tls = self._settings.tls
         return {n.kme: neighbour_context(n.authority, tls.certificate, tls.key) for n in self._settings.neighbours}
 

@@ -131,9 +131,11 @@ def test_the_examples_of_the_documentation(
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(tmp_path)
     for name in ("leonardo", "bovisa"):
-        shutil.copy(bank.certificate, f"bank-{name}.pem")
-        shutil.copy(bank.key, f"bank-{name}.key")
-        shutil.copy(authority.path, f"{name}-ca.pem")
+        pki = Path("run", name, "pki")
+        (pki / "issued").mkdir(parents=True)
+        shutil.copy(bank.certificate, pki / "issued" / f"sae-bank-{name}-01-chain.pem")
+        shutil.copy(bank.key, pki / "issued" / f"sae-bank-{name}-01.key")
+        shutil.copy(authority.path, pki / "ca.pem")
     site.answers = [http(200, {"keys": [KEY | {"key_extension": {"grade": "its"}}]})] * 2
     taken: list[bytes] = []
     words: dict[str, Any] = {"encrypt_with": taken.append, "decrypt_with": taken.append, "key_id": KEY["key_ID"]}
