@@ -18,9 +18,9 @@ import pytest
 import uvloop
 from certificates import Authority, Pair, client_context
 from fake_desk import FakeDesk, FakeSites, fake_pair
-from poliqi.edge.asgi import Application
 
 from poliqi.base.ids import SaeId
+from poliqi.edge.asgi import Application
 from poliqi.edge.complaints import Complaints
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.http1 import HttpLimits
