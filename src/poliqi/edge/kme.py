@@ -83,6 +83,14 @@ class KmeDriver:
     def order(self, order: KeyOrder) -> Awaitable[Outcome]:
         return self._outcome(self._kme.order(order, self._loop.time()))
 
+    def judge(self, order: KeyOrder) -> Refused | None:
+        """Whether an order that a neighbour will fill may be."""
+        return self._kme.judge(order, self._loop.time())
+
+    def handed_over(self, order: KeyOrder, key_ids: Sequence[bytes], neighbour: KmeId) -> Awaitable[Outcome]:
+        """Have it on disk that a neighbour's keys go to their master."""
+        return self._outcome(self._kme.handed_over(order, key_ids, neighbour))
+
     def fetch(self, caller: SaeId, master: SaeId, key_ids: Sequence[bytes]) -> Awaitable[Outcome]:
         return self._outcome(self._kme.fetch(caller, master, key_ids, self._loop.time()))
 
@@ -146,6 +154,14 @@ class KmeDriver:
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
+        """One round; fail closed, for a site that stopped in the middle of one must not go on."""
+        try:
+            self._take_turn()
+        except Exception as error:
+            cause = str(error) if isinstance(error, PoliqiError) else type(error).__name__
+            self.fail(f"the key management failed: {cause}")
+
+    def _take_turn(self) -> None:
         self._is_due = False
         now = self._loop.time()
         self._next_turn = now + _PACE_S

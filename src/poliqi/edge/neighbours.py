@@ -39,12 +39,20 @@ class KeySender(Protocol):
         ...
 
 
+class Counter(KeyDesk, Protocol):
+    """A desk that also judges and writes down what neighbours fill: `edge.kme.KmeDriver`."""
+
+    def judge(self, order: KeyOrder) -> Refused | None: ...
+
+    def handed_over(self, order: KeyOrder, key_ids: Sequence[bytes], neighbour: KmeId) -> Awaitable[Outcome]: ...
+
+
 class NeighbourDesk:
     """`desk`, and beyond it the neighbours whose keys have these `grades`."""
 
     def __init__(
         self,
-        desk: KeyDesk,
+        desk: Counter,
         policy: Callable[[], Policy],
         sender: KeySender,
         grades: dict[KmeId, Grade],
@@ -92,8 +100,7 @@ class NeighbourDesk:
         return self._desk.order(order) if homes.isdisjoint(self._grades) else self._hand_over(order, homes)
 
     async def _hand_over(self, order: KeyOrder, homes: set[KmeId | None]) -> Outcome:
-        policy = self._policy()
-        refused = policy.judge_pair(order.master, order.slaves)
+        policy, refused = self._policy(), self._desk.judge(order)
         if refused is not None:
             return refused
         home = homes.pop()
@@ -108,6 +115,9 @@ class NeighbourDesk:
         ids = order.key_ids or tuple(as_version_8(self._entropy.draw(16)) for _ in values)
         outcome = await self._sender.send(home, Shipment(order.master, order.slaves, ids, values, grade))
         if isinstance(outcome, Accepted):
+            written = await self._desk.handed_over(order, ids, home)
+            if not isinstance(written, Accepted):
+                return written
             return Delivered([Key(key_id, value, grade) for key_id, value in zip(ids, values, strict=True)])
         return outcome
 

@@ -45,7 +45,17 @@ from poliqi.keys.orders import Orders
 from poliqi.keys.peer import PeerLink
 from poliqi.keys.policy import KeyLimits, Policy, RateLimiter
 from poliqi.keys.relaying import RelayRoute, Relays
-from poliqi.keys.requests import Block, Delivered, KeyOrder, Reason, Refused, Shipment, StockReport, Ticket
+from poliqi.keys.requests import (
+    Accepted,
+    Block,
+    Delivered,
+    KeyOrder,
+    Reason,
+    Refused,
+    Shipment,
+    StockReport,
+    Ticket,
+)
 from poliqi.keys.run import Run
 from poliqi.keys.runs import Runs
 from poliqi.keys.shipments import Shipments
@@ -152,6 +162,20 @@ class Kme:
         ticket = self._orders.place(order, now) if is_one_site else self._shipments.place(order, now)
         if self._s.policy.initiator_readback(order.master, order.slaves[0]):
             self._own_tickets.setdefault(order.master, deque(maxlen=_READBACK)).append(ticket)
+        return ticket
+
+    def judge(self, order: KeyOrder, now: float) -> Refused | None:
+        """Whether an order that others will fill may be: permitted, and within its application's rates."""
+        return self._orders.judge(order, now)
+
+    def handed_over(self, order: KeyOrder, key_ids: Sequence[bytes], neighbour: KmeId) -> Ticket:
+        """Write down that keys made for a neighbour go to their master: Accepted once it is durable."""
+        ticket, s = Ticket(), self._s
+        names = b"".join(key_ids).hex()
+        mark = s.audit(
+            "handed-over", master=order.master, slaves=list(order.slaves), neighbour=neighbour, key_ids=names
+        )
+        s.ledger.when(mark, lambda: ticket.settle(Accepted()))
         return ticket
 
     def fetch(self, caller: SaeId, master: SaeId, key_ids: Sequence[bytes], now: float) -> Ticket:

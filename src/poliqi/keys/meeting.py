@@ -100,6 +100,7 @@ class Meetings:
         if before.instance != hello.instance:
             what = "has a new store, and keys that were under way with the old one are lost"
             for run in [r for r in self._s.runs if r.peer == link.kme]:
+                self._s.forget_names(run)
                 self._s.runs.drop(run)
         elif before.boot not in hello.boots:
             what = "does not know its own last start"

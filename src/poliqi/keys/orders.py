@@ -264,6 +264,12 @@ class Orders:
         batch, link.order_batch = link.order_batch, None
         if batch is None or not batch.runs:
             return
+        if any(run.segment not in self._s.stock.by_number for run in batch.runs):  # destroyed since it was taken
+            for order, _ in batch.orders:
+                text = f"key shared with {link.kme} was destroyed while the keys were agreed; nothing was delivered"
+                order.refusal = order.refusal or Refused(Reason.UNAVAILABLE, text, _RETRY_S)
+                self.one_answer(order)
+            return
         wires = [
             self._add(run, batch.tags.get(place, b""), batch.names.get(place), now)
             for place, run in enumerate(batch.runs)
@@ -310,13 +316,14 @@ class Orders:
 
     def answered(self, link: PeerLink, answer: PromiseAnswer) -> None:
         """The peer has the runs of a batch on disk, but those that it refuses."""
-        batch = link.ordering.pop(answer.batch, None)
+        batch = link.ordering.get(answer.batch)
         if batch is None:
             raise ProtocolError(f"{link.kme} answers batch {answer.batch}, which was not sent or is answered")
         refused = dict(answer.refused)
+        if refused and max(refused) >= len(batch.runs):  # it stays open: the end of the stream answers its orders
+            raise ProtocolError(f"{link.kme} refuses run {max(refused)} of {len(batch.runs)}")
+        del link.ordering[answer.batch]
         for place, why in refused.items():
-            if place >= len(batch.runs):
-                raise ProtocolError(f"{link.kme} refuses run {place} of {len(batch.runs)}")
             self._refused_run(link, batch.runs[place], why)
         for order, places in batch.orders:
             whys = [refused[p] for p in places if p in refused]

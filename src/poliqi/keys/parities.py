@@ -11,7 +11,7 @@ from typing import Final
 
 from poliqi.base.errors import DataRefused, ProtocolError
 from poliqi.base.secret import SecretBytes
-from poliqi.keys.desk_state import DeskState
+from poliqi.keys.desk_state import DeskState, EventKind
 from poliqi.keys.grade import Grade
 from poliqi.keys.hopkeys import HopKeys
 from poliqi.keys.messages import ParcelMessage
@@ -133,5 +133,7 @@ class Parities:
         try:
             value, grade = recover(list(entry.parities.values()), *entry.last)
         except DataRefused as error:
-            raise ProtocolError(str(error)) from None
+            self._s.tell(EventKind.RELAY_REFUSED, str(error))  # whose fault it is cannot be told
+            entry.last[1].close()
+            return None
         return share, value, grade

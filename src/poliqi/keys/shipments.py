@@ -113,7 +113,8 @@ class Shipments:
         if isinstance(plan, Refused):
             ticket.settle(plan)
             return
-        whole = weakest(([] if grade is None else [grade]) + [g for _, _, _, gs in plan for g in gs])
+        blocks = {(p.segment.pool, p.segment.name.block): p.segment.grade for _, _, ps, _ in plan for p in ps}
+        whole = weakest(([] if grade is None else [grade]) + list(blocks.values()))  # one block fails once
         why = self._s.refusal_of_grade(master, slaves, whole)
         if why is not None:
             ticket.settle(Refused(Reason.NOT_PERMITTED, why))

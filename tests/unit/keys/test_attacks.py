@@ -13,6 +13,7 @@ import pytest
 from held_city import Held
 from kme_rig import PHOTONS, City, Site
 
+from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import KmeId, LinkId, SaeId
 from poliqi.base.secret import SecretBytes
 from poliqi.keys import messages as m
@@ -20,6 +21,7 @@ from poliqi.keys.grade import Authenticity, Combiner, Grade, KeyOrigin, weakest
 from poliqi.keys.graderule import GradeRule
 from poliqi.keys.kme import PoolSettings
 from poliqi.keys.ledger import Ledger
+from poliqi.keys.messages import Gone, PromiseAnswer, encode
 from poliqi.keys.onetime import seal
 from poliqi.keys.policy import Grant, Policy
 from poliqi.keys.requests import Accepted, Block, Delivered, Reason, Refused, Shipment
@@ -432,3 +434,28 @@ def test_a_proven_block_too_short_for_a_one_time_tag_comes_without_an_epsilon() 
         assert key.grade.epsilon is None
         assert key.grade.authenticity is Authenticity.COMPUTATIONAL
         assert not key.grade.is_information_theoretic
+
+
+@pytest.mark.parametrize("how", ["gone", "a wrong answer"])
+def test_orders_whose_segment_or_answer_goes_wrong_are_answered(how: str) -> None:
+    city = City(["a", "b"], [("a", "b")])
+    city.join("a", "b")
+    city.settle()
+    city.block("a", "b", 1, 4000)
+    master = next(n for n in "ab" if city.sites[KmeId(n)].kme.state.stock.pools[LinkId("a-b")].own_bytes)
+    slave = "b" if master == "a" else "a"
+    site = city.sites[KmeId(master)]
+    ticket = city.order(f"{master}1", f"{slave}1")
+    connection = site.kme.state.links[KmeId(slave)].connection
+    if how == "gone":
+        (record,) = site.kme.state.stock.by_number.values()
+        gone = encode(Gone([(record.pool, record.name.block, record.name.part)]))
+        site.kme.received(KmeId(slave), connection, gone, city.now)
+        city.commit(KmeId(master))
+    else:
+        city.commit(KmeId(master))
+        (number,) = site.kme.state.links[KmeId(slave)].ordering
+        with pytest.raises(ProtocolError):
+            site.kme.received(KmeId(slave), connection, encode(PromiseAnswer(number, [(99, "x")])), city.now)
+        city.cut("a", "b")
+    assert isinstance(ticket.outcome, Refused)
