@@ -5,6 +5,7 @@ Everything that writes here runs on the one thread that writes (see `poliqi.edge
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
@@ -155,12 +156,12 @@ class OpenStore:
 
     def _stored_ranges(self, wanted: set[int]) -> Mapping[int, list[StoredRange]]:
         found: list[tuple[int, StoredRange]] = []
-        for row in self.database.run("SELECT * FROM run") if wanted else ():
-            if row[3] in wanted:
-                with suppress(DataRefused):  # a damaged run is dropped: nobody waits for its bytes
-                    run = run_from_row(row, self.interned, self.epochs.seals)
-                    stored = StoredRange(run.offset, run.size, run.count, len(run.slaves), run.used)
-                    found.append((run.segment, stored))
+        statement = "SELECT * FROM run WHERE segment IN (SELECT value FROM json_each(?))"
+        for row in self.database.run(statement, (json.dumps(sorted(wanted)),)) if wanted else ():
+            with suppress(DataRefused):  # a damaged run is dropped: nobody waits for its bytes
+                run = run_from_row(row, self.interned, self.epochs.seals)
+                stored = StoredRange(run.offset, run.size, run.count, len(run.slaves), run.used)
+                found.append((run.segment, stored))
         return by_segment(found)
 
     def _seal_anew(self, wrapped: WrappedRow, bound: int, kept: list[tuple[int, int]], total: int) -> None:

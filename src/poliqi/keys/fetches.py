@@ -312,8 +312,9 @@ class Fetches:
             else:
                 self._withheld(link, keys)
             self._s.ledger.when(mark, lambda t=ticket, o=outcome: t.settle(o))
+        waiting = _waiting(link)
         for run in batch.runs:
-            if run.all_used and not self._asked.get(run.key, 0) and not _is_open(link, run):
+            if run.all_used and not self._asked.get(run.key, 0) and run.key not in waiting:
                 link.done.append(run.key.number)
                 self.drop(run)
 
@@ -353,7 +354,7 @@ class Fetches:
         self._s.audit("withheld", peer=link.kme, key_ids=b"".join(key.key_id for key in keys).hex())
 
 
-def _is_open(link: PeerLink, run: Run) -> bool:
-    """True while some question about a run waits for its answer or has not left yet."""
+def _waiting(link: PeerLink) -> set[RunKey]:
+    """Runs about which some question waits for its answer or has not left yet."""
     batches = [*link.fetching.values(), *([link.fetch_batch] if link.fetch_batch else [])]
-    return any(run is other for batch in batches for other in batch.runs)
+    return {run.key for batch in batches for run in batch.runs}

@@ -65,6 +65,7 @@ __all__ = ["Kme", "PoolSettings"]
 
 _ANSWER_S: Final = 10.0
 _TICK_S: Final = 0.25
+_LEAST_TICK_S: Final = 0.01
 _READBACK: Final = 100
 
 
@@ -220,11 +221,17 @@ class Kme:
             return Refused(Reason.NO_ROUTE, f"{self.site} has no link to the site of {other}")
         combiner = s.policy.combiner(caller, other)
 
+        known: dict[int, bool] = {}
+
         def acceptable(grade: Grade) -> bool:
-            return self._orders.acceptable(caller, (other,), combiner, grade)
+            found = known.get(id(grade))
+            if found is None:
+                found = known[id(grade)] = self._orders.acceptable(caller, (other,), combiner, grade)
+            return found
 
         pools, size = s.pools_for(link.kme, None), limits.key_size_bits // 8
-        grades = {r.grade: None for pool in pools for r in pool.own.values() if acceptable(r.grade)}
+        stocked = {id(r.grade): r.grade for pool in pools for r in pool.own.values()}
+        grades = {grade: None for grade in stocked.values() if acceptable(grade)}
         return StockReport(
             source_kme=self.site,
             target_kme=link.kme,
@@ -388,11 +395,13 @@ class Kme:
     def _finish_segments(self, link: PeerLink) -> None:
         """Segments of one's own that are used up, with nothing unanswered in them, are destroyed at both ends."""
         s = self._s
-        if link.ordering or link.order_batch or not link.is_live:
+        if not link.is_live:
             return
+        batches = [*link.ordering.values(), *([link.order_batch] if link.order_batch else [])]
+        busy = {run.segment for batch in batches for run in batch.runs}
         gone: list[tuple[str, bytes, int]] = []
         for pool in s.pools_to[link.kme]:
-            for record in s.stock.finished(pool):
+            for record in s.stock.finished(pool, busy):
                 s.stock.drop(record)
                 gone.append((pool.link_id, record.name.block, record.name.part))
         for start in range(0, len(gone), 1024):
@@ -406,7 +415,7 @@ class Kme:
     def next_timeout(self, now: float) -> float:
         """When to call `tick` next."""
         deadline = self._s.runs.next_deadline()
-        return min(now + _TICK_S, deadline) if deadline is not None else now + _TICK_S
+        return now + _TICK_S if deadline is None else min(now + _TICK_S, max(now + _LEAST_TICK_S, deadline))
 
     # ---------------------------------------------------------------- what goes out
 

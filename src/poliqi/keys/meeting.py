@@ -50,6 +50,7 @@ class Meetings:
         self._remembered: Final = stored.peers
         self._asked_at: Final[dict[LinkId, float]] = {}
         self._told: Final[dict[KmeId, int]] = {}
+        self._tags: Final[dict[int, tuple[bytes, bytes]]] = {}
         self._fresh: Final[set[tuple[LinkId, bytes]]] = set()
         """Blocks whose names are not durable yet."""
         self.is_awaited: Callable[[bytes], bool] = lambda _block: False
@@ -245,10 +246,19 @@ class Meetings:
         if first_usable(record.size):
             return record.tag
         secret = self._s.stock.pools[record.pool].secret
-        bits = self._s.stock.bits(record) if secret is not None else None
-        if bits is None or secret is None:
+        if secret is None:
             return None
-        return comparison_tag(SecretBytes(bits), record.pool, record.name, record.grade, secret)
+        known = self._tags.get(record.number)
+        if known is not None and known[0] == secret:
+            return known[1]
+        bits = self._s.stock.bits(record)
+        if bits is None:
+            return None
+        tag = comparison_tag(SecretBytes(bits), record.pool, record.name, record.grade, secret)
+        if len(self._tags) > 2 * len(self._s.stock.by_number) + 1024:
+            self._tags.clear()
+        self._tags[record.number] = secret, tag
+        return tag
 
     def offered(self, link: PeerLink, offers: Offers) -> None:
         """The peer's segments: equal ones become usable, unequal ones are destroyed at both ends."""

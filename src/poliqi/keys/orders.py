@@ -151,7 +151,8 @@ class Orders:
                 Reason.NO_ROUTE, f"{self._s.own} has {what} to {link.kme}, the site of {order.slaves[0]}"
             )
         combiner = self._s.policy.combiner(order.master, order.slaves[0])
-        grades = {record.grade.with_combiner(combiner) for pool in pools for record in pool.own.values()}
+        stocked = {id(r.grade): r.grade for pool in pools for r in pool.own.values()}
+        grades = {grade.with_combiner(combiner) for grade in stocked.values()}
         reasons = {self._s.refusal_of_grade(order.master, order.slaves, grade) for grade in grades} - {None}
         why = f" ({'; '.join(sorted(str(r) for r in reasons))})" if reasons else ""
         self._s.count("orders_without_stock")

@@ -12,6 +12,8 @@ from poliqi.keys.run import Run, RunKey
 
 __all__ = ["Runs"]
 
+_EXPIRED_AT_A_TIME: Final = 1000
+
 
 class Runs:
     """Every outstanding run, found by its key or by the name of one of its keys."""
@@ -78,7 +80,9 @@ class Runs:
 
     def expire(self, now: float, gone: Callable[[Run], None]) -> None:
         """Drop the runs whose time is over, telling `gone` of each."""
-        while self._deadlines and self._deadlines[0][0] <= now:
+        for _ in range(_EXPIRED_AT_A_TIME):
+            if not self._deadlines or self._deadlines[0][0] > now:
+                return
             _, key = heappop(self._deadlines)
             run = self._runs.get(key)
             if run is not None:

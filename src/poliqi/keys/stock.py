@@ -7,7 +7,7 @@ goes on after the lease and a rolled-back site after what its peer has seen, so 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -173,9 +173,10 @@ class Stock:
         """True where no byte of a segment of one's own was ever leased."""
         return record.leased == 0
 
-    def finished(self, pool: Pool) -> list[SegmentRecord]:
+    def finished(self, pool: Pool, busy: Collection[int] = ()) -> list[SegmentRecord]:
         """Segments of one's own of which nothing is left to use."""
-        found = [r for number in self._spent if (r := self.by_number.get(number)) and r.pool == pool.link_id]
+        ended = [n for n in self._spent if n not in busy]
+        found = [r for n in ended if (r := self.by_number.get(n)) and r.pool == pool.link_id]
         self._spent.difference_update(r.number for r in found)
         return found
 

@@ -47,6 +47,8 @@ _OPEN_FILES: Final = 65_536
 _SWITCH_S: Final = 5e-4  # the store's writer waits so long at most for its turn, some times a commit
 _GARBAGE: Final = (20_000, 50, 50)  # hardly anything here is circular: look for it rarely
 _CARE_S: Final = 30.0
+_ERASED_AT_ONCE: Final = 32
+_PRUNED_AT_ONCE: Final = 20_000
 _RENEWAL_S: Final = 24 * 3600.0
 
 
@@ -240,25 +242,40 @@ class Site:
         while not self._failure:
             await asyncio.sleep(_CARE_S)
             try:
-                used = self._driver.kme.used_up()
-                await self._driver.in_writer(lambda used=used: self._store.erase_used(used))
+                await self._erase()
                 if loop.time() - renewed > _RENEWAL_S:
                     renewed = loop.time()
                     await self._driver.in_writer(self._store.rotate)
-                    await self._driver.in_writer(self._forget_old_lines)
+                    await self._forget_old_lines()
             except StoreError as error:
                 self._driver.fail(str(error))
             self._warn_of_expiry()
 
-    def _forget_old_lines(self) -> None:
-        """In the writer thread: end the audit's tail where it is older than it has to be."""
+    async def _erase(self) -> None:
+        """Destroy used bytes a few segments at a time, so that commits get their turn in between."""
+        kme = self._driver.kme
+        numbers = list(kme.used_up())
+        for start in range(0, len(numbers), _ERASED_AT_ONCE):
+            used = kme.used_up()  # anew: a key of these may have been asked for meanwhile
+            part = {n: used[n] for n in numbers[start : start + _ERASED_AT_ONCE] if n in used}
+            await self._driver.in_writer(lambda part=part: self._store.erase_used(part))
+
+    async def _forget_old_lines(self) -> None:
+        """End the audit's tail where it is older than it has to be, some lines at a time."""
         oldest_ns = time.time_ns() - int(self._settings.audit_keep_s * 1e9)
-        lines = read_audit(self._settings.state)
-        for line in lines:
+        first, kept = await asyncio.to_thread(self._old_lines, oldest_ns)
+        for before in [*range(first + _PRUNED_AT_ONCE, kept, _PRUNED_AT_ONCE), kept]:
+            await self._driver.in_writer(lambda before=before: self._store.prune_audit(before))
+
+    def _old_lines(self, oldest_ns: int) -> tuple[int, int]:
+        """Numbers of the audit's first line, and of the first that is kept."""
+        first = 0
+        for line in read_audit(self._settings.state):
             written = msgspec.json.decode(line, type=_WrittenAt)
+            first = first or written.seq
             if written.time_ns >= oldest_ns:
-                self._store.prune_audit(written.seq)
-                return
+                return first, written.seq
+        return first, first
 
     def _read_expiry(self) -> None:
         """The doors have just read the files."""
