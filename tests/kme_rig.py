@@ -13,7 +13,7 @@ from poliqi.base.secret import SecretBytes
 from poliqi.keys import marks as m
 from poliqi.keys.grade import Grade, KeyOrigin
 from poliqi.keys.graderule import GradeRule
-from poliqi.keys.kme import Kme, PoolSettings
+from poliqi.keys.kme import Kme, SharedPool
 from poliqi.keys.messages import (
     Give,
     Gone,
@@ -234,9 +234,9 @@ class City:
         everyone = frozenset(a.sae for a in saes)
         return Policy(site, saes, [Grant(everyone, everyone, self.rule)], self.rule, self.limits)
 
-    def settings(self, site: KmeId) -> list[PoolSettings]:
+    def settings(self, site: KmeId) -> list[SharedPool]:
         return [
-            PoolSettings(LinkId(f"{a}-{b}"), b if a == site else a, low_water=4096)
+            SharedPool(LinkId(f"{a}-{b}"), b if a == site else a, low_water=4096)
             for a, b in self.pairs
             if site in (a, b)
         ]

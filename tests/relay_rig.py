@@ -8,7 +8,7 @@ from itertools import pairwise
 from kme_rig import City, MemoryStore, Site
 
 from poliqi.base.ids import KmeId, LinkId
-from poliqi.keys.kme import PoolSettings
+from poliqi.keys.kme import SharedPool
 from poliqi.keys.relay_messages import Scheme
 from poliqi.keys.relaying import RelayRoute
 
@@ -47,17 +47,17 @@ class RelayCity(City):
         for number, (a, b) in enumerate(pairs, 1):
             self.block(a, b, number, 200_000)
 
-    def settings(self, site: KmeId) -> list[PoolSettings]:
+    def settings(self, site: KmeId) -> list[SharedPool]:
         pools = super().settings(site)
         ends = {self.origin: self.destination, self.destination: self.origin}
         if site in ends:
             low_water = 2048 if site == self.origin else 0
-            pools.append(PoolSettings(self.virtual, ends[site], low_water=low_water, is_relayed=True))
+            pools.append(SharedPool(self.virtual, ends[site], low_water=low_water, is_relayed=True))
         if self.parity and site not in ends:  # a relay that sends parities straight to the end knows it
-            pools.append(PoolSettings(LinkId(f"{site}~{self.destination}"), self.destination, is_relayed=True))
+            pools.append(SharedPool(LinkId(f"{site}~{self.destination}"), self.destination, is_relayed=True))
         if self.parity and site == self.destination:
             relays = {relay for path in self.paths for relay in path[1:-1]}
-            pools += [PoolSettings(LinkId(f"{r}~{site}"), r, is_relayed=True) for r in sorted(relays)]
+            pools += [SharedPool(LinkId(f"{r}~{site}"), r, is_relayed=True) for r in sorted(relays)]
         return pools
 
     def new_site(self, name: KmeId, store: MemoryStore) -> Site:

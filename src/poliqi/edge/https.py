@@ -11,8 +11,7 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from email.utils import formatdate
 from typing import Final, Self
 
@@ -24,7 +23,7 @@ from poliqi.edge.identity import Caller
 from poliqi.edge.network import Address
 from poliqi.edge.tls import ServerCredentials, TlsFiles, handshake_failure, load_credentials
 
-__all__ = ["HttpsServer", "serve_https"]
+__all__ = ["HttpsServer"]
 
 _BACKLOG: Final = 1024
 _BREATH_S: Final = 0.1
@@ -255,20 +254,3 @@ def _notice_silence(accepted: socket.socket) -> None:
     accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _SILENT_S // 6)
     accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
     accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * _SILENT_S)
-
-
-@asynccontextmanager
-async def serve_https(
-    application: Application,
-    address: Address,
-    tls: TlsFiles | None,
-    limits: HttpLimits | None = None,
-    say: Complaints | None = None,
-) -> AsyncGenerator[tuple[HttpsServer, Address]]:
-    """A server while the block runs, with the address that it listens on."""
-    server = HttpsServer(application, address, tls, limits, say)
-    where = await server.start()
-    try:
-        yield server, where
-    finally:
-        await server.close()

@@ -39,7 +39,7 @@ class KeySender(Protocol):
         ...
 
 
-class Counter(KeyDesk, Protocol):
+class JudgingDesk(KeyDesk, Protocol):
     """A desk that also judges and writes down what neighbours fill: `edge.kme.KmeDriver`."""
 
     def judge(self, order: KeyOrder) -> Refused | None: ...
@@ -52,7 +52,7 @@ class NeighbourDesk:
 
     def __init__(
         self,
-        desk: Counter,
+        desk: JudgingDesk,
         policy: Callable[[], Policy],
         sender: KeySender,
         grades: dict[KmeId, Grade],

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from poliqi.keys.grade import Grade
 from poliqi.keys.requests import Accepted, Delivered, Key, Outcome, Reason, Refused, StockReport
 
-__all__ = ["NOT_FOUND_TEXT", "Answer", "answer_message", "answer_outcome", "answer_status", "status_of"]
+__all__ = ["NOT_FOUND_TEXT", "Answer", "answer_message", "answer_outcome", "answer_status"]
 
 NOT_FOUND_TEXT: Final = "One or more keys specified are not found on KME"
 """One text for unknown, expired and already delivered keys, so that nobody learns which it is."""
@@ -39,11 +39,6 @@ class Answer(NamedTuple):
     body: bytes
     retry_s: int | None = None
     allow: str | None = None
-
-
-def status_of(reason: Reason) -> int:
-    """The code of a refusal (clause 5)."""
-    return _STATUS[reason]
 
 
 def answer_message(status: int, message: str, *, retry_s: float | None = None, allow: str | None = None) -> Answer:

@@ -44,7 +44,7 @@ class HopKeys:
             return grade.is_direct and s.policy.judge_origin(grade.origin) is None
 
         for pool in s.pools_for(neighbour, None):
-            if pool.is_relayed or pool.own_bytes < total + pool.reserve:
+            if pool.is_relayed or pool.own_bytes < total:
                 continue
             pieces: list[tuple[Piece, int]] = []
             left = total

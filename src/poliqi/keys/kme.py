@@ -61,7 +61,7 @@ from poliqi.keys.runs import Runs
 from poliqi.keys.shipments import Shipments
 from poliqi.keys.stock import Pool, Stock
 
-__all__ = ["Kme", "PoolSettings"]
+__all__ = ["Kme", "SharedPool"]
 
 _ANSWER_S: Final = 10.0
 _TICK_S: Final = 0.25
@@ -70,14 +70,13 @@ _READBACK: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class PoolSettings:
+class SharedPool:
     """A pool that this site shares with a peer. Sizes in bytes."""
 
     link_id: LinkId
     peer: KmeId
     capacity: int = 1 << 32
     low_water: int = 1 << 17
-    reserve: int = 0
     is_relayed: bool = False
 
 
@@ -87,7 +86,7 @@ class Kme:
     def __init__(
         self,
         site: KmeId,
-        pools: Sequence[PoolSettings],
+        pools: Sequence[SharedPool],
         policy: Policy,
         stored: StoredState,
         vault: Vault,
@@ -98,9 +97,7 @@ class Kme:
         """`peers` are sites to talk to beside those that a pool is shared with."""
         self.site: Final = site
         self.ledger: Final = Ledger()
-        by_id = {
-            p.link_id: Pool(p.link_id, p.peer, p.capacity, p.low_water, p.reserve, p.is_relayed) for p in pools
-        }
+        by_id = {p.link_id: Pool(p.link_id, p.peer, p.capacity, p.low_water, p.is_relayed) for p in pools}
         links = {peer: PeerLink(peer) for peer in dict.fromkeys([*(p.peer for p in pools), *peers])}
         pools_to: dict[KmeId, list[Pool]] = {peer: [] for peer in links}
         for pool in by_id.values():
@@ -187,14 +184,16 @@ class Kme:
         return self._fetches.fetch(caller, master, key_ids, now)
 
     def _read_back(self, caller: SaeId, key_ids: Sequence[bytes]) -> Ticket | None:
-        """A master's own keys, where a test asks for that (`initiator_readback`); they live in memory only."""
-        tickets = self._own_tickets.get(caller, ())
-        keys = {k.key_id: k for t in tickets if isinstance(t.outcome, Delivered) for k in t.outcome.keys}
-        if not key_ids or not all(key_id in keys for key_id in key_ids):
+        """A master's own keys, each once, where a test asks for that (`initiator_readback`); in memory only."""
+        outcomes = [t.outcome for t in self._own_tickets.get(caller, ())]
+        delivered = [outcome for outcome in outcomes if isinstance(outcome, Delivered)]
+        keys = {key.key_id: key for outcome in delivered for key in outcome.keys}
+        if not key_ids or len(set(key_ids)) < len(key_ids) or not all(key_id in keys for key_id in key_ids):
             return None
+        for outcome in delivered:
+            outcome.keys[:] = [key for key in outcome.keys if key.key_id not in key_ids]
         ticket = Ticket()
         ticket.settle(Delivered([keys[key_id] for key_id in key_ids]))
-        self._own_tickets.pop(caller)
         return ticket
 
     def ship(self, shipment: Shipment, now: float) -> Ticket:
@@ -476,6 +475,7 @@ class Kme:
         s = self._s
         s.policy = policy
         s.limiter.adopt(policy, now)
+        self._own_tickets.clear()
         self._orders.forget_policy()
         self._fetches.forget_policy()
 

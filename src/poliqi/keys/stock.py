@@ -47,8 +47,6 @@ class Pool:
     peer: KmeId
     capacity: int
     low_water: int
-    reserve: int = 0
-    """Bytes of one's own share that only applications with a priority may use."""
     is_relayed: bool = False
     secret: bytes | None = field(default=None, repr=False)
     segments: dict[SegmentName, SegmentRecord] = field(default_factory=dict[SegmentName, SegmentRecord])

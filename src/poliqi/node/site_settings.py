@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from poliqi.base.ids import KmeId, LinkId
 from poliqi.edge.network import Address
-from poliqi.keys.kme import PoolSettings as Stock
+from poliqi.keys.kme import SharedPool
 from poliqi.keys.policy import Policy
 from poliqi.keys.relay_messages import Scheme
 from poliqi.keys.relaying import RelayRoute
@@ -152,16 +152,17 @@ class SiteSettings:
         trust = () if self.tls.trust is None else (self.tls.trust,)
         return (*trust, *dict.fromkeys(n.authority for n in self.neighbours))
 
-    def stocks(self) -> list[Stock]:
+    def stocks(self) -> list[SharedPool]:
         """Every stock of the site, those of fibres and those that relays fill."""
         fibres = [
-            Stock(p.link, peer.kme, p.capacity_bits // 8, p.low_water_bits // 8)
+            SharedPool(p.link, peer.kme, p.capacity_bits // 8, p.low_water_bits // 8)
             for peer in self.peers
             for p in peer.pools
         ]
         virtual = [(r.pool, r.to) for r in self.relays]
         return fibres + [
-            Stock(p.link, to, p.capacity_bits // 8, p.low_water_bits // 8, is_relayed=True) for p, to in virtual
+            SharedPool(p.link, to, p.capacity_bits // 8, p.low_water_bits // 8, is_relayed=True)
+            for p, to in virtual
         ]
 
     def routes(self) -> tuple[RelayRoute, ...]:

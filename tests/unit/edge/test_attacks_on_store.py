@@ -15,7 +15,7 @@ from poliqi.base.secret import SecretBytes
 from poliqi.edge.keystore import KeyStore
 from poliqi.keys import messages as m
 from poliqi.keys.grade import Grade, KeyOrigin
-from poliqi.keys.kme import Kme, PoolSettings
+from poliqi.keys.kme import Kme, SharedPool
 from poliqi.keys.onetime import seal
 from poliqi.keys.relay import pad_bytes, send_share
 from poliqi.keys.relay_messages import VERSION, PadRange, RelayOrder, RelayParcel, Scheme, encode_relay
@@ -37,8 +37,8 @@ class DiskCity(City):
         for number in range(2):
             self.block("a", "b", number, 131_072)
 
-    def settings(self, site: KmeId) -> list[PoolSettings]:
-        return [*super().settings(site), PoolSettings(LinkId("a~b"), B if site == A else A, is_relayed=True)]
+    def settings(self, site: KmeId) -> list[SharedPool]:
+        return [*super().settings(site), SharedPool(LinkId("a~b"), B if site == A else A, is_relayed=True)]
 
     def new_site(self, name: KmeId, store: MemoryStore) -> Site:
         disk = KeyStore(self.folder / name, MemoryKek(), create=True)

@@ -19,7 +19,7 @@ from poliqi.base.secret import SecretBytes
 from poliqi.keys import messages as m
 from poliqi.keys.grade import Authenticity, Combiner, Grade, KeyOrigin, weakest
 from poliqi.keys.graderule import GradeRule
-from poliqi.keys.kme import PoolSettings
+from poliqi.keys.kme import SharedPool
 from poliqi.keys.ledger import Ledger
 from poliqi.keys.messages import Gone, PromiseAnswer, encode
 from poliqi.keys.onetime import seal
@@ -385,8 +385,8 @@ def test_runs_that_are_over_do_not_leave_their_deadlines_behind() -> None:
 class UnevenCity(City):
     """Site b already knows a link that a does not know yet, and that comes first by name."""
 
-    def settings(self, site: KmeId) -> list[PoolSettings]:
-        new = [PoolSettings(LinkId("a-0new"), A, low_water=4096)]
+    def settings(self, site: KmeId) -> list[SharedPool]:
+        new = [SharedPool(LinkId("a-0new"), A, low_water=4096)]
         return super().settings(site) + (new if site == B else [])
 
 

@@ -19,7 +19,7 @@ from poliqi.keys import relaying
 from poliqi.keys.grade import Grade, KeyOrigin
 from poliqi.keys.graderule import GradeRule
 from poliqi.keys.hopkeys import HopKeys
-from poliqi.keys.kme import PoolSettings
+from poliqi.keys.kme import SharedPool
 from poliqi.keys.relay_messages import (
     PadRange,
     RelayParcel,
@@ -175,9 +175,9 @@ class TwoFibres(City):
                 assert site.kme.ingest(block).outcome is None
                 self.settle()
 
-    def settings(self, site: KmeId) -> list[PoolSettings]:
+    def settings(self, site: KmeId) -> list[SharedPool]:
         [first] = super().settings(site)
-        second = PoolSettings(LinkId("a-b2"), first.peer, low_water=4096)
+        second = SharedPool(LinkId("a-b2"), first.peer, low_water=4096)
         return [first, second] if site == A else [second, first]
 
     def hop_key(self) -> tuple[bytes, bytes]:
@@ -206,8 +206,8 @@ class TwoFibresToRelay(RelayCity):
 
     number = 1
 
-    def settings(self, site: KmeId) -> list[PoolSettings]:
-        second = PoolSettings(LinkId("a-x-second"), X if site == A else A)
+    def settings(self, site: KmeId) -> list[SharedPool]:
+        second = SharedPool(LinkId("a-x-second"), X if site == A else A)
         return [*super().settings(site), *([second] if site in (A, X) else [])]
 
     def block(self, a: str, b: str, number: int, size: int, grade: Grade = PHOTON_BLOCK) -> bytes:

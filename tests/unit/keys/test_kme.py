@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import msgspec
 import pytest
 from kme_rig import PHOTONS, City
 
 from poliqi.base.errors import ProtocolError
-from poliqi.base.ids import LinkId
+from poliqi.base.ids import KmeId, LinkId
 from poliqi.base.secret import SecretBytes
 from poliqi.keys.ledger import Ledger
 from poliqi.keys.messages import Hello, encode
 from poliqi.keys.peer import PeerLink
+from poliqi.keys.policy import Policy
 from poliqi.keys.requests import Block, Delivered, Reason, Refused
 from poliqi.keys.segment import block_of_number
 
@@ -248,3 +250,32 @@ def test_a_peer_without_a_version_in_common_is_refused(city: City) -> None:
     hello = Hello(2, 3, "b", bytes(16), 1, [bytes(16)], [])
     with pytest.raises(ProtocolError, match="upgrade the older"):
         kme.received(city.names[1], number, encode(hello), 0.0)
+
+
+class ReadableCity(City):
+    """A city of tests, where masters may read their own keys back."""
+
+    def policy(self, site: KmeId) -> Policy:
+        p = super().policy(site)
+        grants = [replace(grant, initiator_readback=True) for grant in p.grants]
+        return Policy(site, p.applications.values(), grants, self.rule, self.limits)
+
+
+def test_a_master_reads_its_own_keys_back_once_where_that_is_granted() -> None:
+    city = ReadableCity(["a", "b"], [("a", "b")])
+    city.join("a", "b")
+    city.settle()
+    city.block("a", "b", 1, 100_000)
+    ordered = city.order("a1", "b1", number=2)
+    city.settle()
+    (first, second) = keys_of(ordered.outcome)
+    assert keys_of(city.fetch("a1", "b1", [first[0]]).outcome) == [first]
+    assert refusal(city.fetch("a1", "b1", [first[0]]).outcome) is Reason.NOT_FOUND
+    assert keys_of(city.fetch("a1", "b1", [second[0]]).outcome) == [second]
+
+
+def test_a_master_does_not_read_its_own_keys_back(city: City) -> None:
+    city.block("a", "b", 1, 100_000)
+    ordered = city.order("a1", "b1")
+    city.settle()
+    assert refusal(city.fetch("a1", "b1", [keys_of(ordered.outcome)[0][0]]).outcome) is Reason.NOT_FOUND
