@@ -22,7 +22,7 @@ from poliqi.base.errors import LinkDown
 from poliqi.base.ids import KmeId, SaeId
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.framing import FrameStream
-from poliqi.edge.https import serve_https
+from poliqi.edge.https import HttpsServer
 from poliqi.edge.network import Address
 from poliqi.edge.stream_client import AsyncStreamClient, StreamClient
 from poliqi.edge.stream_server import StreamServer
@@ -64,8 +64,8 @@ async def two_sites(folder: Path) -> AsyncGenerator[Two]:
         service = StreamService(desk, OperatingSystemEntropy())
         server = StreamServer(service, HERE, tls)
         frames = await server.start()
-        https = serve_https(StreamsApplication(service), HERE, tls)
-        _, address = await https.__aenter__()
+        https = HttpsServer(StreamsApplication(service), HERE, tls)
+        address = await https.start()
         context = client_context(authority, authority.sae(sae))
         made.append(Site(service, server, frames, f"https://127.0.0.1:{address.port}", context))
         closers.append((service, server, https))
@@ -73,7 +73,7 @@ async def two_sites(folder: Path) -> AsyncGenerator[Two]:
         yield Two(made[0], made[1], desks[0].sites, authority, files)
     finally:
         for service, server, https in closers:
-            await https.__aexit__(None, None, None)
+            await https.close()
             await server.close()
             await service.close()
 
