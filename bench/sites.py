@@ -238,8 +238,12 @@ def live_city(
     relays: dict[str, str] | None = None,
     start: bool = True,
     folder: Path | None = None,
+    everyone: bool = False,
 ) -> Iterator[LiveCity]:
-    """Sites named `names` with a link "x-y" between each pair of `links`; `extra` goes into every site.toml."""
+    """Sites named `names` with a link "x-y" between each pair of `links`; `extra` goes into every site.toml.
+
+    With `everyone` each site has a stream to each other one, link or not.
+    """
     base = Path(tempfile.mkdtemp(prefix="pq", dir=folder))
     city = LiveCity(base)
     for name in names:
@@ -259,7 +263,7 @@ def live_city(
         for other in city.sites.values():
             if other is not site:
                 poliqi("pki", "trust", site.folder / "pki", other.ca, "--site", other.name)
-        site.toml.write_text(_toml(city, site, links, extra, (relays or {}).get(site.name, "")))
+        site.toml.write_text(_toml(city, site, links, extra, (relays or {}).get(site.name, ""), everyone=everyone))
     try:
         if start:
             city.start()
@@ -275,7 +279,9 @@ def live_city(
             shutil.rmtree(base, ignore_errors=True)
 
 
-def _toml(city: LiveCity, site: LiveSite, links: Sequence[tuple[str, str]], extra: str, relays: str) -> str:
+def _toml(
+    city: LiveCity, site: LiveSite, links: Sequence[tuple[str, str]], extra: str, relays: str, *, everyone: bool
+) -> str:
     everyone = json.dumps([sae for s in city.sites.values() for sae in s.saes])
     text = f"""
 site = "{site.name}"
@@ -306,7 +312,7 @@ origins = ["photons", "simulated"]
             continue
         text += "".join(f'[[sae]]\nid = "{sae}"\nsite = "{other.name}"\n' for sae in other.saes)
         shared = ["-".join(pair) for pair in links if set(pair) == {site.name, other.name}]
-        if shared or relays:
+        if shared or relays or everyone:
             text += f'[[peer]]\nsite = "{other.name}"\naddress = "127.0.0.1:{other.peers}"\n'
         for link in shared:
             text += f'[[peer.pool]]\nlink = "{link}"\nlow_water = "64 kbit"\ncapacity = "100 Gbit"\n'

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Final, NewType
 
 from poliqi.base.ids import KmeId, LinkId
+from poliqi.optics.parameters import Direction
 
 __all__ = [
     "City",
@@ -35,6 +36,7 @@ _EARTH_KM: Final = 6371.0088
 class Site:
     """A place with a key management. `switch_loss_db`: what light loses that passes the site on its optical switch,
     None where there is no switch. `is_relay`: it may carry other sites' key and then knows it (a trusted node).
+    `is_approximate`: the coordinates are no surveyed ones; every map says so.
     """
 
     kme: KmeId
@@ -44,14 +46,20 @@ class Site:
     is_relay: bool = True
     switch_loss_db: float | None = None
     note: str = ""
+    is_approximate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ClassicalChannel:
-    """Data light that shares a span's fibre with the photons."""
+    """Data light that shares a span's fibre with the photons. Forward: from the span's first end to its second.
+
+    `rho_per_km_nm`: Raman light that it makes, per km of fibre and nm of the receiver's filter.
+    """
 
     wavelength_nm: float
     launch_dbm: float
+    direction: Direction = Direction.FORWARD
+    rho_per_km_nm: float = 2e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,9 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class QuantumLink:
-    """A pair of devices. Over more than one span it passes the sites between on their switches (optical bypass)."""
+    """A pair of devices; Alice stands at the first end. `spans` lead from the first end to the second: over more
+    than one, light passes the sites between on their switches (optical bypass).
+    """
 
     link: LinkId
     ends: tuple[KmeId, KmeId]

@@ -1,26 +1,30 @@
 """What happens in a city, in one table: severity, what it is about, and one line in English and in Italian.
 
 The same row gives the log line, the metric `poliqi_city_events_total{kind=...}` and what a dashboard redraws.
+docs/reference/events.md lists every kind with the values it carries.
 """
 
 from __future__ import annotations
 
-import string
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from poliqi.base.ids import KmeId, LinkId
 from poliqi.control.city import SpanId
+from poliqi.control.lines import Language, Value, fill
 
-__all__ = ["EVENTS", "CityEvent", "CityEventKind", "EventRow", "Language", "Part", "Severity", "event_line"]
-
-
-class Language(StrEnum):
-    """Languages in which the software speaks to people."""
-
-    ENGLISH = "en"
-    ITALIAN = "it"
+__all__ = [
+    "EVENTS",
+    "CityEvent",
+    "CityEventKind",
+    "EventRow",
+    "Language",
+    "Part",
+    "Severity",
+    "event_line",
+    "event_places",
+]
 
 
 class Severity(StrEnum):
@@ -47,13 +51,16 @@ class CityEventKind(StrEnum):
 
     CONTROLLER_STARTED = "controller-started"
     CONTROLLER_RIVAL = "controller-rival"
+    CONTROLLER_ALONE = "controller-alone"
     CITY_CHANGED = "city-changed"
     SITE_CONNECTED = "site-connected"
     SITE_LOST = "site-lost"
     SITE_DRAINING = "site-draining"
     SITE_BACK = "site-back"
     SITE_NONSENSE = "site-nonsense"
+    SITE_SENSE = "site-sense"
     SITE_CLOCK = "site-clock"
+    SITE_CLOCK_RIGHT = "site-clock-right"
     SITE_REFUSED = "site-refused"
     LINK_LIT = "link-lit"
     LINK_DARK = "link-dark"
@@ -62,8 +69,14 @@ class CityEventKind(StrEnum):
     LINK_QBER = "link-qber"
     LINK_LOSS = "link-loss"
     LINK_NOISE = "link-noise"
+    LINK_RATE = "link-rate"
+    LINK_USUAL = "link-usual"
     LINK_DISAGREE = "link-disagree"
+    LINK_AGREE = "link-agree"
     PEERS_PARTED = "peers-parted"
+    PEERS_MET = "peers-met"
+    STORE_FAILED = "store-failed"
+    STORE_BACK = "store-back"
     STOCK_LOW = "stock-low"
     STOCK_BACK = "stock-back"
     DEMAND_SHORT = "demand-short"
@@ -72,6 +85,7 @@ class CityEventKind(StrEnum):
     NO_ROUTE = "no-route"
     ALARM_RAISED = "alarm-raised"
     ALARM_CLEARED = "alarm-cleared"
+    ALARM_SEEN = "alarm-seen"
     SITE_NOTICE = "site-notice"
 
 
@@ -85,17 +99,21 @@ class CityEvent:
     link: LinkId | None = None
     span: SpanId | None = None
     demand: str | None = None
-    values: dict[str, str | int | float] = field(default_factory=dict[str, "str | int | float"])
+    values: dict[str, Value] = field(default_factory=dict[str, "Value"])
 
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """One row of the table. In the lines {site}, {link}, {span}, {demand} and names of `values` are filled in."""
+    """One row of the table. In the lines {site}, {link}, {span}, {demand} and names of `values` are filled in
+    (lines.fill: figures are given as numbers, in SI base units and bits). `hints` are further values that
+    the search for the cause reads where they are given.
+    """
 
     severity: Severity
     parts: tuple[Part, ...]
     english: str
     italian: str
+    hints: tuple[str, ...] = ()
 
 
 _K = CityEventKind
@@ -113,6 +131,12 @@ EVENTS: Final[dict[CityEventKind, EventRow]] = {
         _ALL,
         "a second controller runs (epoch {epoch}, met at {site}): stop one of the two; this one gives no orders",
         "è attivo un secondo controllore (epoca {epoch}, visto da {site}): fermarne uno; questo non dà più ordini",
+    ),
+    _K.CONTROLLER_ALONE: EventRow(
+        Severity.INFO,
+        _ALL,
+        "controller {controller} gives orders alone again, epoch {epoch}",
+        "il controllore {controller} è di nuovo l'unico a dare ordini, epoca {epoch}",
     ),
     _K.CITY_CHANGED: EventRow(
         Severity.INFO, _ALL, "the plan of the city changed: {change}", "il piano della città è cambiato: {change}"
@@ -132,11 +156,23 @@ EVENTS: Final[dict[CityEventKind, EventRow]] = {
         "{site} reports what cannot be: {what}; its report is not used",
         "{site} comunica dati impossibili: {what}; il rapporto non è usato",
     ),
+    _K.SITE_SENSE: EventRow(
+        Severity.INFO,
+        (Part.SITES, Part.ALARMS),
+        "{site} reports what can be again",
+        "{site} comunica di nuovo dati possibili",
+    ),
     _K.SITE_CLOCK: EventRow(
         Severity.WARNING,
-        (Part.SITES,),
-        "the clock of {site} is {skew_s} s off; set it by NTP",
-        "l'orologio di {site} è sfasato di {skew_s} s; sincronizzarlo con NTP",
+        (Part.SITES, Part.ALARMS),
+        "the clock of {site} is {skew_s:.1f} s off; set it by NTP",
+        "l'orologio di {site} è sfasato di {skew_s:.1f} s; sincronizzarlo con NTP",
+    ),
+    _K.SITE_CLOCK_RIGHT: EventRow(
+        Severity.INFO,
+        (Part.SITES, Part.ALARMS),
+        "the clock of {site} is right again",
+        "l'orologio di {site} è di nuovo giusto",
     ),
     _K.SITE_REFUSED: EventRow(
         Severity.WARNING,
@@ -146,37 +182,55 @@ EVENTS: Final[dict[CityEventKind, EventRow]] = {
     ),
     _K.LINK_LIT: EventRow(Severity.INFO, (Part.LINKS,), "{link} makes key", "{link} produce chiave"),
     _K.LINK_DARK: EventRow(
-        Severity.ERROR, (Part.LINKS, Part.ALARMS), "{link}: no light arrives", "{link}: non arriva luce"
+        Severity.ERROR,
+        (Part.LINKS, Part.ALARMS),
+        "{link}: no light arrives at {site}",
+        "{link}: non arriva luce a {site}",
     ),
     _K.LINK_KEYLESS: EventRow(
         Severity.ERROR,
         (Part.LINKS, Part.ALARMS),
         "{link} gives no key: {what}",
         "{link} non dà chiave: {what}",
+        ("why", "qber_key", "qber_test", "loss_db", "noise"),
     ),
     _K.LINK_SILENT: EventRow(
         Severity.WARNING,
         (Part.LINKS,),
         "{link}: its devices report nothing at {site}",
         "{link}: i dispositivi non comunicano presso {site}",
+        ("what",),
     ),
     _K.LINK_QBER: EventRow(
         Severity.WARNING,
         (Part.LINKS,),
-        "{link}: error rate {qber} in the {basis} basis, {usual} before",
-        "{link}: tasso d'errore {qber} nella base {basis}, prima {usual}",
+        "{link}: error rate {qber:percent} in the {basis:word} basis, {usual:percent} before",
+        "{link}: tasso d'errore {qber:percent} nella base di {basis:word}, prima {usual:percent}",
+        ("pattern",),
     ),
     _K.LINK_LOSS: EventRow(
         Severity.WARNING,
         (Part.LINKS,),
-        "{link}: loss {loss_db} dB, {usual} dB before",
-        "{link}: perdita {loss_db} dB, prima {usual} dB",
+        "{link}: loss {loss_db:.1f} dB, {usual:.1f} dB before",
+        "{link}: perdita {loss_db:.1f} dB, prima {usual:.1f} dB",
     ),
     _K.LINK_NOISE: EventRow(
         Severity.WARNING,
         (Part.LINKS,),
-        "{link}: light that is not Alice's, {noise} clicks a slot, {usual} before",
-        "{link}: luce estranea, {noise} conteggi per slot, prima {usual}",
+        "{link}: light that is not Alice's, {noise:.2g} clicks a slot, {usual:.2g} before",
+        "{link}: luce estranea, {noise:.2g} conteggi per slot, prima {usual:.2g}",
+    ),
+    _K.LINK_RATE: EventRow(
+        Severity.WARNING,
+        (Part.LINKS,),
+        "{link}: makes {rate:rate} of key, {usual:rate} before",
+        "{link}: produce {rate:rate} di chiave, prima {usual:rate}",
+    ),
+    _K.LINK_USUAL: EventRow(
+        Severity.INFO,
+        (Part.LINKS,),
+        "{link}: {figure:word} as usual again",
+        "{link}: {figure:word} di nuovo nella norma",
     ),
     _K.LINK_DISAGREE: EventRow(
         Severity.ERROR,
@@ -184,17 +238,41 @@ EVENTS: Final[dict[CityEventKind, EventRow]] = {
         "the two ends of {link} report different things: {what}",
         "i due estremi di {link} comunicano dati diversi: {what}",
     ),
+    _K.LINK_AGREE: EventRow(
+        Severity.INFO,
+        (Part.LINKS,),
+        "the two ends of {link} agree again",
+        "i due estremi di {link} sono di nuovo concordi",
+    ),
     _K.PEERS_PARTED: EventRow(
         Severity.ERROR,
         (Part.SITES, Part.ALARMS),
         "{site} and {other} have no connection; keys between them wait",
         "{site} e {other} non sono collegati; le chiavi tra loro attendono",
     ),
+    _K.PEERS_MET: EventRow(
+        Severity.INFO,
+        (Part.SITES,),
+        "{site} and {other} are connected",
+        "{site} e {other} sono collegati",
+    ),
+    _K.STORE_FAILED: EventRow(
+        Severity.CRITICAL,
+        (Part.SITES, Part.ALARMS),
+        "{site} can no longer write its key store and serves nothing: {what}",
+        "{site} non riesce più a scrivere l'archivio delle chiavi e non fornisce nulla: {what}",
+    ),
+    _K.STORE_BACK: EventRow(
+        Severity.INFO,
+        (Part.SITES, Part.ALARMS),
+        "{site} writes its key store again",
+        "{site} scrive di nuovo l'archivio delle chiavi",
+    ),
     _K.STOCK_LOW: EventRow(
         Severity.WARNING,
         (Part.KEYS,),
-        "{site}: little key left with {other}, {left}",
-        "{site}: poca chiave rimasta con {other}, {left}",
+        "{site}: little key left with {other}, {left:duration}",
+        "{site}: poca chiave rimasta con {other}, {left:duration}",
     ),
     _K.STOCK_BACK: EventRow(
         Severity.INFO,
@@ -205,8 +283,8 @@ EVENTS: Final[dict[CityEventKind, EventRow]] = {
     _K.DEMAND_SHORT: EventRow(
         Severity.WARNING,
         (Part.DEMANDS, Part.ALARMS),
-        "{demand} gets {granted} of {wanted}",
-        "{demand} riceve {granted} di {wanted}",
+        "{demand} gets {granted:rate} of {wanted:rate}",
+        "{demand} riceve {granted:rate} di {wanted:rate}",
     ),
     _K.DEMAND_MET: EventRow(
         Severity.INFO, (Part.DEMANDS,), "{demand} gets all it wants", "{demand} riceve quanto richiesto"
@@ -220,27 +298,41 @@ EVENTS: Final[dict[CityEventKind, EventRow]] = {
     _K.NO_ROUTE: EventRow(
         Severity.ERROR,
         (Part.DEMANDS, Part.ALARMS),
-        "no way for keys between {site} and {other}: stock lasts {left}",
-        "nessun percorso per le chiavi tra {site} e {other}: la scorta dura {left}",
+        "no way for keys between {site} and {other}: stock lasts {left:duration}",
+        "nessun percorso per le chiavi tra {site} e {other}: la scorta dura {left:duration}",
     ),
-    _K.ALARM_RAISED: EventRow(Severity.CRITICAL, (Part.ALARMS,), "ALARM {what}", "ALLARME {what}"),
-    _K.ALARM_CLEARED: EventRow(Severity.INFO, (Part.ALARMS,), "over: {what}", "rientrato: {what}"),
-    _K.SITE_NOTICE: EventRow(Severity.WARNING, (Part.SITES,), "{site}: {what}", "{site}: {what}"),
+    _K.ALARM_RAISED: EventRow(
+        Severity.CRITICAL,
+        (Part.ALARMS,),
+        "ALARM {number}: {what}",
+        "ALLARME {number}: {what}",
+        ("cause", "severity"),
+    ),
+    _K.ALARM_CLEARED: EventRow(
+        Severity.INFO,
+        (Part.ALARMS,),
+        "over, alarm {number}: {what}",
+        "rientrato, allarme {number}: {what}",
+        ("cause",),
+    ),
+    _K.ALARM_SEEN: EventRow(
+        Severity.INFO,
+        (Part.ALARMS,),
+        "{who} has seen alarm {number}: {what}",
+        "{who} ha preso visione dell'allarme {number}: {what}",
+        ("cause",),
+    ),
+    _K.SITE_NOTICE: EventRow(Severity.WARNING, (Part.SITES,), "{site}: {what}", "{site}: {what}", ("kind",)),
 }
 
 
+def event_places(event: CityEvent) -> dict[str, Value]:
+    """What the event's line is filled with: its subjects and its values."""
+    subjects = (("site", event.site), ("link", event.link), ("span", event.span), ("demand", event.demand))
+    return {**{name: str(subject) for name, subject in subjects if subject is not None}, **event.values}
+
+
 def event_line(event: CityEvent, language: Language = Language.ENGLISH) -> str:
-    """The event's line for people."""
+    """The event's line for people; a value that is missing reads "?"."""
     row = EVENTS[event.kind]
-    template = row.english if language is Language.ENGLISH else row.italian
-    places: dict[str, str | int | float] = {
-        name: value
-        for name, value in (
-            ("site", event.site),
-            ("link", event.link),
-            ("span", event.span),
-            ("demand", event.demand),
-        )
-        if value is not None
-    }
-    return string.Formatter().vformat(template, (), {**places, **event.values})
+    return fill(row.english if language is Language.ENGLISH else row.italian, event_places(event), language)

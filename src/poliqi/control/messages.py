@@ -19,6 +19,7 @@ __all__ = [
     "VERSION",
     "Applied",
     "ControlMessage",
+    "Heard",
     "Hello",
     "LightState",
     "LinkReport",
@@ -116,6 +117,12 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     """The highest epoch of a controller that this site has obeyed."""
     table: Natural
     """Version of the table in force there; 0 for none."""
+    obeyed: Text = ""
+    """The instance of the controller of that epoch: a second one of the same epoch is not obeyed."""
+    never_through: Annotated[tuple[Name, ...], msgspec.Meta(max_length=1024)] = ()
+    """Sites that this one's policy never lets its key pass."""
+    max_relays: Annotated[int, msgspec.Meta(ge=0, le=7)] = 7
+    """Sites that one path of its key may pass, at most."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
@@ -124,9 +131,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
     number: Natural
     wall_ns: Natural
     """The site's clock: a skew of more than a few seconds is an event."""
-    links: tuple[LinkReport, ...] = ()
-    pools: tuple[PoolReport, ...] = ()
-    peers: tuple[PeerReport, ...] = ()
+    links: Annotated[tuple[LinkReport, ...], msgspec.Meta(max_length=4096)] = ()
+    pools: Annotated[tuple[PoolReport, ...], msgspec.Meta(max_length=4096)] = ()
+    peers: Annotated[tuple[PeerReport, ...], msgspec.Meta(max_length=4096)] = ()
     keys_delivered: Natural = 0
     requests: Natural = 0
     requests_refused: Natural = 0
@@ -147,7 +154,8 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True, tag="applied"):
 
     epoch: Natural
     table: Natural
-    refused: tuple[Text, ...] = ()
+    """The version in force after it. With an epoch above the controller's: another one is obeyed."""
+    refused: Annotated[tuple[Text, ...], msgspec.Meta(max_length=4096)] = ()
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,10 +197,18 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, tag="table"):
     routes: Annotated[tuple[Route, ...], msgspec.Meta(max_length=4096)]
 
 
-ControlMessage = Hello | Report | Notice | Applied | Welcome | Table
+class Heard(msgspec.Struct, frozen=True, kw_only=True, tag="heard"):
+    """The controller's answer to each report: it lives. One that says nothing for a while is away."""
+
+    epoch: Natural
+    number: Natural
+    """Of the report."""
+
+
+ControlMessage = Hello | Report | Notice | Applied | Welcome | Table | Heard
 
 _decoder: Final = msgspec.json.Decoder(ControlMessage)
-_known: Final = frozenset({"hello", "report", "notice", "applied", "welcome", "table"})
+_known: Final = frozenset({"hello", "report", "notice", "applied", "welcome", "table", "heard"})
 
 
 class _Tagged(msgspec.Struct):

@@ -103,7 +103,9 @@ class DemandView:
 
 @dataclass(frozen=True, slots=True)
 class AlarmView:
-    """A cause, and what it explains. `cause` and `advice` are keys of the table of causes (alarms.py)."""
+    """A cause, and what it explains. `cause` is a key of the table of causes (causes.py), whose `cause_line` and
+    `cause_advice` make texts of it and `values`. `rivals`: causes that would explain it nearly as well.
+    """
 
     number: int
     cause: str
@@ -114,6 +116,10 @@ class AlarmView:
     values: dict[str, str | int | float]
     explains: tuple[CityEvent, ...]
     cleared: float | None = None
+    rivals: tuple[str, ...] = ()
+    seen_by: str | None = None
+    """Who acknowledged it."""
+    seen_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from typing import Final, Self
 from poliqi.base.errors import ConfigError
 from poliqi.edge.asgi import Application
 from poliqi.edge.complaints import Complaints
+from poliqi.edge.handover import take_over
 from poliqi.edge.http1 import HttpConnection, HttpLimits, HttpService, SwiftApplication
 from poliqi.edge.identity import Caller
 from poliqi.edge.network import Address
@@ -62,6 +63,11 @@ class HttpsServer:
         self._handshakes: set[asyncio.Task[None]] = set()
 
     @property
+    def listeners(self) -> tuple[socket.socket, ...]:
+        """The sockets that it listens on."""
+        return tuple(self._listeners)
+
+    @property
     def connections(self) -> int:
         """How many are open now, those in their handshake included."""
         return self._service.held
@@ -100,6 +106,10 @@ class HttpsServer:
     def _listen(self, family: int, host: str, port: int) -> socket.socket:
         if self._tls is None and not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
             raise ConfigError(f"{self._address} is no loopback address: serve it with TLS, or listen on 127.0.0.1")
+        left = take_over(family, host, port)
+        if left is not None:
+            left.setblocking(False)
+            return left
         listener = socket.socket(family, socket.SOCK_STREAM)
         try:
             listener.setblocking(False)

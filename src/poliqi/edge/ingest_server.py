@@ -1,6 +1,6 @@
-"""The Unix socket where link processes hand finished blocks to their site (docs/spec/ingest.md).
+"""The Unix socket where link processes hand finished blocks to their site, and tell of their light.
 
-File permissions say who may connect, the kernel says who did (SO_PEERCRED); both must agree.
+docs/spec/ingest.md. File permissions say who may connect, the kernel says who did (SO_PEERCRED); both must agree.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from poliqi.base.errors import ConfigError, PoliqiError, ProtocolError
+from poliqi.control.lightframe import LIGHT, decode_light, is_light
+from poliqi.control.messages import LightState, LinkReport
 from poliqi.edge.complaints import Complaints
 from poliqi.edge.desk import KeyDesk
 from poliqi.edge.frameserver import FrameService, ServiceLimits
 from poliqi.keys.ingest import MOST_BLOCK_BYTES, decode_block, encode_answer, encode_hello
-from poliqi.keys.requests import Reason, Refused
+from poliqi.keys.requests import Accepted, Reason, Refused
 
 __all__ = ["IngestServer", "LocalPeers", "peer_credentials"]
 
@@ -29,6 +31,7 @@ _CREDENTIALS: Final = struct.Struct("3i")
 _LONGEST_PATH: Final = 107
 _GRACE_S: Final = 5.0
 _RETRY_S: Final = 5.0
+_CONNECTIONS: Final = 64  # two a link, one for blocks and one for news of its light
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,10 @@ def peer_credentials(connected: Any) -> tuple[int, int]:
 
 
 class IngestServer:
-    """Takes blocks of any number of links on one socket; each is answered once the site holds it durably."""
+    """Takes blocks of any number of links on one socket; each is answered once the site holds it durably.
+
+    `on_light` gets what links say of their light, and "silent" in the name of a link whose connection ends.
+    """
 
     def __init__(
         self,
@@ -66,16 +72,18 @@ class IngestServer:
         *,
         peers: LocalPeers | None = None,
         report: Callable[[str], None] = lambda _: None,
+        on_light: Callable[[LinkReport], None] | None = None,
         frame_s: float = 30.0,
     ) -> None:
         self.path: Final = path.absolute()
         self._desk: Final = desk
         self._peers: Final = peers or LocalPeers()
         self._complain: Final = Complaints(report)
-        limits = ServiceLimits(MOST_BLOCK_BYTES, frame_s=frame_s)
-        self._service: Final = FrameService(
-            "ingest", self._admit, self._serve, limits, self._complain, encode_hello(desk.kme_id)
-        )
+        self._on_light: Final = on_light
+        self._lights: Final[dict[str, asyncio.Task[Any]]] = {}
+        limits = ServiceLimits(MOST_BLOCK_BYTES, _CONNECTIONS, frame_s=frame_s)
+        hello = encode_hello(desk.kme_id, () if on_light is None else (LIGHT,))
+        self._service: Final = FrameService("ingest", self._admit, self._serve, limits, self._complain, hello)
         self._server: asyncio.Server | None = None
         self._inode: tuple[int, int] | None = None
         self.blocks = 0
@@ -152,6 +160,8 @@ class IngestServer:
         return self._peers.refusal(*peer_credentials(writer.get_extra_info("socket")))
 
     async def _serve(self, frame: bytes) -> bytes:
+        if is_light(frame):
+            return self._take_light(frame)
         try:
             block = decode_block(frame)
         except ProtocolError as error:
@@ -169,6 +179,37 @@ class IngestServer:
             self.blocks += 1
             self.bytes += size
         return encode_answer(outcome)
+
+    def _take_light(self, frame: bytes) -> bytes:
+        """Pass a report on, and remember which connection speaks for its link: its end is news too."""
+        try:
+            if self._on_light is None:
+                raise ProtocolError("this site takes no reports of light")
+            report = decode_light(frame)
+            self._speaks_for(report.link)
+        except ProtocolError as error:
+            self._complain(f"ingest: refused: {error}")
+            return encode_answer(Refused(Reason.BAD_REQUEST, str(error)))
+        self._on_light(report)
+        return encode_answer(Accepted())
+
+    def _speaks_for(self, link: str) -> None:
+        """The newest connection that names a link speaks for it, and for no other link."""
+        task = asyncio.current_task()
+        assert task is not None
+        if self._lights.get(link) is task:
+            return
+        if task in self._lights.values():
+            raise ProtocolError(f"a report of link {link} on the connection of another link")
+        self._lights[link] = task
+        task.add_done_callback(lambda ended: self._fell_silent(link, ended))
+
+    def _fell_silent(self, link: str, ended: asyncio.Task[Any]) -> None:
+        if self._lights.get(link) is ended:
+            del self._lights[link]
+            if self._on_light is not None:
+                reason = "the link's process is away"
+                self._on_light(LinkReport(link=link, state=LightState.SILENT, reason=reason))
 
     async def close(self) -> None:
         """Stop listening, finish what is being stored, drop the rest, and take the socket's name away."""

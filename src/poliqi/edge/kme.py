@@ -16,15 +16,17 @@ from poliqi.base.errors import PoliqiError, ProtocolError
 from poliqi.base.ids import KmeId, SaeId
 from poliqi.edge.desk import NoticeHandler
 from poliqi.edge.peerstream import PeerStream
-from poliqi.keys.desk_state import KmeEvent
+from poliqi.keys.desk_state import EventKind, KmeEvent
 from poliqi.keys.kme import Kme
 from poliqi.keys.marks import Mark, Store
 from poliqi.keys.policy import KeyLimits, Policy
-from poliqi.keys.requests import Block, KeyOrder, Outcome, Refused, Shipment, StockReport, Ticket
+from poliqi.keys.requests import Block, KeyOrder, Outcome, Reason, Refused, Shipment, StockReport, Ticket
 
 __all__ = ["KmeDriver"]
 
 _COMMITS_REMEMBERED: Final = 512
+_PATIENCE_S: Final = 3.0  # a peer that went away may be starting anew: requests wait so long for it
+_WAITING_MOST: Final = 1024
 _PACE_S: Final = 3e-4  # under load, what comes within so long shares a frame and a commit
 
 
@@ -52,6 +54,8 @@ class KmeDriver:
         self._handlers: Final[dict[str, NoticeHandler]] = {}
         self._is_due = self._is_writing = self._is_closed = False
         self._next_turn = 0.0
+        self._waiting: list[tuple[Callable[[], Ticket], asyncio.Future[Outcome], Refused]] = []
+        self._patient_until = 0.0
         self._ticker: asyncio.TimerHandle | None = None
         self.failure = ""
         self.commits = 0
@@ -69,7 +73,8 @@ class KmeDriver:
         return self._kme
 
     def start(self) -> None:
-        """Let time pass."""
+        """Let time pass. Peers are being called: who asks meanwhile waits for them."""
+        self._be_patient()
         self._tick()
 
     # ---------------------------------------------------------------- the desk
@@ -81,7 +86,7 @@ class KmeDriver:
         return self._kme.report(caller, other)
 
     def order(self, order: KeyOrder) -> Awaitable[Outcome]:
-        return self._outcome(self._kme.order(order, self._loop.time()))
+        return self._outcome(lambda: self._kme.order(order, self._loop.time()))
 
     def judge(self, order: KeyOrder) -> Refused | None:
         """Whether an order that a neighbour will fill may be."""
@@ -89,19 +94,21 @@ class KmeDriver:
 
     def handed_over(self, order: KeyOrder, key_ids: Sequence[bytes], neighbour: KmeId) -> Awaitable[Outcome]:
         """Have it on disk that a neighbour's keys go to their master."""
-        return self._outcome(self._kme.handed_over(order, key_ids, neighbour))
+        return self._outcome(lambda: self._kme.handed_over(order, key_ids, neighbour))
 
     def fetch(self, caller: SaeId, master: SaeId, key_ids: Sequence[bytes]) -> Awaitable[Outcome]:
-        return self._outcome(self._kme.fetch(caller, master, key_ids, self._loop.time()))
+        return self._outcome(lambda: self._kme.fetch(caller, master, key_ids, self._loop.time()))
 
     def ship(self, shipment: Shipment) -> Awaitable[Outcome]:
-        return self._outcome(self._kme.ship(shipment, self._loop.time()))
+        ticket = self._kme.ship(shipment, self._loop.time())  # its keys are handed over once
+        return self._outcome(lambda: ticket)
 
     def void(self, master: SaeId, slaves: Sequence[SaeId], key_ids: Sequence[bytes] | None) -> Awaitable[Outcome]:
-        return self._outcome(self._kme.void(master, slaves, key_ids))
+        return self._outcome(lambda: self._kme.void(master, slaves, key_ids))
 
     def ingest(self, block: Block) -> Awaitable[Outcome]:
-        return self._outcome(self._kme.ingest(block))
+        ticket = self._kme.ingest(block)  # its key is handed over once
+        return self._outcome(lambda: ticket)
 
     def notify(self, peer: KmeId, kind: str, body: bytes) -> bool:
         self.kick()
@@ -110,14 +117,46 @@ class KmeDriver:
     def on_notice(self, kind: str, handler: NoticeHandler) -> None:
         self._handlers[kind] = handler
 
-    def _outcome(self, ticket: Ticket) -> Awaitable[Outcome]:
+    def _outcome(self, call: Callable[[], Ticket]) -> Awaitable[Outcome]:
         future: asyncio.Future[Outcome] = self._loop.create_future()
+        self._ask(call, future)
+        return future
+
+    def _ask(self, call: Callable[[], Ticket], future: asyncio.Future[Outcome]) -> None:
+        ticket = call()
         self.kick()
         if ticket.outcome is not None:
-            future.set_result(ticket.outcome)
+            self._answer(call, future, ticket.outcome)
         else:
-            ticket.listener = lambda outcome: None if future.done() else future.set_result(outcome)
-        return future
+            ticket.listener = lambda outcome: self._answer(call, future, outcome)
+
+    def _answer(self, call: Callable[[], Ticket], future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+        """Answer, unless the peer has only just gone: it may be starting anew, so ask again when it is back."""
+        if future.done():
+            return
+        if (
+            isinstance(outcome, Refused)
+            and outcome.reason is Reason.PEER_DOWN
+            and self._loop.time() < self._patient_until
+            and len(self._waiting) < _WAITING_MOST
+        ):
+            self._waiting.append((call, future, outcome))
+        else:
+            future.set_result(outcome)
+
+    def _be_patient(self) -> None:
+        self._patient_until = self._loop.time() + _PATIENCE_S
+        self._loop.call_at(self._patient_until, self._ask_again)
+
+    def _ask_again(self) -> None:
+        """A peer is back, or waited for long enough."""
+        waiting, self._waiting = self._waiting, []
+        is_late = self._loop.time() >= self._patient_until
+        for call, future, outcome in waiting:
+            if not is_late and not self._is_closed:
+                self._ask(call, future)
+            elif not future.done():
+                future.set_result(outcome)
 
     # ---------------------------------------------------------------- peers
 
@@ -137,6 +176,7 @@ class KmeDriver:
         finally:
             if self._streams.get(peer) is stream:
                 del self._streams[peer]
+                self._be_patient()
             self._kme.disconnected(peer, number)
             self.kick()
 
@@ -180,6 +220,8 @@ class KmeDriver:
                 handler(peer, body)
         for event in self._kme.take_events():
             self._on_event(event)
+            if event.kind is EventKind.PEER_UP and self._waiting:
+                self._loop.call_soon(self._ask_again)
 
     def _apply(self, marks: list[Mark]) -> str:
         """In the writer thread: the reason why it failed, or nothing."""
@@ -260,6 +302,7 @@ class KmeDriver:
         while self._is_writing:
             await asyncio.sleep(0.001)
         self._is_closed = True
+        self._ask_again()
         self._kme.flush(self._loop.time())
         marks, upto = self._kme.take_marks()
         if marks and not self.failure:

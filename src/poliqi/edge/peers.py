@@ -8,6 +8,7 @@ handed over like the first: the owner decides.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from OpenSSL import SSL
 from poliqi.base.errors import AuthenticationError, ConfigError, LinkDown, PoliqiError
 from poliqi.base.ids import KmeId
 from poliqi.edge.credentials import read_credentials
+from poliqi.edge.handover import Duplicable, take_over
 from poliqi.edge.network import Address
 from poliqi.edge.peerstream import PeerStream
 from poliqi.edge.pqtls import SecureConnection, tls_context
@@ -102,7 +104,9 @@ class PeerNetwork:
         *,
         note: Callable[[str], None] = lambda _line: None,
         unsent_bytes: int = _UNSENT_BYTES,
+        calls: Callable[[KmeId, KmeId], bool] = is_caller,
     ) -> None:
+        """`calls(own, peer)` says which end calls; key managements go by their ids."""
         self.own: Final = own
         self.counts: Final = {peer: PeerCount() for peer in peers}
         self.strangers: Final = PeerCount()
@@ -113,6 +117,7 @@ class PeerNetwork:
         self._on_stream: Final = on_stream
         self._note: Final = note
         self._unsent_bytes: Final = unsent_bytes
+        self._calls: Final = calls
         self._tls: _Tls | None = None
         self._server: asyncio.Server | None = None
         self._tasks: Final[set[asyncio.Task[None]]] = set()
@@ -121,12 +126,34 @@ class PeerNetwork:
         self._reloaded: Final = asyncio.Event()
         self._noted: Final[dict[KmeId | None, tuple[str, float]]] = {}
         for peer, address in peers.items():
-            if peer == own:
-                raise ConfigError(f"peer {peer}: is this site itself")
-            if is_caller(own, peer) and address is None:
-                raise ConfigError(f"peer {peer}: {own} is the end that calls, so its address is needed")
-            if not is_caller(own, peer) and listen is None:
-                raise ConfigError(f"peer {peer}: it calls {own}, so an address to listen on is needed")
+            self._check_peer(peer, address)
+
+    def _check_peer(self, peer: KmeId, address: Address | None) -> None:
+        if peer == self.own:
+            raise ConfigError(f"peer {peer}: is this site itself")
+        calls = self._calls(self.own, peer)
+        if calls and address is None:
+            raise ConfigError(f"peer {peer}: {self.own} is the end that calls, so its address is needed")
+        if not calls and self._listen is None:
+            raise ConfigError(f"peer {peer}: it calls {self.own}, so an address to listen on is needed")
+
+    def add(self, peers: Mapping[KmeId, Address | None]) -> None:
+        """Know more peers from now on, and call those that are to be called. Certificates and trust are read again.
+
+        Raises ConfigError, and nothing changes then.
+        """
+        new = {peer: address for peer, address in peers.items() if peer not in self._peers}
+        for peer, address in new.items():
+            self._check_peer(peer, address)
+        self._tls = _Tls(self.own, self._files, {**self._peers, **new})
+        self._peers.update(new)
+        self.counts.update((peer, PeerCount()) for peer in new)
+        self._call(new)
+
+    def _call(self, peers: Mapping[KmeId, Address | None]) -> None:
+        for peer, address in peers.items():
+            if self._calls(self.own, peer) and address is not None:
+                self._spawn(self._keep_calling(peer, address))
 
     @property
     def streams(self) -> frozenset[PeerStream]:
@@ -138,17 +165,29 @@ class PeerNetwork:
         self._tls = _Tls(self.own, self._files, self._peers)
         bound: Address | None = None
         if self._listen is not None:
-            a = self._listen
+            a, loop = self._listen, asyncio.get_running_loop()
             try:
-                self._server = await asyncio.get_running_loop().create_server(self._accept, a.host, a.port)
+                left = await self._left_by_the_program_before(a)
+                if left is None:
+                    self._server = await loop.create_server(self._accept, a.host, a.port)
+                else:
+                    self._server = await loop.create_server(self._accept, sock=left)
             except OSError as error:
                 raise ConfigError(f"cannot listen on {a} for other sites: {error.strerror or error}") from error
             bound = Address(a.host, self._server.sockets[0].getsockname()[1])
-        for peer, address in self._peers.items():
-            if is_caller(self.own, peer) and address is not None:
-                self._spawn(self._keep_calling(peer, address))
+        self._call(self._peers)
         self._spawn(self._keep_checking())
         return bound
+
+    @staticmethod
+    async def _left_by_the_program_before(a: Address) -> socket.socket | None:
+        found = await asyncio.get_running_loop().getaddrinfo(a.host, a.port, type=socket.SOCK_STREAM)
+        return take_over(found[0][0], str(found[0][4][0]), a.port)
+
+    @property
+    def listeners(self) -> tuple[Duplicable, ...]:
+        """The sockets that it listens on."""
+        return () if self._server is None else tuple(self._server.sockets)
 
     def reload_tls(self) -> None:
         """Read certificate, key and trust again; streams whose peer is no longer believed end at once.
@@ -192,7 +231,7 @@ class PeerNetwork:
     def _admit_caller(self, peer: KmeId) -> None:
         if peer not in self._peers:
             raise AuthenticationError(f"{peer} is trusted but no peer of this site: name it among the peers")
-        if is_caller(self.own, peer):
+        if self._calls(self.own, peer):
             raise AuthenticationError(f"{peer} called, but of the two it is {self.own} that calls")
 
     async def _keep_calling(self, peer: KmeId, address: Address) -> None:

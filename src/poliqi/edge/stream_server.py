@@ -13,6 +13,7 @@ from poliqi.base.errors import ConfigError, LinkDown, ProtocolError
 from poliqi.base.ids import SaeId
 from poliqi.edge.complaints import Complaints
 from poliqi.edge.framing import FrameStream
+from poliqi.edge.handover import take_over
 from poliqi.edge.identity import Caller, identify
 from poliqi.edge.network import Address
 from poliqi.edge.streams import StreamService
@@ -59,6 +60,11 @@ class StreamServer:
         self._is_draining = False
 
     @property
+    def listeners(self) -> tuple[socket.socket, ...]:
+        """The sockets that it listens on."""
+        return () if self._listener is None else (self._listener,)
+
+    @property
     def connections(self) -> int:
         """How many are open now, those in their handshake included."""
         return len(self._tasks)
@@ -69,7 +75,10 @@ class StreamServer:
         a = self._address
         try:
             found = await asyncio.get_running_loop().getaddrinfo(a.host, a.port, type=socket.SOCK_STREAM)
-            self._listener = socket.create_server(found[0][4][:2], family=found[0][0], backlog=_BACKLOG)
+            family, place = found[0][0], found[0][4]
+            self._listener = take_over(family, str(place[0]), int(place[1])) or socket.create_server(
+                place[:2], family=family, backlog=_BACKLOG
+            )
         except OSError as error:
             raise ConfigError(f"cannot listen on {a}: {error.strerror or error}; choose another address") from error
         self._listener.setblocking(False)

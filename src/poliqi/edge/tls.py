@@ -31,15 +31,18 @@ _PEM_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL----
 class TlsFiles:
     """PEM files: our certificate with its chain, its key, who may sign callers' certificates, what they revoked.
 
-    `clients_ca` is one file for all callers, or one for each site, which then are the only callers. Without `crl`
-    nobody is revoked; with it, every issuer of a caller needs a current list in it.
+    `clients_ca` is one file for all callers, one for each site, which then are the only callers, or None where
+    nobody is asked for a certificate. Without `crl` nobody is revoked; with it, every issuer of a caller needs a
+    current list in it. `are_clients_known` False: callers without a certificate are let in, as nobody; one that is
+    shown still has to be good.
     """
 
     certificate: Path
     key: Path
-    clients_ca: Path | Mapping[KmeId, Path]
+    clients_ca: Path | Mapping[KmeId, Path] | None
     crl: Path | None = None
     allow_tls12: bool = False
+    are_clients_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ def load_credentials(files: TlsFiles) -> ServerCredentials:
     """Read the files. Raises ConfigError naming the one that cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2 if files.allow_tls12 else ssl.TLSVersion.TLSv1_3
-    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_mode = _verify_mode(files)
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.num_tickets = 0
     try:
@@ -112,12 +115,13 @@ def load_credentials(files: TlsFiles) -> ServerCredentials:
             f"certificate {files.certificate} with key {files.key}: cannot be used: {_why(error)}"
         ) from error
     clients = files.clients_ca
-    for path in (clients,) if isinstance(clients, Path) else clients.values():
+    by_site: Mapping[KmeId, Path] = {} if clients is None or isinstance(clients, Path) else clients
+    for path in (clients,) if isinstance(clients, Path) else by_site.values():
         try:
             context.load_verify_locations(path)
         except OSError as error:
             raise ConfigError(f"certificate authorities {path}: cannot be used: {_why(error)}") from error
-    vouchers = Vouchers() if isinstance(clients, Path) else Vouchers(_read_vouchers(clients))
+    vouchers = Vouchers(_read_vouchers(by_site)) if isinstance(clients, Mapping) else Vouchers()
     if files.crl is None:
         return ServerCredentials(context, Revocations(), vouchers)
     revocations = _read_revocations(files.crl)
@@ -127,6 +131,12 @@ def load_credentials(files: TlsFiles) -> ServerCredentials:
         raise ConfigError(f"revocation list {files.crl}: cannot be used: {_why(error)}") from error
     context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
     return ServerCredentials(context, revocations, vouchers)
+
+
+def _verify_mode(files: TlsFiles) -> ssl.VerifyMode:
+    if files.clients_ca is None:
+        return ssl.CERT_NONE
+    return ssl.CERT_REQUIRED if files.are_clients_known else ssl.CERT_OPTIONAL
 
 
 def _read_vouchers(files: Mapping[KmeId, Path]) -> dict[KmeId, tuple[x509.Certificate, ...]]:

@@ -73,6 +73,8 @@ class DeskState:
     failed: str = ""
     """Why nothing is served any more; empty while all is well."""
     counts: dict[str, int] = field(default_factory=dict[str, int])
+    taken: dict[tuple[SaeId, KmeId], int] = field(default_factory=dict[tuple[SaeId, KmeId], int])
+    """Bytes given since the start to each master, by the site that holds their other end."""
 
     def tell(self, kind: EventKind, text: str, peer: KmeId | None = None) -> None:
         """Add an event; the list is bounded, for an owner who does not listen."""
@@ -82,6 +84,12 @@ class DeskState:
     def count(self, what: str, amount: int = 1) -> None:
         """Count something for the metrics."""
         self.counts[what] = self.counts.get(what, 0) + amount
+
+    def took(self, master: SaeId, pool: Pool, size: int) -> None:
+        """Count bytes that a master gets out of a pool."""
+        pool.taken_bytes += size
+        place = master, pool.peer
+        self.taken[place] = self.taken.get(place, 0) + size
 
     def audit(self, event: str, **detail: object) -> int:
         """Write a line of the audit; the number of its mark."""

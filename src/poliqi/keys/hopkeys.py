@@ -56,6 +56,7 @@ class HopKeys:
                 pieces.append((found[0], size))
                 left -= size
             if not left:
+                pool.relayed_bytes += total
                 return self._key_of(pieces)
         return None
 

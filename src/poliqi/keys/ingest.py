@@ -1,13 +1,15 @@
 """Messages by which a link process hands blocks to its site (docs/spec/ingest.md): pure bytes in and out.
 
-The site says hello; then each block is answered, in order: accepted once it is durable, or refused and why.
+The site says hello; then each block is answered, in order: accepted once it is durable, or refused and why. What a
+link says of its light stands in `poliqi.control.lightframe`.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Final, Literal
+from collections.abc import Collection
+from typing import Annotated, Any, Final, Literal, NamedTuple, cast
 
 import msgspec
 from msgspec import Meta
@@ -21,8 +23,10 @@ from poliqi.keys.requests import Accepted, Block, Outcome, Reason, Refused
 __all__ = [
     "MOST_ANSWER_BYTES",
     "MOST_BLOCK_BYTES",
+    "Greeting",
     "decode_answer",
     "decode_block",
+    "decode_greeting",
     "decode_hello",
     "encode_answer",
     "encode_block",
@@ -44,6 +48,14 @@ class _Hello(msgspec.Struct, array_like=True, frozen=True):
     protocol: _PROTOCOL
     version: int
     kme_id: Annotated[str, Meta(min_length=1, max_length=255)]
+    takes: Any = ()
+
+
+class Greeting(NamedTuple):
+    """What a site says of itself: its name, and the kinds of frames that it takes besides blocks."""
+
+    kme_id: KmeId
+    takes: frozenset[str]
 
 
 class _Block(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
@@ -71,20 +83,26 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 _BAD: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
-def encode_hello(kme_id: KmeId) -> bytes:
-    """What a site says first on every connection."""
-    return _ENCODER.encode(_Hello("poliqi-ingest", _VERSION, kme_id))
+def encode_hello(kme_id: KmeId, takes: Collection[str] = ()) -> bytes:
+    """What a site says first on every connection; `takes` names the frames that it takes besides blocks."""
+    return _ENCODER.encode(("poliqi-ingest", _VERSION, kme_id, *([sorted(takes)] if takes else [])))
 
 
 def decode_hello(frame: bytes) -> KmeId:
     """Name of the site that speaks. Raises ProtocolError where it is no site or speaks another version."""
+    return decode_greeting(frame).kme_id
+
+
+def decode_greeting(frame: bytes) -> Greeting:
+    """What a site says first. Raises ProtocolError where it is no site or speaks another version."""
     try:
         hello = _HELLO.decode(frame)
     except _BAD as error:
         raise ProtocolError(f"this is not the ingest socket of a site: {error}") from error
     if hello.version != _VERSION:
         raise ProtocolError(f"site {hello.kme_id} speaks version {hello.version} of ingest, this end {_VERSION}")
-    return KmeId(hello.kme_id)
+    takes = cast("list[Any]", hello.takes) if isinstance(hello.takes, list) else []
+    return Greeting(KmeId(hello.kme_id), frozenset(name for name in takes if isinstance(name, str)))
 
 
 def encode_block(block: Block) -> bytes:

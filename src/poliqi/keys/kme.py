@@ -97,21 +97,16 @@ class Kme:
         """`peers` are sites to talk to beside those that a pool is shared with."""
         self.site: Final = site
         self.ledger: Final = Ledger()
-        by_id = {p.link_id: Pool(p.link_id, p.peer, p.capacity, p.low_water, p.is_relayed) for p in pools}
-        links = {peer: PeerLink(peer) for peer in dict.fromkeys([*(p.peer for p in pools), *peers])}
-        pools_to: dict[KmeId, list[Pool]] = {peer: [] for peer in links}
-        for pool in by_id.values():
-            pools_to[pool.peer].append(pool)
         self._s: Final = DeskState(
             own=site,
             policy=policy,
             limiter=RateLimiter(policy),
             ledger=self.ledger,
-            stock=Stock(site, self.ledger, vault, by_id, stored.next_segment),
+            stock=Stock(site, self.ledger, vault, {}, stored.next_segment),
             runs=Runs(self.ledger),
             entropy=entropy,
-            links=links,
-            pools_to=pools_to,
+            links={},
+            pools_to={},
             kem_secrets={},
             next_run=int.from_bytes(entropy.draw(8), "big") >> 1,
         )
@@ -124,7 +119,27 @@ class Kme:
         self._low: Final[set[LinkId]] = set()
         self._own_tickets: Final[dict[SaeId, deque[Ticket]]] = {}
         self._notices: Final[list[tuple[KmeId, str, bytes]]] = []
+        self.extend(pools, peers)
         self._remember(stored, now)
+
+    def extend(self, pools: Sequence[SharedPool], peers: Sequence[KmeId] = ()) -> None:
+        """Know more pools and peers from now on; a pool with a connected peer waits for the next connection.
+
+        Raises ValueError for a pool that exists with another peer.
+        """
+        s = self._s
+        for peer in [*(p.peer for p in pools), *peers]:
+            s.links.setdefault(peer, PeerLink(peer))
+            s.pools_to.setdefault(peer, [])
+        for p in pools:
+            known = s.stock.pools.get(p.link_id)
+            if known is not None and known.peer != p.peer:
+                raise ValueError(f"pool {p.link_id} is shared with {known.peer}, not with {p.peer}")
+            if known is None:
+                pool = Pool(p.link_id, p.peer, p.capacity, p.low_water, p.is_relayed)
+                s.stock.pools[p.link_id] = pool
+                s.pools_to[p.peer].append(pool)
+        self._orders.forget_policy()
 
     def _remember(self, stored: StoredState, now: float) -> None:
         """Take over what the last start left."""
@@ -462,6 +477,11 @@ class Kme:
     def fill(self, routes: tuple[RelayRoute, ...]) -> None:
         """Fill virtual pools over these routes from now on, and no others."""
         self._relays.routes = routes
+
+    @property
+    def routes(self) -> tuple[RelayRoute, ...]:
+        """How virtual pools are filled from this end."""
+        return self._relays.routes
 
     def fail(self, reason: str) -> None:
         """Serve nothing any more: the store cannot be trusted."""

@@ -219,6 +219,7 @@ class Meetings:
         s.ledger.when(s.ledger.emitted, lambda: self._fresh.discard(place))
         s.count("blocks_ingested")
         s.count("bytes_ingested", len(view))
+        pool.filled_bytes += len(view)
         link = s.links[pool.peer]
         if link.is_live:
             self.offer(link, added)

@@ -140,6 +140,7 @@ class Orders:
                 continue
             pieces = s.stock.take(pool, order.size_bits // 8, order.number, way.acceptable)
             if pieces is not None:
+                s.took(order.master, pool, order.number * order.size_bits // 8)
                 return self._promise(order, link, pool.secret, pieces, combiner, ticket, now)
         return self._no_stock(order, link)
 

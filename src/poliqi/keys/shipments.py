@@ -178,6 +178,7 @@ class Shipments:
                     break
                 pieces.append(Piece(room[0].segment, room[0].offset, here, room[0].after))
             if pieces is not None:
+                self._s.took(master, pool, count * size)
                 return pieces
         return None
 

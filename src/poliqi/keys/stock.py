@@ -55,6 +55,12 @@ class Pool:
     stored_bytes: int = 0
     own_bytes: int = 0
     """Bytes of `own` that are still free."""
+    taken_bytes: int = 0
+    """Given to applications from one's own share since the start."""
+    filled_bytes: int = 0
+    """Put in since the start, both shares."""
+    relayed_bytes: int = 0
+    """Of one's own share, used since the start to carry other sites' key, or one's own by relay."""
 
 
 class Stock:

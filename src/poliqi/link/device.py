@@ -11,7 +11,7 @@ that count in step with its peer (a shared clock, a synchronisation channel) is 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,11 @@ from poliqi.base.ids import Origin
 __all__ = [
     "MAX_LEVELS",
     "MAX_SLOT",
+    "Condition",
     "Detections",
     "Receiver",
     "Transmitter",
+    "Watched",
     "check_bytes",
     "check_detections",
     "check_slots",
@@ -86,6 +88,34 @@ class Receiver(Protocol):
 
         Raises DataRefused when fewer are left (a recording that has ended); nothing is consumed then.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a device knows of its light at once, long before a block is made of it.
+
+    `dark` says why no light comes, empty while it does. `noise` is the probability of a click a slot that no pulse
+    of Alice's explains, None where the device cannot tell. `changes` grows each time that the light became another:
+    whoever waits because blocks gave no key may try again.
+    """
+
+    dark: str = ""
+    noise: float | None = None
+    changes: int = 0
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """What a device may offer besides, at either end."""
+
+    @property
+    def condition(self) -> Condition:
+        """How the light is now; never blocks, any thread."""
+        ...
+
+    def close(self) -> None:
+        """End a `detect` that waits in another thread, with DataRefused, and let go of the hardware."""
         ...
 
 

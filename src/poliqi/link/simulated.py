@@ -70,6 +70,12 @@ class SimulatedReceiver:
         """How many detections to expect of a slot."""
         return self._sampler.plan.clicks_per_pulse
 
+    def change(self, link: LinkParameters) -> None:
+        """From the next slot on the light meets this link: another loss, other noise, somebody who listens."""
+        from poliqi.optics.sampler import plan_of
+
+        self._sampler.replace_plan(plan_of(link))
+
     def detect(self, pulses: int) -> Detections:
         """The clicks of the next `pulses` slots; they do not depend on how the slots are cut into calls."""
         left = MAX_SLOT - self._sampler.next_slot

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from poliqi.base.ids import Origin
 from poliqi.link.device import Receiver, Transmitter
+from poliqi.node.plantlight import PlantLight
 from poliqi.optics.parameters import LinkParameters
 
 __all__ = ["LightChoice", "ReplayedLight", "SimulatedLight"]
@@ -58,4 +59,4 @@ class ReplayedLight:
         return ReplayReceiver(open_recording(self.path), first_slot)
 
 
-LightChoice = SimulatedLight | ReplayedLight
+LightChoice = SimulatedLight | ReplayedLight | PlantLight

@@ -1,4 +1,7 @@
-"""One process, one end of a link: meets its peer, runs session after session, stops when it should."""
+"""One end of a link: meets its peer, runs session after session, tells its site of its light, stops when it should.
+
+`run_party` is an end as a process of its own; `poliqi.node.ends` runs several in one.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +19,28 @@ from typing import Any, Final, assert_never
 from poliqi.base.errors import ConfigError, KeyExhausted, LinkDown
 from poliqi.base.ids import Role
 from poliqi.base.jit import load_compiler
+from poliqi.control.messages import LinkReport
 from poliqi.distill.contract import Contract
 from poliqi.distill.outcome import Aborted, BlockBegun, BlockConfirmed, BlockReport, Event, Ready, StatesWanted
 from poliqi.distill.session import Session
 from poliqi.edge.driver import Alice, Bob, drive
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.framing import FrameStream
+from poliqi.edge.ingest_light import tell_of_light
 from poliqi.edge.ingest_sink import SiteSink
 from poliqi.edge.memory import keep_freed_memory
 from poliqi.edge.network import Address, Connector, Listener, Meeting
 from poliqi.edge.store import LinkStore
 from poliqi.edge.trust import authenticator_for
+from poliqi.link.device import Condition, Watched
 from poliqi.node.courier import MOST_WAITING_BYTES, Courier
 from poliqi.node.light import LightChoice
+from poliqi.node.lightlog import LightLog
 from poliqi.node.lines import block_record, light_name
 from poliqi.node.terms import policy_of, proposal
 from poliqi.optics.parameters import LinkParameters
 
-__all__ = ["Party", "PartySettings", "run_party"]
+__all__ = ["Party", "PartySettings", "open_store", "run_party"]
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -44,6 +51,7 @@ _BLOCKS_WAITED: Final = 4
 _FRUITLESS_FIRST_S: Final = 0.25
 _FRUITLESS_MOST_S: Final = 300.0
 _KEYLESS_BLOCKS: Final = 3
+_LOOK_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +81,40 @@ def run_party(settings: PartySettings, say: Say) -> None:
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     keep_freed_memory()
-    with closing(LinkStore(settings.state)) as store:
+    with closing(open_store(settings)) as store:
+        try:
+            asyncio.run(_run_alone(Party(settings, store, say)))
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
+
+async def _run_alone(party: Party) -> None:
+    """SIGTERM and SIGINT let the block under way finish; a second one stops at once."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, party.stop)
+    await party.run()
+
+
+def open_store(settings: PartySettings) -> LinkStore:
+    """The state of an end, bound to where its keys go. Raises ConfigError, StoreError."""
+    if (settings.keys is None) == (settings.site is None):
+        raise ConfigError("give one of --key and --site: a key in two places would be used twice")
+    store = LinkStore(settings.state)
+    try:
         if store.link.role is not settings.role:
             raise ConfigError(
                 f"state {settings.state} is {store.link.role}'s; start it with --role {store.link.role}"
             )
         store.link.check_origin(settings.light.origin)
-        if (settings.keys is None) == (settings.site is None):
-            raise ConfigError("give one of --key and --site: a key in two places would be used twice")
         if settings.keys is not None:
             store.deliver_to(settings.keys)
         else:
             store.deliver_later()
-        try:
-            asyncio.run(Party(settings, store, say).run())
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
+    except BaseException:
+        store.close()
+        raise
+    return store
 
 
 class Party:
@@ -101,6 +127,11 @@ class Party:
         self._began: Final = time.monotonic()
         self._entropy: Final = OperatingSystemEntropy()
         self._stopping: Final = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+        self._device: object = None
+        self._light: Final = LightLog(store.link.link_id, settings.link, self._began)
+        self._changes = 0
+        self._anew: Final = asyncio.Event()
         self._owner: Alice | Bob | None = None
         self._contract: Contract | None = None
         self._reconciler = ""
@@ -119,9 +150,15 @@ class Party:
         elapsed = round(time.monotonic() - self._began, 3)
         self._tell({"event": event, "role": self._settings.role.value, "time_s": elapsed, "text": text, **more})
 
+    def stop(self) -> None:
+        """Let the block under way finish, then end; called again: end at once."""
+        if self._stopping.is_set() and self._running is not None:
+            self._running.cancel()
+        self._stopping.set()
+
     async def run(self) -> None:
         """Until stopped."""
-        self._heed_signals()
+        self._running = asyncio.current_task()
         s = self._settings
         meeting: Meeting
         if s.listen is not None and s.connect is None:
@@ -136,6 +173,9 @@ class Party:
             verb.split()[0], f"{s.role} of {self._store.link.link_id}: {verb} {address}", address=str(address)
         )
         carrying = self._carry()
+        watching = [asyncio.create_task(self._watch_light())]
+        if s.site is not None:
+            watching.append(asyncio.create_task(tell_of_light(s.site, self.light)))
         try:
             await asyncio.to_thread(self._prepare)
             threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
@@ -149,6 +189,11 @@ class Party:
                 self._courier.abort()
             raise
         finally:
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+            if isinstance(self._device, Watched):
+                self._device.close()
             await meeting.close()
             if self._courier is not None and carrying is not None:
                 await self._courier.finish(carrying)
@@ -189,18 +234,6 @@ class Party:
             await meeting.open()
         return meeting
 
-    def _heed_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-
-        def heed() -> None:
-            if self._stopping.is_set() and task is not None:
-                task.cancel()
-            self._stopping.set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, heed)
-
     def _prepare(self) -> None:
         """The device, and Alice's proposal of a contract."""
         from poliqi.distill.plan import block_pulses, choose_reconciler
@@ -210,9 +243,11 @@ class Party:
         choice = choose_reconciler(s.link, block_pulses(s.link))
         self._reconciler = choice.reconciler
         if s.role is Role.BOB:
-            self._owner = Bob(s.light.receiver(s.link, self._store.history().next_slot), self._more)
+            receiver = s.light.receiver(s.link, self._store.history().next_slot)
+            self._device, self._owner = receiver, Bob(receiver, self._more)
             return
-        self._owner = Alice(s.light.transmitter(s.link))
+        transmitter = s.light.transmitter(s.link)
+        self._device, self._owner = transmitter, Alice(transmitter)
         terms = s.link, self._store.link, s.light.origin, self._entropy.source
         self._contract = proposal(*terms, choice.reconciler)
         self._say("reconciler", choice.reason, reconciler=choice.reconciler)
@@ -225,6 +260,29 @@ class Party:
         from poliqi.distill.warm import warm_up
 
         warm_up(self._settings.role, self._reconciler)
+
+    # ---------------------------------------------------------------- the light
+
+    def light(self) -> LinkReport:
+        """How the light of this link is, as far as this end knows."""
+        return self._light.report(self._condition(), time.monotonic())
+
+    def _condition(self) -> Condition:
+        return self._device.condition if isinstance(self._device, Watched) else Condition()
+
+    async def _watch_light(self) -> None:
+        """Say when light goes and comes; light that changed is worth a new try at once."""
+        dark = ""
+        while True:
+            condition = self._condition()
+            if condition.dark != dark:
+                dark = condition.dark
+                self._say("light", f"no light: {dark}" if dark else "light comes again", dark=dark or None)
+            if condition.changes != self._changes:
+                self._changes = condition.changes
+                self._wait_s, self._keyless = 0.0, 0
+                self._anew.set()
+            await asyncio.sleep(_LOOK_S)
 
     # ---------------------------------------------------------------- connections
 
@@ -285,6 +343,7 @@ class Party:
         except LinkDown as error:
             self._wait_s = min(max(2 * self._wait_s, _RETRY_FIRST_S), _RETRY_MOST_S)
             self._say("link-down", f"{error}; trying again in {self._wait_s:g} s", retry_s=self._wait_s)
+            self._light.parted(str(error), time.monotonic())
             await self._pause(self._wait_s)
             return None
         finally:
@@ -293,10 +352,15 @@ class Party:
             await asyncio.gather(meet, stop, return_exceptions=True)
 
     async def _pause(self, seconds: float) -> None:
+        """Sleep, until it is time to stop or the light is another."""
+        self._anew.clear()
+        ends = [asyncio.create_task(event.wait()) for event in (self._stopping, self._anew)]
         try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return
+            await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
 
     def _session(self) -> Session:
         s, link = self._settings, self._store.link
@@ -338,6 +402,7 @@ class Party:
                 if not fatal:
                     self._on_keyless(session, reason)
                 if fatal:
+                    self._light.parted(f"the session ended: {reason}", time.monotonic())
                     self._say("session-ended", f"session ended: {reason}", reason=reason)
             case _:
                 assert_never(event)
@@ -345,6 +410,7 @@ class Party:
     def _on_ready(self, session: Session) -> None:
         contract = session.contract
         assert contract is not None
+        self._light.met()
         promise = (
             f"{contract.length:,} secret bits or none" if contract.length else "measured only: it gives no key"
         )
@@ -353,6 +419,8 @@ class Party:
 
     def _on_block(self, report: BlockReport | None, reason: str | None, *, finished: bool) -> None:
         self._under_way = 0
+        if report is not None and (finished or reason is not None):
+            self._light.block(report, reason, time.monotonic())
         if report is not None:
             took_s = time.monotonic() - self._block_at
             clock_hz = self._settings.link.source.clock_hz

@@ -1,13 +1,15 @@
 """One site as one process: key management, its servers, its peers, its blocks, and the care of all of them.
 
-Signals: SIGTERM and SIGINT drain and stop; SIGHUP reads the configuration, certificates and revocations again and
-renews the KEK; SIGUSR1 drains and goes on carrying what other sites need, until the next start.
+Signals: SIGTERM and SIGINT drain and stop; SIGHUP reads configuration, certificates and revocations again, takes
+up new peers and renews the KEK; SIGUSR1 drains and goes on carrying what other sites need, until the next start;
+SIGUSR2 drains and executes the program anew, which takes over the listening sockets: nobody is turned away.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import resource
 import signal
 import sys
@@ -24,6 +26,7 @@ from poliqi.base.errors import ConfigError, PoliqiError, StoreError
 from poliqi.edge.audit import read_audit
 from poliqi.edge.complaints import Complaints
 from poliqi.edge.entropy import OperatingSystemEntropy
+from poliqi.edge.handover import Handover
 from poliqi.edge.keydatabase import DATABASE_NAME
 from poliqi.edge.keystore import KeyStore
 from poliqi.edge.kme import KmeDriver
@@ -34,10 +37,11 @@ from poliqi.edge.streams import StreamService
 from poliqi.keys.desk_state import EventKind, KmeEvent
 from poliqi.keys.kme import Kme
 from poliqi.keys.marks import StoredState
+from poliqi.node.site_agent import SiteAgent
 from poliqi.node.site_doors import Doors
 from poliqi.node.site_expiry import ExpiryWatch
 from poliqi.node.site_figures import Figures
-from poliqi.node.site_settings import SiteSettings, open_kek
+from poliqi.node.site_settings import PeerSettings, SiteSettings, open_kek
 
 __all__ = ["Site", "run_site"]
 
@@ -86,18 +90,24 @@ def run_site(settings: SiteSettings, say: Say, load: Callable[[], SiteSettings])
         closing(KeyStore(settings.state, kek, create=True)) as store,
     ):
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            failure = runner.run(_run(settings, store, say, load))
+            failure, handover = runner.run(_run(settings, store, say, load))
         if failure:
             raise StoreError(f"site {settings.site} stopped: {failure}")
+    if handover is not None:
+        handover.leave()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # this very command line, anew
 
 
-async def _run(settings: SiteSettings, store: KeyStore, say: Say, load: Callable[[], SiteSettings]) -> str:
+async def _run(
+    settings: SiteSettings, store: KeyStore, say: Say, load: Callable[[], SiteSettings]
+) -> tuple[str, Handover | None]:
     stored = await asyncio.to_thread(store.load)
     now = asyncio.get_running_loop().time()
     pools, peers = settings.stocks(), [peer.kme for peer in settings.peers]
     kme = Kme(settings.site, pools, settings.policy, stored, store, OperatingSystemEntropy(), now, peers)
     kme.fill(settings.routes())
-    return await Site(settings, store, kme, say, load).run(stored)
+    site = Site(settings, store, kme, stored, say, load)
+    return await site.run(stored), site.handover
 
 
 def _raise_open_files() -> None:
@@ -112,7 +122,13 @@ class Site:
     """The life of one site."""
 
     def __init__(
-        self, settings: SiteSettings, store: KeyStore, kme: Kme, say: Say, load: Callable[[], SiteSettings]
+        self,
+        settings: SiteSettings,
+        store: KeyStore,
+        kme: Kme,
+        stored: StoredState,
+        say: Say,
+        load: Callable[[], SiteSettings],
     ) -> None:
         self._settings = settings
         self._store: Final = store
@@ -121,12 +137,25 @@ class Site:
         self._stopping: Final = asyncio.Event()
         self._failure = ""
         self._is_drained = False
+        self.handover: Handover | None = None
+        """What the program that is executed next takes over; None where this is the end."""
         self._tasks: Final[set[asyncio.Task[None]]] = set()
         self._driver: Final = KmeDriver(kme, store, self._on_event, self._on_failure)
         self._streams: Final = StreamService(self._driver, OperatingSystemEntropy(), say=self._complaints())
         self._expiry: Final = ExpiryWatch(settings)
         self._figures: Final = Figures(self._driver, self._streams, self._expiry)
-        self._doors: Final = Doors(settings, self._driver, self._streams, self._figures, self._say, self._is_ready)
+        self._agent: Final = self._new_agent(stored)
+        on_light = None if self._agent is None else self._agent.light
+        self._doors: Final = Doors(
+            settings, self._driver, self._streams, self._figures, self._say, self._is_ready, on_light
+        )
+
+    def _new_agent(self, stored: StoredState) -> SiteAgent | None:
+        """The site's part in a city, where site.toml names a controller."""
+        s = self._settings
+        if s.control is None:
+            return None
+        return SiteAgent(s, s.control, self._driver, stored, self._say, lambda: self._is_drained)
 
     def _say(self, event: str, text: str, **more: Any) -> None:
         self._tell({"event": event, "site": self._settings.site, "text": text, **more})
@@ -144,6 +173,8 @@ class Site:
         try:
             async with AsyncExitStack() as doors:
                 await self._doors.open(doors)
+                if self._agent is not None:
+                    await self._agent.open(doors)
                 self._read_expiry()
                 segments = len(stored.segments)
                 self._say(
@@ -156,7 +187,8 @@ class Site:
                 tell_supervisor("READY=1")
                 self._keep(self._care())
                 await self._stopping.wait()
-                tell_supervisor("STOPPING=1")
+                if self.handover is None:
+                    tell_supervisor("STOPPING=1")
                 await self._drain()
         finally:
             for task in list(self._tasks):
@@ -177,6 +209,7 @@ class Site:
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._keep(self._reload()))
         loop.add_signal_handler(signal.SIGUSR1, lambda: self._keep(self._drain()))
+        loop.add_signal_handler(signal.SIGUSR2, lambda: self._keep(self._upgrade()))
 
     def _is_ready(self) -> str:
         """Why the site does not serve, or nothing."""
@@ -192,6 +225,8 @@ class Site:
             "info" if event.kind in (EventKind.PEER_UP, EventKind.RELAY_DONE, EventKind.KEM_AGREED) else "warning"
         )
         self._say(event.kind.value, event.text, level=level)
+        if self._agent is not None:
+            self._agent.heed(event)
 
     def _on_failure(self, reason: str) -> None:
         self._failure = reason
@@ -205,33 +240,66 @@ class Site:
         self._is_drained = True
         loop = asyncio.get_running_loop()
         end = loop.time() + self._settings.drain_s
+        if self._agent is not None:
+            self._agent.look()
         self._say("draining", f"no new requests; those under way end within {self._settings.drain_s:g} s")
         await self._doors.drain(self._settings.drain_s)
         while not self._driver.is_idle and loop.time() < end and not self._failure:
             await asyncio.sleep(0.01)
         self._say("drained", "no request is under way")
 
+    async def _upgrade(self) -> None:
+        """Finish what is under way, then execute the program anew; who connects meanwhile waits in the queue."""
+        if self._is_drained:
+            self._say("warning", "the site is drained already: stop and start it to upgrade it")
+            return
+        tell_supervisor("RELOADING=1")
+        handover = Handover()
+        self._doors.keep_listening(handover)
+        await self._drain()
+        self.handover = handover
+        self._say("upgrading", "the program is executed anew; connections wait meanwhile")
+        self._stopping.set()
+
     async def _reload(self) -> None:
         """Read everything again; what cannot be changed while running is said and left."""
         tell_supervisor("RELOADING=1")
         try:
             new, old = self._load(), self._settings
-            parts = ("site", "state", "kek", "tls", "listen", "peers", "relays", "neighbours")
-            later = [part for part in parts if getattr(new, part) != getattr(old, part)]
+            peers = self._new_peers(new)
+            parts = ("site", "state", "kek", "tls", "listen", "peers", "relays", "neighbours", "control", "sdn")
+            joined = replace(old, peers=(*old.peers, *peers))
+            later = [part for part in parts if getattr(new, part) != getattr(joined, part)]
             if later:
                 self._say("warning", f"changes of {', '.join(later)} take effect at the next start, the rest now")
             self._doors.reload()
+            self._join(peers, joined)
             self._read_expiry()
             self._driver.reload(new.policy)
+            if self._agent is not None:
+                await self._agent.reload()
             await self._driver.in_writer(self._store.rotate)
         except StoreError as error:
             self._driver.fail(str(error))
         except PoliqiError as error:
             self._say("reload-failed", f"{error}; what was in force stays in force", level="error")
         else:
-            self._settings = replace(old, policy=new.policy, drain_s=new.drain_s, audit_keep_s=new.audit_keep_s)
+            self._settings = replace(joined, policy=new.policy, drain_s=new.drain_s, audit_keep_s=new.audit_keep_s)
             self._say("reloaded", "policy, certificates and revocations are read again, the KEK is renewed")
         tell_supervisor("READY=1")
+
+    def _new_peers(self, new: SiteSettings) -> tuple[PeerSettings, ...]:
+        """Peers that are new in the file, at its end or anywhere else."""
+        known = {p.kme for p in self._settings.peers}
+        return tuple(p for p in new.peers if p.kme not in known)
+
+    def _join(self, peers: tuple[PeerSettings, ...], joined: SiteSettings) -> None:
+        """Know new sites without a restart. Raises ConfigError."""
+        if peers:
+            self._doors.add_peers(peers)
+            self._driver.kme.extend(joined.stocks(), [p.kme for p in peers])
+            self._driver.kick()
+            self._say("joined", f"new peers: {', '.join(p.kme for p in peers)}")
 
     # ---------------------------------------------------------------- care
 

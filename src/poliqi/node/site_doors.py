@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 from poliqi.base.errors import ConfigError
 from poliqi.base.ids import KmeId, SaeId
+from poliqi.control.messages import LinkReport
 from poliqi.edge.blockpush import BlockPushServer
 from poliqi.edge.complaints import Complaints
 from poliqi.edge.desk import KeyDesk
 from poliqi.edge.entropy import OperatingSystemEntropy
+from poliqi.edge.handover import Handover
 from poliqi.edge.http1 import HttpLimits
 from poliqi.edge.https import HttpsServer
 from poliqi.edge.ingest_server import IngestServer, LocalPeers
@@ -29,11 +31,12 @@ from poliqi.keys import etsi004_openapi
 from poliqi.keys.etsi020_messages import BODY_BYTES
 from poliqi.keys.etsi020_post import Neighbour, untrusted
 from poliqi.node.site_figures import Figures
-from poliqi.node.site_settings import SiteSettings
+from poliqi.node.site_settings import PeerSettings, SiteSettings
 from poliqi.node.site_status import StatusApplication
 
 if TYPE_CHECKING:
     from poliqi.edge.interop import InteropService
+    from poliqi.node.site_sdn import SiteSdn
 
 __all__ = ["Doors"]
 
@@ -49,6 +52,7 @@ class Doors:
         figures: Figures,
         say: Callable[..., None],
         why_not: Callable[[], str],
+        on_light: Callable[[LinkReport], None] | None = None,
     ) -> None:
         self._settings: Final = settings
         self._driver: Final = driver
@@ -56,9 +60,11 @@ class Doors:
         self._figures: Final = figures
         self._say: Final = say
         self._why_not: Final = why_not
+        self._on_light: Final = on_light
         self._servers: Final[list[HttpsServer | StreamServer]] = []
         self._network: PeerNetwork | None = None
         self._interop: InteropService | None = None
+        self._sdn: SiteSdn | None = None
 
     def _complaints(self) -> Complaints:
         return Complaints(lambda line: self._say("refused", line))
@@ -71,6 +77,20 @@ class Doors:
             server.reload()
         if self._interop is not None:
             self._interop.reload(self._neighbour_contexts())
+        if self._sdn is not None:
+            self._sdn.reload()
+
+    def keep_listening(self, handover: Handover) -> None:
+        """Keep the sockets of applications and peers open for the program that comes after this one."""
+        for server in self._servers:
+            handover.keep(server.listeners)
+        if self._network is not None:
+            handover.keep(self._network.listeners)
+
+    def add_peers(self, peers: Iterable[PeerSettings]) -> None:
+        """Call and admit more peers from now on. Raises ConfigError."""
+        if self._network is not None:
+            self._network.add({p.kme: p.address for p in peers})
 
     async def drain(self, timeout_s: float) -> None:
         """Take no more requests of applications and neighbours, finish those under way: all doors at once."""
@@ -104,6 +124,7 @@ class Doors:
         if listen.streams is not None:
             server = StreamServer(self._streams, listen.streams, tls, say=self._complaints())
             await self._serve(doors, "streams", server)
+        await self._open_sdn(doors, tls)
         await self._open_ingest(doors)
 
     async def _serve(self, doors: AsyncExitStack, door: str, server: HttpsServer | StreamServer) -> None:
@@ -111,12 +132,38 @@ class Doors:
         doors.push_async_callback(server.close)
         self._servers.append(server)
 
+    async def _open_sdn(self, doors: AsyncExitStack, tls: TlsFiles) -> None:
+        """The door for controllers (ETSI 015); it stays open while the site is drained, and says so."""
+        s = self._settings
+        if s.sdn is None or s.listen.sdn is None:
+            return
+        from poliqi.node.site_sdn import SiteSdn  # few sites have this door
+
+        self._sdn = SiteSdn(self._driver, s.sdn, s.listen.sdn, tls, self._why_not, self._complaints())
+        self._at("sdn", str(await self._sdn.open(doors)))
+
+    def _light_goes(self) -> Callable[[LinkReport], None] | None:
+        """Who hears news of light; None where nobody does."""
+        hearers = [h for h in (self._on_light, None if self._sdn is None else self._sdn.light) if h is not None]
+        if not hearers:
+            return None
+
+        def tell(report: LinkReport) -> None:
+            for hear in hearers:
+                hear(report)
+
+        return tell
+
     async def _open_ingest(self, doors: AsyncExitStack) -> None:
         listen = self._settings.listen
         if listen.ingest is not None:
             allowed = LocalPeers(uids=listen.ingest_uids) if listen.ingest_uids else None
             ingest = IngestServer(
-                self._driver, listen.ingest, peers=allowed, report=lambda line: self._say("ingest", line)
+                self._driver,
+                listen.ingest,
+                peers=allowed,
+                report=lambda line: self._say("ingest", line),
+                on_light=self._light_goes(),
             )
             await ingest.open()
             doors.push_async_callback(ingest.close)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poliqi.base.ids import KmeId, LinkId
+from poliqi.control.city import relayed_pool
 from poliqi.edge.network import Address
 from poliqi.keys.kme import SharedPool
 from poliqi.keys.policy import Policy
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from poliqi.edge.kek import KekProvider
 
 __all__ = [
+    "ControlSettings",
     "KekFolder",
     "KekToken",
     "ListenSettings",
@@ -24,6 +26,7 @@ __all__ = [
     "PeerSettings",
     "PoolSettings",
     "RelaySettings",
+    "SdnSettings",
     "SiteSettings",
     "TlsSettings",
     "open_kek",
@@ -65,7 +68,7 @@ class ListenSettings:
     """Where the site listens; None is a door that stays shut.
 
     `https` serves ETSI 014 and SKIP, `streams` ETSI 004, `peers` other sites, `neighbours` ETSI 020, under the URL
-    by which neighbours reach it. `ingest` is a Unix socket,
+    by which neighbours reach it, `sdn` ETSI 015. `ingest` is a Unix socket,
     open to this process's user and to `ingest_uids`; `block_push` (blocks of the PoliQI prototype) and `status`
     (health, metrics) are on loopback.
     """
@@ -79,6 +82,7 @@ class ListenSettings:
     block_push: Address | None = None
     neighbours: Address | None = None
     neighbours_url: str = ""
+    sdn: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,32 @@ class NeighbourSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """The city's controller, which this site calls and whose routes it follows as far as its own policy allows.
+
+    With every peer a stock stands that its relays fill; marks and blocks of these stocks stand here.
+    """
+
+    controller: KmeId
+    address: Address
+    low_water_bits: int
+    capacity_bits: int
+    block_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SdnSettings:
+    """Who may read the site by ETSI 015 (names in client certificates), and what it says of itself there.
+
+    `qber`: error rates stand in phys_perf, which the standard's own YANG file refuses.
+    """
+
+    readers: frozenset[str]
+    location: str = ""
+    qber: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SiteSettings:
     """Everything about one site. `source` is the file that a reload reads again."""
 
@@ -138,12 +168,14 @@ class SiteSettings:
     peers: tuple[PeerSettings, ...] = ()
     relays: tuple[RelaySettings, ...] = ()
     neighbours: tuple[NeighbourSettings, ...] = ()
+    control: ControlSettings | None = None
+    sdn: SdnSettings | None = None
     drain_s: float = 30.0
     audit_keep_s: float = 365 * 86400.0
 
     def own_certificates(self) -> tuple[Path, ...]:
         """Files whose end closes the site's doors: its certificate, its applications' authority and list."""
-        has_applications = self.listen.https is not None or self.listen.streams is not None
+        has_applications = any(door is not None for door in (self.listen.https, self.listen.streams, self.listen.sdn))
         tls = self.tls
         return (tls.certificate, *(p for p in (tls.authority, tls.revoked) if has_applications and p is not None))
 
@@ -160,6 +192,9 @@ class SiteSettings:
             for p in peer.pools
         ]
         virtual = [(r.pool, r.to) for r in self.relays]
+        if self.control is not None:
+            low, most = self.control.low_water_bits, self.control.capacity_bits
+            virtual += [(PoolSettings(relayed_pool(self.site, p.kme), low, most), p.kme) for p in self.peers]
         return fibres + [
             SharedPool(p.link, to, p.capacity_bits // 8, p.low_water_bits // 8, is_relayed=True)
             for p, to in virtual

@@ -1,17 +1,17 @@
-"""The site's page for supervisors, on loopback only: /health, /ready, /status, /metrics."""
+"""The page for supervisors of a site or a controller, on loopback only: /health, /ready, /status, /metrics."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 
-from poliqi.node.site_figures import METRICS, Figures
+from poliqi.node.site_figures import METRICS, Metric
 
-__all__ = ["StatusApplication", "exposition"]
+__all__ = ["Shown", "StatusApplication", "exposition"]
 
 _PLAIN: Final = b"text/plain; charset=utf-8"
 _PORT: Final = re.compile(r":[0-9]{1,5}\Z")
@@ -20,14 +20,26 @@ _Receive = Callable[[], Awaitable[dict[str, Any]]]
 _Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-def exposition(figures: Figures) -> str:
-    """All figures in the text format of Prometheus (version 0.0.4)."""
+class Shown(Protocol):
+    """Whose figures are shown."""
+
+    def values(self) -> Iterable[tuple[str, dict[str, str], float]]:
+        """Name, labels and value of every figure."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """What a person wants to know."""
+        ...
+
+
+def exposition(figures: Shown, metrics: Sequence[Metric] = METRICS) -> str:
+    """All figures of the table in the text format of Prometheus (version 0.0.4)."""
     values: dict[str, list[str]] = {}
     for name, labels, value in figures.values():
         marks = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
         values.setdefault(name, []).append(f"{name}{{{marks}}} {value:g}" if marks else f"{name} {value:.17g}")
     lines: list[str] = []
-    for metric in METRICS:
+    for metric in metrics:
         if metric.name in values:
             lines += [f"# HELP {metric.name} {metric.meaning}", f"# TYPE {metric.name} {metric.kind}"]
             lines += values[metric.name]
@@ -39,14 +51,15 @@ def _escaped(text: str) -> str:
 
 
 class StatusApplication:
-    """Serves the figures; `why_not` says why the site does not serve, or nothing.
+    """Serves the figures; `why_not` says why it does not serve, or nothing.
 
     Only requests for a loopback host are answered: a page in somebody's browser whose name was made to point here
     (DNS rebinding) asks for another.
     """
 
-    def __init__(self, figures: Figures, why_not: Callable[[], str]) -> None:
+    def __init__(self, figures: Shown, why_not: Callable[[], str], metrics: Sequence[Metric] = METRICS) -> None:
         self._figures: Final = figures
+        self._metrics: Final = metrics
         self._why_not: Final = why_not
 
     async def __call__(self, scope: dict[str, Any], _receive: _Receive, send: _Send) -> None:
@@ -74,7 +87,11 @@ class StatusApplication:
                 status = {"ready": not why, "why_not_ready": why, **self._figures.status()}
                 return 200, b"application/json", msgspec.json.encode(status)
             case "/metrics":
-                return 200, b"text/plain; version=0.0.4; charset=utf-8", exposition(self._figures).encode()
+                return (
+                    200,
+                    b"text/plain; version=0.0.4; charset=utf-8",
+                    exposition(self._figures, self._metrics).encode(),
+                )
             case _:
                 return 404, plain, b"/health, /ready, /status and /metrics are here\n"
 

@@ -15,6 +15,7 @@ __all__ = ["main"]
 
 # command -> (module, one line for --help; the module is imported only when the command runs)
 COMMANDS: Final = {
+    "control": "run the controller of a city: routes, alarms, dashboard, reports",
     "demo": "photons to a shared key between two processes, on this machine",
     "doctor": "what this machine runs: kernels and their speed, where compiled code is kept",
     "distill": "run both parties over a recording and report what key it gives",
@@ -22,7 +23,9 @@ COMMANDS: Final = {
     "keys": "ask a site for keys as an application (ETSI 014)",
     "link": "pair two ends, run one, its status; record simulated light",
     "pki": "certificates of a site: make its authority, issue, revoke, trust other sites",
+    "plan": "what a city will give: links, pairs, demands, which failures it outlives, what to build at least cost",
     "rate": "what a link will give: gains, QBER, finite key, rate against distance",
+    "twin": "a whole city in virtual time, with seeded faults; sweeps over seeds",
     "site": "run a site's key management, look after it, destroy its keys",
 }
 

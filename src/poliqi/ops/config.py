@@ -35,7 +35,18 @@ from poliqi.optics.parameters import (
 from poliqi.optics.receiver import error_from_extinction, error_from_visibility
 from poliqi.proof import ProofName
 
-__all__ = ["TABLES", "default_link", "default_link_text", "load_link", "read_link"]
+__all__ = [
+    "TABLES",
+    "BlockTable",
+    "DetectorTable",
+    "ReceiverTable",
+    "SourceTable",
+    "default_link",
+    "default_link_text",
+    "device_parameters",
+    "load_link",
+    "read_link",
+]
 
 _LARGEST: Final = 64 * 1024
 _DEFAULT: Final = "leonardo-bovisa.toml"
@@ -187,6 +198,20 @@ def default_link_text() -> str:
 def default_link() -> LinkParameters:
     """The link that `poliqi demo` runs where no file is given; its fibre's figures are invented."""
     return read_link(default_link_text(), _DEFAULT)
+
+
+def device_parameters(
+    name: str, source: SourceTable, receiver: ReceiverTable, detector: DetectorTable, block: BlockTable
+) -> LinkParameters:
+    """A pair of devices without a fibre between them (length and losses 0), named `name`. Raises ConfigError."""
+    return LinkParameters(
+        name=name,
+        source=_source(source),
+        fibre=Fibre(0.0),
+        receiver=_receiver(receiver),
+        detector=_detector(detector),
+        block=_block(block),
+    )
 
 
 def _link(t: LinkTable) -> LinkParameters:

@@ -125,12 +125,12 @@ def _peers(s: SiteSettings, now: datetime) -> Iterator[Finding]:  # noqa: ARG001
     if s.tls.trust is None:
         return
     trusted = read_trust(s.tls.trust).sites
-    for peer in s.peers:
-        if peer.kme in trusted:
-            yield Finding(Level.OK, "peers", f"{peer.kme}: its authority is trusted")
+    for kme in [*(peer.kme for peer in s.peers), *([] if s.control is None else [s.control.controller])]:
+        if kme in trusted:
+            yield Finding(Level.OK, "peers", f"{kme}: its authority is trusted")
         else:
             yield Finding(
-                Level.FAILURE, "peers", f"{peer.kme}: no authority in {s.tls.trust}; bring it with poliqi pki trust"
+                Level.FAILURE, "peers", f"{kme}: no authority in {s.tls.trust}; bring it with poliqi pki trust"
             )
 
 
@@ -145,6 +145,7 @@ def _addresses(s: SiteSettings, now: datetime) -> Iterator[Finding]:  # noqa: AR
         ("streams", doors.streams),
         ("peers", doors.peers),
         ("neighbours", doors.neighbours),
+        ("sdn", doors.sdn),
         ("block_push", doors.block_push),
         ("status", doors.status),
     ):

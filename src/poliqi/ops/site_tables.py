@@ -16,6 +16,7 @@ __all__ = [
     "TABLES",
     "AllowTable",
     "AuditTable",
+    "ControlTable",
     "KekTable",
     "LimitsTable",
     "ListenTable",
@@ -26,6 +27,7 @@ __all__ = [
     "RateTable",
     "RelayTable",
     "SaeTable",
+    "SdnTable",
     "SiteTable",
     "Table",
     "TlsTable",
@@ -64,6 +66,7 @@ class ListenTable(Table):
     block_push: str | None = None
     neighbours: str | None = None
     neighbours_url: str | None = None
+    sdn: str | None = None
 
 
 class RateTable(Table):
@@ -136,6 +139,20 @@ class NeighbourTable(Table):
     authority: str | None = None
 
 
+class ControlTable(Table):
+    controller: str
+    address: str
+    low_water: Quantity = "256 kbit"
+    capacity: Quantity = "100 Mbit"
+    block: Quantity = "64 kbit"
+
+
+class SdnTable(Table):
+    readers: tuple[str, ...]
+    location: str = ""
+    qber: bool = False
+
+
 class AuditTable(Table):
     keep: Quantity = "365 d"
 
@@ -154,6 +171,8 @@ class SiteTable(Table):
     sae: tuple[SaeTable, ...] = ()
     allow: tuple[AllowTable, ...] = ()
     neighbour: tuple[NeighbourTable, ...] = ()
+    control: ControlTable | None = None
+    sdn: SdnTable | None = None
     audit: AuditTable = msgspec.field(default_factory=AuditTable)
 
 
@@ -170,5 +189,7 @@ TABLES: Final[dict[str, type[Table]]] = {
     "sae": SaeTable,
     "allow": AllowTable,
     "neighbour": NeighbourTable,
+    "control": ControlTable,
+    "sdn": SdnTable,
     "audit": AuditTable,
 }

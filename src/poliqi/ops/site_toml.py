@@ -27,17 +27,20 @@ from poliqi.node.site_settings import (
     NeighbourSettings,
     PeerSettings,
     PoolSettings,
+    SdnSettings,
     SiteSettings,
     TlsSettings,
 )
+from poliqi.ops.site_control import read_control, virtual_pools
 from poliqi.ops.site_policy import read_policy
 from poliqi.ops.site_relay import read_relay
-from poliqi.ops.site_tables import KekTable, ListenTable, NeighbourTable, PeerTable, PoolTable, SiteTable
+from poliqi.ops.site_tables import KekTable, ListenTable, NeighbourTable, PeerTable, PoolTable, SdnTable, SiteTable
 
 __all__ = ["load_site", "load_vault", "read_site"]
 
 _LARGEST: Final = 1 << 20
 _SOCKET_PATH: Final = 107
+_LOCATION: Final = 256
 _PAGE: Final = "docs/reference/site-toml.md lists every key"
 
 
@@ -102,6 +105,8 @@ def _site(t: SiteTable, where: Path) -> SiteSettings:
     neighbours = tuple(_neighbour(n, site, base, authority) for n in t.neighbour)
     _once([*(p.kme for p in peers), *(n.kme for n in neighbours)], "neighbour.site")
     known = {site, *(p.kme for p in peers), *(r.to for r in relays), *(n.kme for n in neighbours)}
+    control = None if t.control is None else read_control(t.control, site, peers)
+    _once([str(pool) for pool in virtual_pools(control, site, peers)] + [r.pool.link for r in relays], "link")
     policy = read_policy(t, site, known)
     for path in (path for r in relays for path in r.paths):
         met = policy.rule.never_through & set(path[1:-1])
@@ -139,6 +144,8 @@ def _site(t: SiteTable, where: Path) -> SiteSettings:
         peers=peers,
         relays=relays,
         neighbours=neighbours,
+        control=control,
+        sdn=_sdn(t.sdn, listen),
         drain_s=_seconds(t.drain, "drain", 3600.0),
         audit_keep_s=_seconds(t.audit.keep, "audit.keep", 36500 * 86400.0),
     )
@@ -166,14 +173,41 @@ def _listen(t: ListenTable, base: Path) -> ListenSettings:
         else _loopback(parse_address(t.block_push, "listen.block_push"), "listen.block_push"),
         neighbours=_address(t.neighbours, "listen.neighbours"),
         neighbours_url=t.neighbours_url or "",
+        sdn=_address(t.sdn, "listen.sdn"),
     )
     if (listen.neighbours is None) != (listen.neighbours_url == ""):
         raise ConfigError("listen.neighbours and listen.neighbours_url: give both, or neither")
     if listen.ingest is not None and len(str(listen.ingest).encode()) > _SOCKET_PATH:
         raise ConfigError(f"listen.ingest {listen.ingest}: longer than {_SOCKET_PATH} bytes; name a shorter path")
-    doors = (listen.status, listen.https, listen.streams, listen.peers, listen.block_push, listen.neighbours)
+    doors = (
+        listen.status,
+        listen.https,
+        listen.streams,
+        listen.peers,
+        listen.block_push,
+        listen.neighbours,
+        listen.sdn,
+    )
     _once([str(door) for door in doors if door is not None and door.port != 0], "listen")
     return listen
+
+
+def _sdn(t: SdnTable | None, listen: ListenSettings) -> SdnSettings | None:
+    """Who may read the site; a door without readers, or readers without a door, is a mistake."""
+    if (t is None) != (listen.sdn is None):
+        raise ConfigError("listen.sdn and [sdn]: give both, or neither; sdn.readers names who is let in")
+    if t is None:
+        return None
+    if not t.readers:
+        raise ConfigError(
+            "sdn.readers: empty, so nobody could read; name a controller's certificate, or leave it out"
+        )
+    _once(t.readers, "sdn.readers")
+    for name in t.readers:
+        _kme(name, "sdn.readers")
+    if len(t.location) > _LOCATION or not t.location.isprintable():
+        raise ConfigError(f"sdn.location: use at most {_LOCATION} printable characters")
+    return SdnSettings(frozenset(t.readers), t.location, t.qber)
 
 
 def _peer(t: PeerTable, site: KmeId) -> PeerSettings:

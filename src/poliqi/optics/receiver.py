@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 from poliqi.optics.detector import dark_probability, timing
 from poliqi.optics.fibre import link_loss_db, transmittance
@@ -12,7 +12,17 @@ from poliqi.optics.parameters import BasisChoice, FrontEnd, LinkParameters, Rece
 from poliqi.optics.raman import detected_noise_rate_hz
 from poliqi.optics.source import mean_intensity
 
-__all__ = ["Arm", "Optics", "basis_errors", "bob_optics", "error_from_extinction", "error_from_visibility"]
+__all__ = [
+    "Arm",
+    "Optics",
+    "background_per_slot",
+    "basis_errors",
+    "bob_optics",
+    "error_from_extinction",
+    "error_from_visibility",
+]
+
+_ALL_LOST_DB: Final = 100.0
 
 
 class Arm(NamedTuple):
@@ -87,6 +97,14 @@ def bob_optics(link: LinkParameters) -> Optics:
     key = _arm(link, eta * to_key, e_key, key_noise, in_time=time_bin)
     test = _arm(link, eta * to_test * through, e_test, noise * to_test * 0.5, in_time=False)
     return Optics(key, test, receiver.basis_choice, link.receiver_key_basis)
+
+
+def background_per_slot(link: LinkParameters) -> float:
+    """Probability of a click in a live slot when no light of Alice's comes: dark counts and Raman light."""
+    dark = bob_optics(replace(link, fibre=replace(link.fibre, connectors_db=_ALL_LOST_DB)))
+    if dark.choice is BasisChoice.PASSIVE:
+        return 1.0 - (dark.key.quiet * dark.test.quiet) ** 2
+    return 1.0 - dark.key_basis * dark.key.quiet**2 - (1.0 - dark.key_basis) * dark.test.quiet**2
 
 
 def _arm(link: LinkParameters, light: float, e: float, noise: float, *, in_time: bool) -> Arm:

@@ -228,12 +228,12 @@ def test_idle_link_is_not_dropped(folder: Path) -> None:
 
 def test_connections_beyond_the_limit_are_turned_away(folder: Path) -> None:
     async def use(server: IngestServer, _: IngestDesk, said: list[str]) -> None:
-        held = [await asyncio.open_unix_connection(str(server.path)) for _ in range(17)]
+        held = [await asyncio.open_unix_connection(str(server.path)) for _ in range(65)]
         clients = [Client(*pair) for pair in held]
-        for client in clients[:16]:
+        for client in clients[:64]:
             await client.read()
-        assert await clients[16].is_dropped()
-        assert "16 connections are open" in said[0]
+        assert await clients[64].is_dropped()
+        assert "64 connections are open" in said[0]
         for client in clients:
             client.writer.transport.abort()
         await asyncio.sleep(0.05)

@@ -26,6 +26,7 @@ from poliqi.node.site_settings import (
     PeerSettings,
     PoolSettings,
     RelaySettings,
+    SdnSettings,
     TlsSettings,
 )
 from poliqi.ops.site_tables import TABLES
@@ -70,6 +71,7 @@ peers = "0.0.0.0:8445"
 ingest = "/run/poliqi/ingest.sock"
 ingest_users = [990]
 block_push = "127.0.0.1:8446"
+sdn = "0.0.0.0:8447"
 [policy]
 origins = ["photons", "replay"]
 max_epsilon = 1e-9
@@ -137,6 +139,10 @@ hybrid = "xor"
 site = "foreign"
 url = "https://kme.example:9443/"
 authority = "foreign-ca.pem"
+[sdn]
+readers = ["controller", "noc"]
+location = "Milano, Piazza Leonardo da Vinci 32"
+qber = true
 [audit]
 keep = "30 d"
 """
@@ -170,7 +176,10 @@ def test_every_table_is_read() -> None:
         block_push=Address("127.0.0.1", 8446),
         neighbours=Address("192.0.2.1", 8020),
         neighbours_url="https://leonardo.example:8020",
+        sdn=Address("0.0.0.0", 8447),
     )
+    place = "Milano, Piazza Leonardo da Vinci 32"
+    assert s.sdn == SdnSettings(frozenset({"controller", "noc"}), place, qber=True)
     pool = PoolSettings("leonardo-bovisa", 2_000_000, 1_000_000_000)  # type: ignore[arg-type]
     assert s.peers == (
         PeerSettings(KmeId("bovisa"), Address("bovisa.example", 8445), (pool,)),
@@ -283,6 +292,12 @@ def changed(old: str, new: str) -> str:
         (changed('master = "clinic"\nslaves = ["bank"]', 'between = ["bank", "vault"]'), "allowed twice"),
         (changed("https://kme.example:9443/", "http://kme.example"), "write https://HOST:PORT"),
         (changed('keep = "30 d"', 'keep = "30"'), "audit.keep"),
+        (changed('sdn = "0.0.0.0:8447"\n', ""), "listen.sdn and [sdn]: give both"),
+        (SHORTEST + '[listen]\nsdn = "127.0.0.1:1"', "listen.sdn and [sdn]: give both"),
+        (changed('readers = ["controller", "noc"]', "readers = []"), "sdn.readers: empty"),
+        (changed('readers = ["controller", "noc"]', 'readers = ["noc", "noc"]'), "sdn.readers 'noc': named twice"),
+        (changed('readers = ["controller", "noc"]', 'readers = [" x"]'), "sdn.readers ' x'"),
+        (changed("Piazza Leonardo", "\\u0007"), "sdn.location"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, says: str) -> None:

@@ -119,6 +119,30 @@ def run(
         sys.exit(130)
 
 
+@command.command()
+@click.argument("ends_toml", metavar="ENDS.toml", type=PATH)
+@click.option("--json", "as_json", is_flag=True, help="a JSON record a line")
+def serve(ends_toml: Path, as_json: bool) -> None:
+    """Run all link ends of a site in one process; each as `run` does, its keys go to the site.
+
+    An end that fails is started again, less and less often, while the others go on. SIGTERM or Ctrl-C lets blocks
+    under way finish; a second one stops at once.
+    """
+    from poliqi.node.ends import run_ends
+    from poliqi.node.lines import describe, to_json
+    from poliqi.ops.ends_toml import load_ends
+
+    def say(record: dict[str, Any]) -> None:
+        # a full disk or a reader that went away must not stop the making of keys
+        with suppress(OSError):
+            click.echo(to_json(record) if as_json else f"{record.get('link', '')} {describe(record)}".lstrip())
+
+    try:
+        run_ends(load_ends(ends_toml), say)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
 def _light(seed: int | None, replay: Path | None, allowed: bool, eve: str | None) -> LightChoice:
     from poliqi.node.light import ReplayedLight, SimulatedLight
 

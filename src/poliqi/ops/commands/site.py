@@ -97,12 +97,12 @@ def status(site_toml: Path, as_json: bool) -> None:
     from poliqi.ops.site_toml import load_site
 
     at = load_site(site_toml).listen.status
-    answer = _ask_status(at.host, at.port)
-    click.echo(json.dumps(answer) if as_json else "\n".join(_outline(answer)))
+    answer = ask_status(at.host, at.port)
+    click.echo(json.dumps(answer) if as_json else "\n".join(outline(answer)))
     sys.exit(3 if answer.get("ready") is False else 0)
 
 
-def _ask_status(host: str, port: int) -> dict[str, Any]:
+def ask_status(host: str, port: int) -> dict[str, Any]:
     from http.client import HTTPConnection, HTTPException
 
     import msgspec
@@ -123,7 +123,7 @@ def _ask_status(host: str, port: int) -> dict[str, Any]:
     return answer
 
 
-def _outline(value: Any, depth: int = 0) -> list[str]:
+def outline(value: Any, depth: int = 0) -> list[str]:
     """Nested tables and lists as indented lines."""
     pad = "  " * depth
     rows: list[tuple[str, Any]]
@@ -134,7 +134,7 @@ def _outline(value: Any, depth: int = 0) -> list[str]:
     lines: list[str] = []
     for name, inner in rows:
         if isinstance(inner, dict | list) and inner:
-            first, *rest = _outline(inner, depth + 1)
+            first, *rest = outline(inner, depth + 1)
             lines += [pad + name + first.lstrip()] if name == "- " else [pad + name.rstrip(), first]
             lines += rest
         else:
@@ -165,6 +165,21 @@ def drain(site_toml: Path, as_json: bool) -> None:
 
     state, _ = load_vault(site_toml)
     _signal(state, signal.SIGUSR1, "drains", as_json)
+
+
+@command.command()
+@SITE
+@JSON
+def upgrade(site_toml: Path, as_json: bool) -> None:
+    """Have the running site finish what is under way and execute its program anew, as it is installed now (SIGUSR2).
+
+    The process and its listening sockets stay: who connects meanwhile waits, about a second. SITE.toml is read here
+    first: where it cannot be used, nothing is sent.
+    """
+    from poliqi.ops.site_toml import load_site
+
+    settings = load_site(site_toml)
+    _signal(settings.state, signal.SIGUSR2, "is being upgraded", as_json)
 
 
 def _signal(state: Path, number: signal.Signals, does: str, as_json: bool) -> None:

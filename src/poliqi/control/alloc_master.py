@@ -1,0 +1,140 @@
+"""The linear program of an allocation, kept in HiGHS between solves: rows for links and demands, columns for ways.
+
+Everything is dimensionless: a link's row is in parts of its capacity, a demand's in its own unit of rate. The
+primal simplex goes on from where it was: new columns, and rows bound to what they carry, leave the point at hand
+feasible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import highspy
+import numpy as np
+from numpy.typing import NDArray
+
+from poliqi.control.alloc_ways import Column
+
+__all__ = ["Master", "Solution"]
+
+_Floats = NDArray[np.float64]
+_INF: Final = float("inf")
+_PRIMAL_SIMPLEX: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """Values of the columns, what more of a link's capacity or a demand's row would be worth."""
+
+    values: _Floats
+    links: _Floats
+    demands: _Floats
+
+
+class Master:
+    """Rows 0 .. links - 1 are the links, then one a demand; columns in the order in which they were added."""
+
+    def __init__(self, capacity_bps: _Floats, units_bps: _Floats) -> None:
+        self._capacity, self._units, self._links = capacity_bps, units_bps, len(capacity_bps)
+        self.columns: dict[int, Column] = {}
+        self._known: set[tuple[int, tuple[int, ...]]] = set()
+        self._count = self.solves = 0
+        self._highs = highs = highspy.Highs()
+        for option, value in (
+            ("output_flag", False),
+            ("threads", 1),
+            ("solver", "simplex"),
+            ("presolve", "off"),
+            ("simplex_strategy", _PRIMAL_SIMPLEX),
+        ):
+            highs.setOptionValue(option, value)
+        rows = self._links + len(units_bps)
+        highs.addRows(
+            rows,
+            np.concatenate([np.full(self._links, -_INF), np.zeros(len(units_bps))]),
+            np.concatenate([np.ones(self._links), np.full(len(units_bps), _INF)]),
+            0,
+            np.zeros(rows, np.int32),
+            np.zeros(0, np.int32),
+            np.zeros(0),
+        )
+
+    def add_level(self, demands: Sequence[int], upper: float) -> int:
+        """A column that asks each of these demands for as much of its unit as its value; to be made large."""
+        rows = np.array(demands, np.int32) + self._links
+        self._add([float(len(demands))], [upper], [rows], [np.full(len(rows), -1.0)])
+        return self._count - 1
+
+    def add_ways(self, ways: Sequence[Column], cost: float = 0.0) -> int:
+        """Columns for ways that are not yet there; how many were new."""
+        new = [way for way in ways if (way.demand, way.hops) not in self._known]
+        rows: list[Any] = []
+        values: list[Any] = []
+        for place, way in enumerate(new):
+            self._known.add((way.demand, way.hops))
+            self.columns[self._count + place] = way
+            hops = np.array(way.hops, np.intp)
+            rows.append(np.append(hops, self._links + way.demand).astype(np.int32))
+            values.append(np.append(self._units[way.demand] / self._capacity[hops], 1.0))
+        self._add([cost] * len(new), [_INF] * len(new), rows, values)
+        return len(new)
+
+    def _add(self, costs: list[float], uppers: list[float], rows: list[Any], values: list[Any]) -> None:
+        if not costs:
+            return
+        starts = np.cumsum([0, *(len(row) for row in rows[:-1])]).astype(np.int32)
+        index, value = np.concatenate(rows), np.concatenate(values)
+        self._highs.addCols(
+            len(costs), np.array(costs), np.zeros(len(costs)), np.array(uppers), len(index), starts, index, value
+        )
+        self._count += len(costs)
+
+    def demand(self, demand: int, at_least: float) -> None:
+        """The demand is to be carried so much of its unit."""
+        self._highs.changeRowBounds(self._links + demand, at_least, _INF)
+
+    def add_lack(self, demand: int, upper: float, cost: float) -> int:
+        """A column that stands in for a demand's ways, up to so much of its unit, at a cost a unit."""
+        self._add([-cost], [upper], [np.array([self._links + demand], np.int32)], [np.ones(1)])
+        return self._count - 1
+
+    def release(self, level: int, demand: int, at_least: float) -> None:
+        """The demand no longer follows the level: it keeps so much of its unit."""
+        self._highs.changeCoeff(self._links + demand, level, 0.0)
+        self.demand(demand, at_least)
+
+    def bound_level(self, level: int, upper: float) -> None:
+        """How large the level may become."""
+        self._highs.changeColBounds(level, 0.0, upper)
+
+    def price_ways(self, costs: dict[int, float]) -> None:
+        """What a unit of these columns is worth (less than nothing: what it costs)."""
+        if costs:
+            columns = np.array(list(costs), np.int32)
+            self._highs.changeColsCost(len(columns), columns, np.array(list(costs.values())))
+
+    def solve(self) -> Solution:
+        """The optimum over the columns at hand. Raises ArithmeticError where HiGHS finds none."""
+        highs = self._highs
+        highs.changeObjectiveSense(highspy.ObjSense.kMaximize)
+        highs.run()
+        self.solves += 1
+        if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+            raise ArithmeticError(
+                f"allocation: HiGHS ends with {highs.modelStatusToString(highs.getModelStatus())}"
+            )
+        solution = highs.getSolution()
+        duals = np.array(solution.row_dual)
+        return Solution(np.array(solution.col_value), np.maximum(duals[: self._links], 0.0), -duals[self._links :])
+
+    @property
+    def solver_s(self) -> float:
+        """Time spent in HiGHS."""
+        return float(self._highs.getRunTime())
+
+    @property
+    def count(self) -> int:
+        """Columns at hand."""
+        return self._count

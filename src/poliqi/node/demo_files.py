@@ -1,0 +1,246 @@
+"""Everything on disk that a demonstration of a city needs: authorities, pads, site.toml, ENDS.toml, control.toml.
+
+```
+DIR/city.toml  control.toml  plant.json  demo.json  controller/
+DIR/NAME/      site.toml  ends.toml  pki/  kek/  state/  LINK.toml and LINK/ of each link that ends here
+DIR/SAE        what curl needs to be this application: curl -K DIR/SAE https://...
+```
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from poliqi.base.ids import KmeId, LinkId, Role
+from poliqi.control.city import City, QuantumLink
+from poliqi.edge.entropy import OperatingSystemEntropy
+from poliqi.edge.identity import CallerKind
+from poliqi.edge.pairfile import PairFile, write_private
+from poliqi.edge.pairing import install_pair_file
+from poliqi.edge.pki import Authority
+from poliqi.edge.sitetrust import add_trust
+from poliqi.node.plant import SpanState, write_plant
+
+__all__ = ["CONTROLLER", "HOST", "DemoFolder", "DemoSite", "make_demo_folder", "reserve_ports"]
+
+CONTROLLER: Final = KmeId("controller")
+HOST: Final = "127.0.0.1"
+_PAD_WORDS: Final = 8192
+_APPLICATIONS: Final = {
+    "leonardo": "lab",
+    "bovisa": "hospital",
+    "santa-barbara": "defence",
+    "intesa": "bank",
+    "aria": "region",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSite:
+    """A site of the demonstration: where its files lie, where it listens, which application it serves."""
+
+    kme: KmeId
+    folder: Path
+    application: str
+    https: int
+    peers: int
+    status: int
+
+    @property
+    def url(self) -> str:
+        return f"https://{HOST}:{self.https}"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoFolder:
+    """All of it. `web` is the port of the dashboard."""
+
+    folder: Path
+    city: City
+    sites: dict[KmeId, DemoSite]
+    web: int
+    status: int
+
+    @property
+    def plant(self) -> Path:
+        return self.folder / "plant.json"
+
+    @property
+    def control_toml(self) -> Path:
+        return self.folder / "control.toml"
+
+
+def reserve_ports(count: int, held: ExitStack, first: int | None = None) -> list[int]:
+    """Ports of this machine that nobody else is given while `held` is open, though a child may listen there.
+
+    `first` is wanted for the first of them, where it is free.
+    """
+    ports: list[int] = []
+    for number in range(count):
+        holder = held.enter_context(socket.socket())
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if number == 0 and first is not None and _is_free(first):
+            holder.bind((HOST, first))
+        else:
+            holder.bind((HOST, 0))
+        ports.append(holder.getsockname()[1])
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def make_demo_folder(
+    folder: Path, city: City, city_text: str, links: Mapping[LinkId, str], ports: list[int]
+) -> DemoFolder:
+    """Write everything. `links` has the LINK.toml of each link; `ports`: 2, 3 more a site, 1 more a link.
+
+    Raises ConfigError, StoreError.
+    """
+    left = list(ports)
+    web, status, door = left.pop(0), left.pop(0), left.pop(0)
+    sites: dict[KmeId, DemoSite] = {}
+    for site in city.sites:
+        application = _APPLICATIONS.get(site.kme, f"app-{site.kme}")
+        (folder / site.kme).mkdir(mode=0o700)
+        sites[site.kme] = DemoSite(site.kme, folder / site.kme, application, left.pop(0), left.pop(0), left.pop(0))
+    made = DemoFolder(folder, city, sites, web, status)
+    (folder / "city.toml").write_text(city_text, encoding="utf-8")
+    write_plant(made.plant, {span.span: SpanState() for span in city.spans})
+    _make_authorities(made)
+    made.control_toml.write_text(_control_toml(made, door), encoding="utf-8")
+    ends: dict[KmeId, list[str]] = {kme: [] for kme in sites}
+    for link in city.links:
+        _make_link(made, link, links[link.link], left.pop(0), ends)
+    for site in sites.values():
+        (site.folder / "site.toml").write_text(_site_toml(made, site, door), encoding="utf-8")
+        head = 'site = "state/ingest.sock"\nplant = "../plant.json"\nallow_simulated = true\n'
+        if ends[site.kme]:
+            (site.folder / "ends.toml").write_text(head + "".join(ends[site.kme]), encoding="utf-8")
+    return made
+
+
+def _make_authorities(made: DemoFolder) -> None:
+    """An authority for each site and one for the controller; each trusts those that it speaks with."""
+    now = datetime.now(UTC)
+    folders = {site.kme: site.folder for site in made.sites.values()}
+    folders[CONTROLLER] = made.folder / "controller"
+    folders[CONTROLLER].mkdir(mode=0o700)
+    for kme, folder in folders.items():
+        authority = Authority.create(folder / "pki", kme, now)
+        authority.issue(CallerKind.KME, kme, now, hosts=[HOST, "localhost"])
+        if kme in made.sites:
+            application = made.sites[kme].application
+            issued = authority.issue(CallerKind.SAE, application, now)
+            files = {"cert": issued.chain, "key": issued.key, "cacert": folder / "pki" / "ca.pem"}
+            text = "".join(f"{name} = {json.dumps(str(path))}\n" for name, path in files.items())
+            (made.folder / application).write_text(text, encoding="utf-8")
+    for kme, folder in folders.items():
+        for other, theirs in folders.items():
+            if other != kme:
+                pki = theirs / "pki"
+                trust = folder / "pki" / "trust"
+                add_trust(trust, other, authority=pki / "ca.pem", revoked=pki / "crl.pem", own=kme)
+
+
+def _make_link(
+    made: DemoFolder, link: QuantumLink, link_toml: str, port: int, ends: dict[KmeId, list[str]]
+) -> None:
+    """Pads, states and the lines of ENDS.toml for both ends. Alice stands at the first one and calls."""
+    pair = PairFile.make(link.link, _PAD_WORDS, OperatingSystemEntropy())
+    path = made.folder / f"{link.link}.pair"
+    write_private(path, pair.encode(), "pair file")
+    seed = secrets.randbits(62)
+    spans = json.dumps([str(span) for span in link.spans])
+    for role, kme, meeting in ((Role.ALICE, link.ends[0], "connect"), (Role.BOB, link.ends[1], "listen")):
+        folder = made.sites[kme].folder
+        install_pair_file(path, folder / link.link, role, simulated=True, keep=role is Role.ALICE)
+        (folder / f"{link.link}.toml").write_text(link_toml, encoding="utf-8")
+        ends[kme].append(
+            f'\n[[end]]\nlink = "{link.link}.toml"\nrole = "{role.value}"\nstate = "{link.link}"\n'
+            f'{meeting} = "{HOST}:{port}"\nseed = {seed}\nspans = {spans}\n'
+        )
+
+
+def _control_toml(made: DemoFolder, door: int) -> str:
+    return f"""controller = "{CONTROLLER}"
+city = "city.toml"
+state = "controller/state"
+
+[tls]
+certificate = "controller/pki/issued/kme-{CONTROLLER}-01-chain.pem"
+key = "controller/pki/issued/kme-{CONTROLLER}-01.key"
+trust = "controller/pki/trust"
+
+[listen]
+sites = "{HOST}:{door}"
+status = "{HOST}:{made.status}"
+web = "{HOST}:{made.web}"
+
+[web]
+local_role = "operator"
+
+[demo]
+plant = "plant.json"
+"""
+
+
+def _site_toml(made: DemoFolder, site: DemoSite, door: int) -> str:
+    everyone = json.dumps([s.application for s in made.sites.values()])
+    text = f"""site = "{site.kme}"
+state = "state"
+drain = "2 s"
+
+[kek]
+folder = "kek"
+
+[tls]
+certificate = "pki/issued/kme-{site.kme}-01-chain.pem"
+key = "pki/issued/kme-{site.kme}-01.key"
+authority = "pki/ca.pem"
+revoked = "pki/crl.pem"
+trust = "pki/trust"
+
+[listen]
+https = "{HOST}:{site.https}"
+peers = "{HOST}:{site.peers}"
+status = "{HOST}:{site.status}"
+ingest = "state/ingest.sock"
+
+[policy]
+origins = ["photons", "simulated"]
+
+[[allow]]
+between = {everyone}
+origins = ["photons", "simulated"]
+
+[control]
+controller = "{CONTROLLER}"
+address = "{HOST}:{door}"
+low_water = "128 kbit"
+block = "16 kbit"
+"""
+    for other in made.sites.values():
+        place = "" if other is site else f'site = "{other.kme}"\n'
+        text += f'\n[[sae]]\nid = "{other.application}"\n{place}'
+        if other is not site:
+            text += f'\n[[peer]]\nsite = "{other.kme}"\naddress = "{HOST}:{other.peers}"\n'
+            text += "".join(
+                f'[[peer.pool]]\nlink = "{link.link}"\nlow_water = "64 kbit"\ncapacity = "1 Gbit"\n'
+                for link in made.city.links_between(site.kme, other.kme)
+            )
+    return text

@@ -1,0 +1,141 @@
+"""All link ends of one site in one process: they share one compiler, one set of kernels, one loop.
+
+Each end is a `Party`, as `poliqi link run` runs it alone. One that fails is started again, less and less often; the
+others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Final
+
+from poliqi.base.errors import PoliqiError
+from poliqi.base.ids import Role
+from poliqi.base.jit import load_compiler
+from poliqi.node.party import Party, PartySettings, open_store
+
+__all__ = ["EndSettings", "run_ends"]
+
+Say = Callable[[dict[str, Any]], None]
+
+_THREADS_AN_END: Final = 8
+"""One gathers light, one brings keys to the site, the rest take the steps of a session."""
+_AGAIN_FIRST_S: Final = 1.0
+_AGAIN_MOST_S: Final = 60.0
+_PULSES: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class EndSettings:
+    """One end, and the name of its link for whatever is said of it."""
+
+    name: str
+    party: PartySettings
+
+
+def run_ends(ends: tuple[EndSettings, ...], say: Say) -> None:
+    """Run these ends until a signal: SIGTERM and SIGINT let blocks under way finish, a second one stops at once.
+
+    `say` gets a record for everything that happens, with the name of the link in it.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        asyncio.run(_Ends(ends, say).run())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+class _Ends:
+    def __init__(self, ends: tuple[EndSettings, ...], say: Say) -> None:
+        self._ends: Final = ends
+        self._tell: Final = say
+        self._began: Final = time.monotonic()
+        self._stopping: Final = asyncio.Event()
+        self._running: Final[set[Party]] = set()
+
+    def _say(self, event: str, text: str, **more: Any) -> None:
+        self._tell({"event": event, "time_s": round(time.monotonic() - self._began, 3), "text": text, **more})
+
+    async def run(self) -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        loop.set_default_executor(ThreadPoolExecutor(_THREADS_AN_END * len(self._ends) + 2))
+
+        def heed() -> None:
+            if self._stopping.is_set():
+                task.cancel()
+            self._stopping.set()
+            for party in self._running:
+                party.stop()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, heed)
+        load_compiler()
+        self._say("compiling", "kernels are loaded, or compiled for this machine once")
+        await asyncio.to_thread(self._warm_up)
+        self._say("warm", "kernels are ready")
+        async with asyncio.TaskGroup() as keeping:
+            for end in self._ends:
+                keeping.create_task(self._keep(end))
+        self._say("stopped", "all ends have stopped")
+
+    def _warm_up(self) -> None:
+        """Every kernel that any end here needs, before the first of them meets its peer."""
+        from poliqi.distill.plan import block_pulses, choose_reconciler
+        from poliqi.distill.warm import warm_up
+        from poliqi.link.simulated import SimulatedReceiver, SimulatedTransmitter
+
+        done: set[tuple[Role, str]] = set()
+        for end in self._ends:
+            party = end.party
+            try:
+                chosen = choose_reconciler(party.link, block_pulses(party.link)).reconciler
+                if (party.role, chosen) not in done:
+                    done.add((party.role, chosen))
+                    warm_up(party.role, chosen)
+                seen = SimulatedReceiver(party.link, 0).detect(_PULSES)
+                SimulatedTransmitter(party.link, 0).states(seen.slots)
+            except PoliqiError as error:
+                self._say("warning", f"{end.name}: {error}", link=end.name)
+
+    async def _keep(self, end: EndSettings) -> None:
+        """Run one end, again and again."""
+        wait_s = _AGAIN_FIRST_S
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            try:
+                await self._once(end)
+                why = "it ended"
+            except (PoliqiError, OSError) as error:
+                why = str(error)
+            except Exception as error:  # whatever is wrong with one end, the others go on
+                why = f"{type(error).__name__}: {error}"
+            if self._stopping.is_set():
+                return
+            if time.monotonic() - began > _AGAIN_MOST_S:
+                wait_s = _AGAIN_FIRST_S
+            text = f"{end.name}: {why}; started again in {wait_s:g} s"
+            self._say("failed", text, link=end.name, reason=why, retry_s=wait_s)
+            try:
+                await asyncio.wait_for(self._stopping.wait(), wait_s)
+            except TimeoutError:
+                wait_s = min(2 * wait_s, _AGAIN_MOST_S)
+
+    async def _once(self, end: EndSettings) -> None:
+        def say(record: dict[str, Any]) -> None:
+            self._tell({**record, "link": end.name, "time_s": round(time.monotonic() - self._began, 3)})
+
+        with closing(open_store(end.party)) as store:
+            party = Party(end.party, store, say)
+            self._running.add(party)
+            try:
+                await party.run()
+            finally:
+                self._running.discard(party)

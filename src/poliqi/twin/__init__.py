@@ -1,0 +1,1 @@
+"""A whole city in one thread: the cores that run in production under virtual time, with seeded faults."""

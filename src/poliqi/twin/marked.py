@@ -1,0 +1,120 @@
+"""Key material that can be recognised wherever it turns up, without remembering any of it.
+
+Every aligned 8 bytes of key in a twin are a random word x and M x, M being a matrix over GF(2). Sums of such words
+are such words, so shares and parities of relays that were put together again are marked as well. Sixteen bytes in a
+row of something else look like it with probability 2^-64 for each place that is looked at.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+__all__ = ["LONG_BYTES", "MarkedEntropy", "find_key", "is_key", "mark"]
+
+LONG_BYTES: Final = 32
+"""Draws that are at least so long are secrets and get marked; shorter ones are names."""
+
+_MASK: Final = (1 << 32) - 1
+_TURNS: Final = (3, 10, 23)
+_TOKEN: Final = re.compile(rb"[A-Za-z0-9+/_-]{20,}")
+_NUMBERS: Final = re.compile(rb"(?:\d{1,3}\s*,\s*){15,}\d{1,3}")
+
+
+def mark(random: bytes) -> bytes:
+    """Marked bytes, twice as many as are given; `random` has a multiple of 4."""
+    x = np.frombuffer(random, "<u4")
+    words = np.empty((x.size, 2), "<u4")
+    words[:, 0] = x
+    y = np.zeros_like(x)
+    for turn in _TURNS:
+        y ^= (x << np.uint32(turn)) | (x >> np.uint32(32 - turn))
+    words[:, 1] = y
+    return words.tobytes()
+
+
+class MarkedEntropy:
+    """Bytes that follow from a seed and a name; long draws are marked."""
+
+    source = "a seed: simulated, protects nothing"
+
+    def __init__(self, seed: int, name: str) -> None:
+        self._name: Final = f"{seed}/{name}"
+        self._count = 0
+
+    def draw(self, count: int) -> bytes:
+        """The next bytes, the same in every run."""
+        self._count += 1
+        return stretch(f"{self._name}/{self._count}", count)
+
+
+def stretch(label: str, count: int) -> bytes:
+    """`count` bytes that follow from a label."""
+    shake = hashlib.shake_128(label.encode())
+    if count < LONG_BYTES:
+        return shake.digest(count)
+    return mark(shake.digest(4 * -(-count // 8)))[:count]
+
+
+def is_key(data: bytes) -> bool:
+    """True where 16 marked bytes in a row lie anywhere in `data`."""
+    if len(data) < 16:
+        return False
+    for start in range(8):
+        words = np.frombuffer(data, "<u4", count=(len(data) - start) // 8 * 2, offset=start).reshape(-1, 2)
+        x = words[:, 0]
+        y = words[:, 1].copy()
+        for turn in _TURNS:
+            y ^= (x << np.uint32(turn)) | (x >> np.uint32(32 - turn))
+        hit = (y == 0) & (x != 0) & (x != _MASK)
+        if (hit[1:] & hit[:-1]).any():
+            return True
+    return False
+
+
+class _Seen:
+    """Words of text that were found clean; a city's names come again and again."""
+
+    def __init__(self) -> None:
+        self.words: set[bytes] = set()
+
+
+_seen: Final = _Seen()
+
+
+def find_key(data: bytes) -> bool:
+    """True where key stands in a text: as it is, as hexadecimal, as base64 in either alphabet, as numbers.
+
+    The text is what may leave a controller or be shown: JSON, log lines, views.
+    """
+    if not data.isascii() and is_key(data):
+        return True
+    for token in _TOKEN.findall(data):
+        if token in _seen.words:
+            continue
+        if any(is_key(spelt) for spelt in _spelt(token)):
+            return True
+        if len(_seen.words) > 20_000:
+            _seen.words.clear()
+        _seen.words.add(token)
+    return any(is_key(bytes(n & 255 for n in map(int, found.split(b",")))) for found in _NUMBERS.findall(data))
+
+
+def _spelt(token: bytes) -> Iterator[bytes]:
+    yield token
+    if len(token) >= 32:
+        for start in (0, 1):
+            digits = token[start:]
+            found = re.match(rb"[0-9a-fA-F]*", digits)
+            if found is not None and len(found[0]) >= 32:
+                yield bytes.fromhex(found[0][: len(found[0]) // 2 * 2].decode())
+    plain = token.replace(b"-", b"+").replace(b"_", b"/")
+    for start in range(4):
+        part = plain[start : start + (len(plain) - start) // 4 * 4]
+        if part:
+            yield base64.b64decode(part)

@@ -1,0 +1,261 @@
+"""The book of alarms: one alarm for one cause, whatever else follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import pytest
+from alarm_faults import FAULTS, Fault, K, event, lit_book, partition, play, raised, ring, site_down, span_cut
+
+from poliqi.control.alarms import AlarmBook
+from poliqi.control.causes import CAUSES, Cause, cause_advice, cause_line
+from poliqi.control.city import City
+from poliqi.control.events import CityEvent, Language, event_line
+from poliqi.control.signs import SignKind, why_keyless
+
+Make = Callable[[City, Random], Fault]
+
+CITY = ring()
+
+
+def run(book: AlarmBook, start: float, stop: float) -> list[CityEvent]:
+    said: list[CityEvent] = []
+    now = start
+    while now < stop:
+        said += book.tick(now)
+        now += 0.05
+    return said
+
+
+def heed(book: AlarmBook, now: float, *events: CityEvent) -> None:
+    for one in events:
+        book.heed(replace(one, at=now), now)
+
+
+@pytest.mark.parametrize("lost", [0.0, 0.1, 0.25])
+def test_two_hundred_faults_are_named_first(lost: float) -> None:
+    right = alone = 0
+    for seed in range(200):
+        draw = Random(1000 * seed + round(100 * lost))
+        fault = FAULTS[seed % len(FAULTS)](CITY, draw)
+        said = raised(play(CITY, fault, draw, lost))
+        right += bool(said) and said[0].values["cause"] == fault.cause
+        alone += len(said) == 1
+    assert right >= 190
+    assert alone >= 190
+
+
+@pytest.mark.parametrize("make", FAULTS)
+def test_the_place_is_named_too(make: Make) -> None:
+    for seed in range(5):
+        draw = Random(seed)
+        fault = make(CITY, draw)
+        said = raised(play(CITY, fault, draw, lost=0.0))
+        assert fault.place in event_line(said[0])
+
+
+def test_a_cut_span_explains_its_links_stock_and_routes() -> None:
+    book = lit_book(CITY)
+    heed(book, 10.0, event(K.LINK_DARK, link="intesa-aria"), event(K.LINK_DARK, link="barbara-aria"))
+    heed(book, 10.2, event(K.REROUTED, "intesa", other="aria", path="intesa, barbara, leonardo, aria"))
+    heed(book, 10.3, event(K.DEMAND_SHORT, demand="intesa-aria", granted=1.0, wanted=2.0))
+    said = run(book, 10.3, 20.0)
+    heed(book, 20.0, event(K.STOCK_LOW, "intesa", other="aria", left=60.0))
+    said += run(book, 20.0, 30.0)
+    assert [e.kind for e in said] == [K.ALARM_RAISED]
+    (alarm,) = book.open
+    assert alarm.cause == "span-cut"
+    assert alarm.span == "fibre-intesa-aria"
+    kinds = {e.kind for e in alarm.explains}
+    assert kinds == {K.LINK_DARK, K.REROUTED, K.DEMAND_SHORT, K.STOCK_LOW}
+
+
+def test_two_cuts_are_two_alarms() -> None:
+    book = lit_book(CITY)
+    heed(book, 10.0, event(K.LINK_DARK, link="bovisa-barbara"), event(K.LINK_DARK, link="intesa-aria"))
+    heed(book, 10.0, event(K.LINK_DARK, link="barbara-aria"))
+    spans = {str(e.span) for e in raised(run(book, 10.0, 20.0))}
+    assert spans == {"fibre-bovisa-barbara", "fibre-intesa-aria"}
+
+
+def test_one_dark_link_of_two_over_a_span_is_no_cut() -> None:
+    book = lit_book(CITY)
+    heed(book, 10.0, event(K.LINK_DARK, link="leonardo-bovisa-2"))
+    (said,) = raised(run(book, 10.0, 20.0))
+    assert said.values["cause"] == "device-failed"
+
+
+def test_a_dark_bypass_whose_spans_carry_other_light_is_the_switch_or_a_device() -> None:
+    book = lit_book(CITY)
+    heed(book, 10.0, event(K.LINK_DARK, link="barbara-aria"))
+    (said,) = raised(run(book, 10.0, 20.0))
+    assert said.values["cause"] in ("switch-failed", "device-failed")
+
+
+def test_an_alarm_is_over_once_the_light_is_back_and_symptoms_do_not_raise_another() -> None:
+    book = lit_book(CITY)
+    heed(book, 10.0, event(K.LINK_DARK, link="aria-leonardo"))
+    heed(book, 10.5, event(K.STOCK_LOW, "aria", other="leonardo", left=60.0))
+    run(book, 10.5, 15.0)
+    heed(book, 15.0, event(K.LINK_LIT, link="aria-leonardo"))
+    said = run(book, 15.0, 60.0)
+    assert [e.kind for e in said] == [K.ALARM_CLEARED]
+    assert not book.open
+    assert book.recent[0].cleared == pytest.approx(18.0, abs=0.2)
+
+
+def test_a_symptom_that_outlives_its_cause_by_far_is_one_itself() -> None:
+    book = lit_book(CITY)
+    heed(book, 10.0, event(K.LINK_DARK, link="aria-leonardo"))
+    heed(book, 10.5, event(K.DEMAND_SHORT, demand="leonardo-aria", granted=1.0, wanted=2.0))
+    run(book, 10.5, 15.0)
+    heed(book, 15.0, event(K.LINK_LIT, link="aria-leonardo"))
+    run(book, 15.0, 20.0)
+    said = raised([e for now in range(20, 700) for e in book.tick(float(now))])
+    assert [e.values["cause"] for e in said] == ["demand-growth"]
+    assert said[0].at >= 600.0
+
+
+def test_a_flapping_link_is_one_alarm() -> None:
+    book, said = lit_book(CITY), []
+    for turn in range(20):
+        heed(book, 10.0 + 2 * turn, event(K.LINK_DARK, link="aria-leonardo"))
+        said += run(book, 10.0 + 2 * turn, 11.0 + 2 * turn)
+        heed(book, 11.0 + 2 * turn, event(K.LINK_LIT, link="aria-leonardo"))
+        said += run(book, 11.0 + 2 * turn, 12.0 + 2 * turn)
+    assert [e.kind for e in said] == [K.ALARM_RAISED]
+
+
+def test_a_short_blink_raises_nothing() -> None:
+    book = lit_book(CITY)
+    heed(book, 10.0, event(K.LINK_DARK, link="aria-leonardo"))
+    said = run(book, 10.0, 10.3)
+    heed(book, 10.3, event(K.LINK_LIT, link="aria-leonardo"))
+    assert said + run(book, 10.3, 20.0) == []
+
+
+def test_late_evidence_replaces_the_cause() -> None:
+    book = lit_book(CITY)
+    heed(book, 10.0, event(K.SITE_LOST, "aria"))
+    assert [e.values["cause"] for e in raised(run(book, 10.0, 15.0))] == ["site-unreached"]
+    heed(book, 15.0, *(event(K.PEERS_PARTED, s, other="aria") for s in ("leonardo", "bovisa", "barbara", "intesa")))
+    said = run(book, 15.0, 30.0)
+    assert [(e.kind, e.values["cause"]) for e in said] == [
+        (K.ALARM_RAISED, "site-down"),
+        (K.ALARM_CLEARED, "site-unreached"),
+    ]
+
+
+def test_a_drained_site_that_goes_away_is_planned_work() -> None:
+    book = lit_book(CITY)
+    heed(book, 10.0, event(K.SITE_DRAINING, "aria"))
+    fault = site_down(replace(CITY, sites=CITY.sites[4:]), Random(1))
+    heed(book, 12.0, event(K.SITE_LOST, "aria"), *fault.likely)
+    heed(book, 12.0, *(event(K.PEERS_PARTED, s, other="aria") for s in ("leonardo", "bovisa", "barbara", "intesa")))
+    assert [e.values["cause"] for e in raised(run(book, 12.0, 30.0))] == ["planned-work"]
+
+
+def test_a_newly_lit_channel_is_likelier_than_an_eavesdropper() -> None:
+    seen = play(CITY, next(f for f in (FAULTS[10](CITY, Random(s)) for s in range(50)) if f.lit), Random(3))
+    assert raised(seen)[0].values["cause"] == "stray-light"
+
+
+def test_rivals_are_told() -> None:
+    book = lit_book(CITY)
+    heed(book, 10.0, event(K.LINK_QBER, link="aria-leonardo", qber=0.08, usual=0.02, basis="key"))
+    run(book, 10.0, 15.0)
+    assert "stray-light" in book.open[0].rivals
+
+
+def test_a_place_that_left_the_plan_takes_its_alarm_along() -> None:
+    book = lit_book(CITY)
+    heed(book, 10.0, event(K.LINK_DARK, link="aria-leonardo"))
+    run(book, 10.0, 15.0)
+    book.city = replace(CITY, links=tuple(li for li in CITY.links if li.link != "aria-leonardo"), version=2)
+    run(book, 15.0, 20.0)
+    assert not book.open
+
+
+def test_acknowledging() -> None:
+    book = lit_book(CITY)
+    heed(book, 10.0, event(K.SITE_CLOCK, "aria", skew_s=5.0))
+    run(book, 10.0, 12.0)
+    number = book.open[0].number
+    said = book.acknowledge(number, "maria", 13.0)
+    assert said is not None
+    assert "maria" in event_line(said, Language.ITALIAN)
+    assert (book.open[0].seen_by, book.open[0].seen_at) == ("maria", 13.0)
+    assert book.acknowledge(number, "luca", 14.0) is None
+    assert book.acknowledge(number + 1, "luca", 14.0) is None
+
+
+def test_everything_is_bounded() -> None:
+    book = lit_book(CITY)
+    for turn in range(2000):
+        now = 10.0 + turn * 20.0
+        heed(book, now, event(K.SITE_NOTICE, "aria", what="x", kind="relay-refused"))
+        heed(book, now, event(K.SITE_CLOCK, "aria", skew_s=5.0))
+        book.tick(now + 1.0)
+        heed(book, now + 2.0, event(K.SITE_CLOCK_RIGHT, "aria"))
+        book.tick(now + 2.0)
+        book.tick(now + 6.0)
+    assert len(book.recent) == 256
+    assert not book.open
+
+
+def test_events_about_unknown_places_harm_nothing() -> None:
+    book = lit_book(CITY)
+    heed(book, 10.0, event(K.LINK_DARK, link="nowhere"), event(K.SITE_LOST, "nobody"), event(K.LINK_SILENT))
+    heed(book, 10.0, event(K.DEMAND_SHORT, demand="none"), event(K.PEERS_PARTED, "aria"), event(K.LINK_DISAGREE))
+    run(book, 10.0, 20.0)
+
+
+def test_the_next_tick_is_due_while_something_waits() -> None:
+    book = lit_book(CITY)
+    assert book.next_timeout(5.0) > 6.0
+    heed(book, 10.0, event(K.LINK_DARK, link="aria-leonardo"))
+    assert book.next_timeout(10.0) == 10.0
+    book.tick(10.0)
+    assert book.next_timeout(10.0) < 10.5
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_every_cause_has_its_texts(cause: Cause) -> None:
+    row = CAUSES[cause]
+    assert row.english != row.italian
+    assert row.advice_english != row.advice_italian
+    assert row.settle_s <= 10.0
+
+
+@pytest.mark.parametrize("make", FAULTS)
+@pytest.mark.parametrize("language", Language)
+def test_no_place_of_a_text_stays_open(make: Make, language: Language) -> None:
+    draw = Random(5)
+    said = raised(play(CITY, make(CITY, draw), draw, lost=0.0))[0]
+    assert "?" not in event_line(said, language)
+    assert "?" not in cause_advice(str(said.values["cause"]), said.values, language)
+
+
+def test_a_cause_of_a_later_version_reads_as_its_key() -> None:
+    assert cause_line("solar-flare", {}) == "solar-flare"
+    assert cause_advice("solar-flare", {}) == ""
+
+
+def test_the_reason_tells_why_a_link_is_keyless() -> None:
+    def why(**values: str) -> SignKind:
+        return why_keyless(event(K.LINK_KEYLESS, link="x", **values))
+
+    assert why(what="the single-photon bound leaves 0 bits") is SignKind.KEYLESS_DECOY
+    assert why(what="QBER 0.13 > 0.11") is SignKind.KEYLESS_QBER
+    assert why(what="QBER 0.02, bounds", why="decoy") is SignKind.KEYLESS_DECOY
+    assert why(what="too few detections") is SignKind.KEYLESS_OTHER
+
+
+def test_partition_and_cut_together_are_two_alarms() -> None:
+    book = lit_book(CITY)
+    fault = partition(CITY, Random(2))
+    heed(book, 10.0, *fault.likely, *span_cut(CITY, Random(4)).sure)
+    causes = [e.values["cause"] for e in raised(run(book, 10.0, 20.0))]
+    assert sorted(causes) == ["partition", "span-cut"]
