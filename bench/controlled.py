@@ -17,7 +17,7 @@ from bench.sites import POLIQI, START_S, LiveCity, LiveSite, free_ports, live_ci
 from poliqi.control.lightframe import encode_light
 from poliqi.control.messages import LightState, LinkReport
 
-__all__ = ["CONTROLLER", "ControlledCity", "controlled_city"]
+__all__ = ["CONTROLLER", "ControlledCity", "Device", "controlled_city", "plan"]
 
 CONTROLLER = "city-control"
 _REPORT_S = 0.5
@@ -46,6 +46,10 @@ class Device:
         self._threads = [threading.Thread(target=self._report, args=(end,), daemon=True) for end in ends]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def state(self) -> LightState:
+        return self._state
 
     def set(self, state: LightState) -> None:
         """Light comes, or no longer: both sites are told at once."""
@@ -88,8 +92,23 @@ class Device:
         """A block of key at both sites."""
         self._blocks += 1
         for end in self._ends:
-            end.feed(self.link, self._blocks, size)
+            self._feed(end, size)
         return block_key(self.link, self._blocks, size)
+
+    def _feed(self, end: LiveSite, size: int) -> None:
+        """Hand the latest block over; to a site that starts anew once more."""
+        give_up = time.monotonic() + START_S
+        while True:
+            try:
+                end.feed(self.link, self._blocks, size)
+            except OSError:
+                assert time.monotonic() < give_up, f"{end.name} takes no blocks"
+                if end.feeder is not None:
+                    end.feeder.close()
+                end.feeder = None
+                time.sleep(0.05)
+            else:
+                return
 
     def close(self) -> None:
         self._is_closed = True
@@ -152,6 +171,11 @@ class ControlledCity:
             assert time.monotonic() < end and running, f"no {event}: {self.log.read_text()[-3000:]}"
             time.sleep(0.01)
 
+    def play(self, a: str, b: str) -> Device:
+        """Devices on the link of two sites begin to work."""
+        device = self.devices[f"{a}-{b}"] = Device(f"{a}-{b}", (self.sites[a], self.sites[b]))
+        return device
+
     def wait_table(self, timeout_s: float = START_S) -> None:
         """Wait until every site follows routes of the controller."""
         end = time.monotonic() + timeout_s
@@ -171,7 +195,7 @@ block = "32 kbit"
 """
 
 
-def _plan(names: Sequence[str], links: Sequence[tuple[str, str]], demands: str) -> str:
+def plan(names: Sequence[str], links: Sequence[tuple[str, str]], demands: str) -> str:
     """A plan on a small circle; every figure in it is invented."""
     text = '[city]\nname = "Test"\nsimulated = true\n'
     for i, name in enumerate(names):
@@ -202,7 +226,7 @@ def controlled_city(
         for site in city.sites.values():
             poliqi("pki", "trust", folder / "pki", site.ca, "--site", site.name)
             poliqi("pki", "trust", site.folder / "pki", folder / "pki" / "ca.pem", "--site", CONTROLLER)
-        (folder / "city.toml").write_text(_plan(names, pairs, demands))
+        (folder / "city.toml").write_text(plan(names, pairs, demands))
         (folder / "control.toml").write_text(
             f"""
 controller = "{CONTROLLER}"
@@ -225,7 +249,7 @@ web = "127.0.0.1:{web}"
                 city.start()
                 whole.wait("ready")
                 for a, b in pairs:
-                    whole.devices[f"{a}-{b}"] = Device(f"{a}-{b}", (city[a], city[b]))
+                    whole.play(a, b)
             yield whole
         finally:
             for device_ in whole.devices.values():

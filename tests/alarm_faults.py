@@ -26,6 +26,10 @@ RING = (
 )
 
 
+QUIET = {"qber_key": 0.021, "qber_key_usual": 0.02, "loss_db": 6.1, "loss_db_usual": 6.0}
+"""Figures of a link without key on which all is as usual."""
+
+
 def ring() -> City:
     """Five sites in a ring, with a second link over one span, a bypass, and two spans in one duct."""
     sites = tuple(Site(KmeId(n), n.title(), 45.4 + 0.01 * i, 9.2, switch_loss_db=1.5) for i, n in enumerate(NAMES))
@@ -72,6 +76,8 @@ class Fault:
     sure: list[CityEvent] = field(default_factory=list[CityEvent])
     likely: list[CityEvent] = field(default_factory=list[CityEvent])
     late: list[CityEvent] = field(default_factory=list[CityEvent])
+    slow: list[tuple[float, float, CityEvent]] = field(default_factory=list[tuple[float, float, CityEvent]])
+    """Between when and when: what waits for somebody's patience to end."""
     lit: SpanId | None = None
 
 
@@ -108,6 +114,11 @@ def symptoms(city: City, draw: Random, sites: set[str]) -> list[CityEvent]:
     return found
 
 
+def dark(links: list[QuantumLink]) -> list[CityEvent]:
+    """Both ends of each link say it, one after the other."""
+    return [event(K.LINK_DARK, end, link.link) for link in links for end in link.ends]
+
+
 def qber(link: str, pattern: str = "step") -> CityEvent:
     return event(K.LINK_QBER, link=link, qber=0.08, usual=0.02, basis="test", pattern=pattern)
 
@@ -115,7 +126,12 @@ def qber(link: str, pattern: str = "step") -> CityEvent:
 def span_cut(city: City, draw: Random) -> Fault:
     span = draw.choice(city.spans)
     links = over(city, span.span)
-    fault = Fault("span-cut", span.span, [event(K.LINK_DARK, link=str(link.link)) for link in links])
+    if draw.random() < 0.3:  # the end that sends does not see that its light gets nowhere
+        told = [event(K.LINK_DARK, link.ends[1], link.link) for link in links]
+        told += [event(K.LINK_SILENT, link.ends[0], link.link, what="the other end is away") for link in links]
+    else:
+        told = dark(links)
+    fault = Fault("span-cut", span.span, told)
     for link in links:
         if draw.random() < 0.3:
             fault.likely.append(event(K.LINK_LOSS, link=link.link, loss_db=60.0, usual=5.0))
@@ -126,7 +142,7 @@ def span_cut(city: City, draw: Random) -> Fault:
 def group_cut(city: City, draw: Random) -> Fault:
     group = next(g for span in city.spans for g in span.groups)
     links = {link.link: link for span in city.spans if group in span.groups for link in over(city, span.span)}
-    fault = Fault("group-cut", group, [event(K.LINK_DARK, link=link) for link in links])
+    fault = Fault("group-cut", group, dark(list(links.values())))
     fault.late = symptoms(city, draw, {e for link in links.values() for e in link.ends})
     return fault
 
@@ -134,20 +150,40 @@ def group_cut(city: City, draw: Random) -> Fault:
 def device_failed(city: City, draw: Random) -> Fault:
     link = draw.choice(city.links)
     end, other = draw.sample([str(e) for e in link.ends], 2)
-    fault = Fault("device-failed", link.link, [event(K.LINK_SILENT, end, link.link)])
-    if draw.random() < 0.5:
+    fault = Fault("device-failed", link.link, [event(K.LINK_SILENT, end, link.link, what="does not run")])
+    if end == link.ends[0]:
         fault.likely.append(event(K.LINK_DARK, other, link.link))
+    else:
+        fault.slow = [(2.0, 3.0, event(K.LINK_SILENT, other, link.link, what="the other end is away"))]
     fault.late = symptoms(city, draw, {end, other})
     return fault
 
 
+def switch_failed(city: City, draw: Random) -> Fault:
+    link = next(li for li in city.links if li.is_bypass)
+    fault = Fault("switch-failed", "intesa", dark([link]))
+    fault.late = symptoms(city, draw, set(link.ends))
+    return fault
+
+
 def site_down(city: City, draw: Random) -> Fault:
+    """A process that is killed is missed at once; when the power goes, when patience ends."""
     site = str(draw.choice(city.sites).kme)
-    fault = Fault("site-down", site, [event(K.SITE_LOST, site)])
-    fault.likely = [event(K.PEERS_PARTED, str(s.kme), other=site) for s in city.sites if s.kme != site]
-    for link in city.links:
-        if site in link.ends:
-            fault.likely.append(event(K.LINK_SILENT, site, link.link))
+    fault = Fault("site-down", site)
+    parted = [event(K.PEERS_PARTED, str(s.kme), other=site) for s in city.sites if s.kme != site]
+    links = [link for link in city.links if site in link.ends]
+    if draw.random() < 0.5:
+        fault.sure, fault.likely = [event(K.SITE_LOST, site)], parted
+        fault.likely += [event(K.LINK_SILENT, site, link.link, what="process away") for link in links]
+        return fault
+    fault.slow = [(2.5, 5.0, event(K.SITE_LOST, site)), *((2.5, 8.5, e) for e in parted)]
+    for link in links:
+        other = next(end for end in link.ends if end != site)
+        if site == link.ends[0]:
+            fault.likely.append(event(K.LINK_DARK, other, link.link))
+        else:
+            fault.slow.append((2.0, 3.0, event(K.LINK_SILENT, other, link.link, what="the other end is away")))
+        fault.slow.append((5.0, 6.0, event(K.LINK_SILENT, site, link.link, what="no report")))
     fault.late = symptoms(city, draw, {site})
     return fault
 
@@ -162,19 +198,20 @@ def controller_cut_off(city: City, draw: Random) -> Fault:
 
 
 def partition(city: City, draw: Random) -> Fault:
-    count = draw.choice((1, 2))
-    start = draw.randrange(5)
+    """One site that still reports, or two neighbours, which the controller may have lost as well."""
+    count, start = draw.choice((1, 2)), draw.randrange(5)
     part = {NAMES[(start + i) % 5] for i in range(count)}
-    far = draw.random() < 0.5 and count > 1
     fault = Fault("partition", ", ".join(sorted(part)))
     for a, b in combinations(NAMES, 2):
         if len({a, b} & part) == 1:
-            fault.likely.append(event(K.PEERS_PARTED, a, other=b))
-    if far:
-        fault.sure.extend(event(K.SITE_LOST, site) for site in part)
+            fault.slow.append((2.5, 8.5, event(K.PEERS_PARTED, a, other=b)))
+    if count > 1 and draw.random() < 0.5:
+        fault.slow.extend((2.5, 5.0, event(K.SITE_LOST, site)) for site in part)
     for link in city.links:
-        if len(set(link.ends) & part) == 1 and draw.random() < 0.5:
-            fault.likely.append(event(K.LINK_SILENT, draw.choice(link.ends), link.link))
+        if len(set(link.ends) & part) == 1:
+            for end in link.ends:
+                away = event(K.LINK_SILENT, end, link.link, what="the other end is away")
+                fault.slow.append((2.0, 3.0, away))
     fault.late = symptoms(city, draw, part)
     return fault
 
@@ -182,6 +219,9 @@ def partition(city: City, draw: Random) -> Fault:
 def eavesdropper(city: City, draw: Random) -> Fault:
     span = draw.choice(city.spans)
     links = over(city, span.span)
+    if draw.random() < 0.5:  # so much is heard that no block gives key any more
+        loud = {**QUIET, "qber_key": 0.11, "what": "correction reveals 9000 bits, 5000 are allowed"}
+        return Fault("eavesdropper", span.span, [event(K.LINK_KEYLESS, link=link.link, **loud) for link in links])
     fault = Fault("eavesdropper", span.span, [qber(links[0].link)], [qber(link.link) for link in links[1:]])
     for link in links:
         if draw.random() < 0.6:
@@ -195,9 +235,11 @@ def eavesdropper(city: City, draw: Random) -> Fault:
 def photon_splitting(city: City, draw: Random) -> Fault:
     span = draw.choice(city.spans)
     links = over(city, span.span)
-    keyless = [
-        event(K.LINK_KEYLESS, link=link.link, what="decoy bounds leave nothing", why="decoy") for link in links
-    ]
+    if draw.random() < 0.5:
+        seen: dict[str, str | float] = {"what": "blocks give no key", **QUIET}
+    else:
+        seen = {"what": "decoy bounds leave nothing"}
+    keyless = [event(K.LINK_KEYLESS, link=link.link, **seen) for link in links]
     fault = Fault("photon-splitting", span.span, keyless[:1], keyless[1:])
     fault.late = symptoms(city, draw, {e for link in links for e in link.ends})
     return fault
@@ -236,7 +278,9 @@ def tap(city: City, draw: Random) -> Fault:
     )
     fault.likely = [event(K.LINK_RATE, link=link.link, rate=300.0, usual=1000.0) for link in links]
     if draw.random() < 0.2:
-        fault.likely.append(event(K.LINK_KEYLESS, link=links[0].link, what="0 secret bits"))
+        fault.likely.append(
+            event(K.LINK_KEYLESS, link=links[0].link, what="0 secret bits", **(QUIET | {"loss_db": 9.0}))
+        )
     fault.late = symptoms(city, draw, {e for link in links for e in link.ends})
     return fault
 
@@ -246,7 +290,10 @@ def lying_site(city: City, draw: Random) -> Fault:
     fault = Fault("lying-site", site)
     disagree = [event(K.LINK_DISAGREE, site, li.link, what="rates") for li in city.links if site in li.ends]
     nonsense = event(K.SITE_NONSENSE, site, what="a rate of 1e14 b/s")
-    if draw.random() < 0.5:
+    if draw.random() < 0.3:
+        fault.sure = [event(K.LINK_DARK, site, li.link) for li in city.links if site in li.ends]
+        fault.slow = [(4.0, 5.0, e) for e in disagree]
+    elif draw.random() < 0.5:
         fault.sure, fault.likely = [nonsense], disagree[:1]
     else:
         fault.sure, fault.likely = disagree, [nonsense]
@@ -274,7 +321,7 @@ def store(city: City, draw: Random) -> Fault:
     site = str(draw.choice(city.sites).kme)
     fault = Fault("store-failed", site, [event(K.STORE_FAILED, site, what="disk full")])
     if draw.random() < 0.5:
-        fault.likely = site_down(city, Random(0)).likely[:0] + [event(K.SITE_LOST, site)]
+        fault.likely = [event(K.SITE_LOST, site)]
         fault.likely += [event(K.PEERS_PARTED, str(s.kme), other=site) for s in city.sites if s.kme != site]
     fault.late = symptoms(city, draw, {site})
     return fault
@@ -282,15 +329,15 @@ def store(city: City, draw: Random) -> Fault:
 
 def stock(city: City, draw: Random) -> Fault:
     demand = draw.choice(city.demands)
-    return Fault(
-        "stock-low", str(demand.ends[1]), [event(K.STOCK_LOW, demand.ends[0], other=demand.ends[1], left=600.0)]
-    )
+    a, b = demand.ends
+    return Fault("stock-low", str(b), [event(K.STOCK_LOW, a, other=b, left=600.0)])
 
 
 FAULTS: tuple[Callable[[City, Random], Fault], ...] = (
     span_cut,
     group_cut,
     device_failed,
+    switch_failed,
     site_down,
     site_unreached,
     controller_cut_off,
@@ -319,7 +366,7 @@ def lit_book(city: City) -> AlarmBook:
 
 
 def play(city: City, fault: Fault, draw: Random, lost: float = 0.1, jitter_s: float = 0.5) -> list[CityEvent]:
-    """What the book says while the fault's events come in: jittered, in any order, `lost` of the unsure ones missing."""
+    """What the book says while the fault's events come in: in any order, `lost` of the unsure ones missing."""
     book = lit_book(city)
     if fault.lit is not None:
         spans = tuple(
@@ -330,8 +377,8 @@ def play(city: City, fault: Fault, draw: Random, lost: float = 0.1, jitter_s: fl
     script = [(100.0 + draw.uniform(0.0, jitter_s), e) for e in fault.sure]
     script += [(100.0 + draw.uniform(0.0, jitter_s), e) for e in fault.likely if draw.random() >= lost]
     script += [(100.0 + draw.uniform(0.0, 8.0), e) for e in fault.late]
-    if fault.sure or fault.likely:
-        script.sort(key=lambda pair: pair[0])
+    script += [(100.0 + draw.uniform(a, b), e) for a, b, e in fault.slow]
+    script.sort(key=lambda pair: pair[0])
     said: list[CityEvent] = []
     now = 100.0
     while now < 125.0:

@@ -101,7 +101,8 @@ class Agent:
         self._keep: bytes | None = None
         self._out: list[bytes] = []
         self._is_connected = False
-        self._is_obeying = False
+        self._is_obeying: bool | None = None
+        """Whether the controller of this stream is the one to obey; None until it has said who it is."""
         self._heard_at: float | None = None
         self._began_at: float | None = None
         self._seen: Observation | None = None
@@ -128,7 +129,7 @@ class Agent:
 
     def connected(self, now: float) -> None:
         """A stream to a controller is open."""
-        self._is_connected, self._is_obeying = True, False
+        self._is_connected, self._is_obeying = True, None
         self._out = [
             encode(
                 Hello(
@@ -147,7 +148,7 @@ class Agent:
 
     def disconnected(self, now: float) -> None:
         """The stream is over."""
-        self._is_connected = self._is_obeying = False
+        self._is_connected, self._is_obeying = False, None
         self._out = []
         self._choose(now)
 
@@ -182,6 +183,8 @@ class Agent:
         self._applied(f"epoch {welcome.epoch} of {welcome.controller} is over: {self.site} obeys {self._epoch}")
 
     def _told(self, table: Table, now: float) -> None:
+        if self._is_obeying is None:
+            return  # of a stream before this one
         if not self._is_obeying or table.epoch != self._epoch:
             self._applied(f"a table of epoch {table.epoch}: {self.site} obeys epoch {self._epoch}")
             return

@@ -18,7 +18,7 @@ from poliqi.control.city import City, SpanId
 from poliqi.control.diagnosis import Finding, diagnose
 from poliqi.control.events import CityEvent, CityEventKind, Severity
 from poliqi.control.lines import Language, Value
-from poliqi.control.signs import Sign, Signs
+from poliqi.control.signs import Sign, SignKind, Signs
 from poliqi.control.symptoms import Complaint, Symptom, Symptoms
 from poliqi.control.view import AlarmView
 
@@ -26,6 +26,10 @@ __all__ = ["AlarmBook"]
 
 _QUIET_S: Final = 0.25
 """No new sign for so long, before a cause is named (twice its settling time at most)."""
+_UNSURE_S: Final = 7.0
+"""A link that only one end calls dark waits so long for the other end, or for the news that its site is down."""
+_NEW_S: Final = 30.0
+"""After the start: what was never well, and what runs short, is given so long to begin."""
 _HOLD_S: Final = 3.0
 """An alarm whose signs are gone stays open for so long, in case they come back."""
 _REMEMBERED_S: Final = 600.0
@@ -94,6 +98,7 @@ class AlarmBook:
         self._found: list[Finding] = []
         self._lit: dict[SpanId, float] = {}
         self._number = 0
+        self._began: float | None = None
         self._now = 0.0
         self._is_stale = False
         self._is_waiting = False
@@ -128,6 +133,7 @@ class AlarmBook:
     def heed(self, event: CityEvent, now: float) -> None:
         """Take an event in. Events about alarms themselves are none."""
         self._now = now
+        self._began = now if self._began is None else self._began
         if event.kind in (CityEventKind.ALARM_RAISED, CityEventKind.ALARM_CLEARED, CityEventKind.ALARM_SEEN):
             return
         is_sign, is_symptom = self._signs.heed(event, now), self._symptoms.heed(event, now, self._city)
@@ -173,7 +179,7 @@ class AlarmBook:
         times = [self._signs.since[sign] for sign in signs]
         alarm = self._open.get(finding.key)
         if alarm is None:
-            if not self._is_due(finding.suspect.cause, min(times), max(times), now):
+            if not self._is_due(self._settle_s(finding, signs), min(times), max(times), now):
                 return
             alarm = self._raised(finding.suspect.cause, finding.key, min(times))
             if alarm is None:
@@ -187,8 +193,15 @@ class AlarmBook:
         alarm.add(self._signs.up[sign] for sign in sorted(signs, key=lambda sign: self._signs.since[sign]))
         alarm.touches |= {site for sign in signs for site in self._sites(sign)}
 
-    def _is_due(self, cause: Cause, first: float, newest: float, now: float) -> bool:
-        settle_s = CAUSES[cause].settle_s
+    def _settle_s(self, finding: Finding, signs: Iterable[Sign]) -> float:
+        settle_s = CAUSES[finding.suspect.cause].settle_s
+        dark = [sign for sign in signs if sign.kind is SignKind.DARK]
+        if dark and not any(self._signs.is_sure(sign) for sign in dark):
+            settle_s = max(settle_s, _UNSURE_S)
+        links = {sign.subject[0] for sign in signs if sign.subject and LinkId(sign.subject[0]) in self._city.link}
+        return max(settle_s, _NEW_S) if links and not links & self._signs.known else settle_s
+
+    def _is_due(self, settle_s: float, first: float, newest: float, now: float) -> bool:
         if now - first >= settle_s and (now - newest >= _QUIET_S or now - first >= 2.0 * settle_s):
             return True
         self._is_waiting = True
@@ -239,7 +252,8 @@ class AlarmBook:
             if any(finding.key not in self._open for finding in self._found):
                 self._is_waiting = True
                 return
-            if not self._is_due(complaint.cause, min(times), max(times), now):
+            settle_s = max(CAUSES[complaint.cause].settle_s, _NEW_S - (min(times) - (self._began or 0.0)))
+            if not self._is_due(settle_s, min(times), max(times), now):
                 return
             alarm = self._raised(complaint.cause, key, min(times))
             if alarm is None:

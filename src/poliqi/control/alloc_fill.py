@@ -18,14 +18,14 @@ from poliqi.control.alloc_master import Master, Solution
 from poliqi.control.alloc_model import Allocation, AllocationProblem, Effort
 from poliqi.control.alloc_settle import settle
 from poliqi.control.alloc_steady import TOLERANCE, cheapest_flows, steady_flows
-from poliqi.control.alloc_ways import Column, Pricing
+from poliqi.control.alloc_ways import Column, Group, Pricing
 
 __all__ = ["fill"]
 
 _Floats = NDArray[np.float64]
 _BOUND: Final = 1e-6
-"""A demand's row with a price above this cannot be raised."""
-_SLACK: Final = 1e-7
+"""A demand's row with a price above this cannot be raised; 1 is the least that they can have on average."""
+_SLACK: Final = 1e-9
 """A bound demand keeps its share less this part, so that rounding leaves room; a level so near its cap is there."""
 
 
@@ -36,16 +36,18 @@ class _Filling:
         self._problem = problem
         self._pricing = pricing = Pricing(problem)
         self._rates = self._reference_rates()
-        everyone = range(len(problem.demands))
+        everyone = pricing.groups(range(len(problem.demands)))
         unlimited = np.full(len(problem.demands), np.inf)
-        self._first = pricing.cheapest(np.ones(len(pricing.hops)), unlimited, everyone) if pricing.hops else []
-        self._wide = pricing.cheapest(1.0 / pricing.capacity_bps, unlimited, everyone) if pricing.hops else []
+        narrow = 1.0 / pricing.capacity_bps
+        self._first = pricing.cheapest(np.ones(len(pricing.hops)), unlimited, everyone)
+        self._wide = pricing.cheapest(narrow + narrow.mean(), unlimited, everyone) if everyone else []
         self._scale = self._scales()
         self._units = self._rates * self._scale
         self.master = Master(pricing.capacity_bps, self._units)
         self._shares: dict[int, float] = {}
         self._met: set[int] = set()
         self.rounds = 0
+        self._gap = 0.0
 
     def _reference_rates(self) -> _Floats:
         """Rates that shares refer to; an infinite one counts as the largest finite one of its priority."""
@@ -94,15 +96,16 @@ class _Filling:
         flows = steady_flows(*steady, self.master.columns.values()) if self._problem.previous is not None else None
         if flows is None:
             flows = cheapest_flows(self._problem, self._pricing, self.master, self._units, routed)
-        effort = Effort(self.rounds, self.master.solves, self.master.count, self.master.solver_s)
+        gap = self._gap + self.master.relaxed
+        effort = Effort(self.rounds, self.master.solves, self.master.count, self.master.solver_s, gap)
         return settle(self._problem, flows, effort)
 
     def _raise(self, members: list[int], routed: list[int]) -> None:
         """Rounds of one priority."""
         demands = self._problem.demands
-        open_ = set(members)
+        open_, groups = set(members), self._pricing.groups(routed)
         cap = 1.0 / float(self._scale[members[0]])
-        level = self.master.add_level(members, cap)
+        level = self.master.add_level(members, cap, float(len(routed)))
         limited = {d for d in members if math.isfinite(demands[d].rate_bps)}
         while open_:
             self.rounds += 1
@@ -110,12 +113,14 @@ class _Filling:
             if not limited and cap < math.inf:
                 cap = math.inf
                 self.master.bound_level(level, cap)
-            solution = self._solve(level, cap, routed)
+            solution = self._solve(level, cap, groups)
             height = float(solution.values[level])
             if height >= cap * (1.0 - _SLACK):
                 done = limited
                 self._met |= limited
             else:
+                carried = sum(self._shares.values()) + len(open_) * height
+                self._gap = max(self._gap, TOLERANCE * carried / (len(routed) * height) if height > 0.0 else 0.0)
                 done = {d for d in open_ if solution.demands[d] > _BOUND}
                 done = done or {max(open_, key=lambda d: solution.demands[d])}
             for d in sorted(done):
@@ -124,7 +129,7 @@ class _Filling:
             open_ = open_ - done
         self.master.price_ways({level: 0.0})
 
-    def _solve(self, level: int, cap: float, routed: list[int]) -> Solution:
+    def _solve(self, level: int, cap: float, groups: tuple[Group, ...]) -> Solution:
         """The optimum over all ways; at once where the level is at its cap."""
         while True:
             solution = self.master.solve()
@@ -132,7 +137,7 @@ class _Filling:
                 return solution
             prices = solution.links / self._pricing.capacity_bps
             limits = (solution.demands - TOLERANCE) / self._units
-            if not self.master.add_ways(self._pricing.cheapest(prices, limits, routed)):
+            if not self.master.add_ways(self._pricing.cheapest(prices, limits, groups)):
                 return solution
 
 

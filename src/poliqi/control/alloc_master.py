@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import accumulate, chain
+from typing import Final
 
 import highspy
 import numpy as np
@@ -22,6 +23,8 @@ __all__ = ["Master", "Solution"]
 _Floats = NDArray[np.float64]
 _INF: Final = float("inf")
 _PRIMAL_SIMPLEX: Final = 4
+_LESS: Final = (1e-8, 1e-8, 1e-7, 1e-7, 1e-6)
+"""The part that bound demands give way, try by try, where there is no point that keeps them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +40,14 @@ class Master:
     """Rows 0 .. links - 1 are the links, then one a demand; columns in the order in which they were added."""
 
     def __init__(self, capacity_bps: _Floats, units_bps: _Floats) -> None:
-        self._capacity, self._units, self._links = capacity_bps, units_bps, len(capacity_bps)
+        self._room: list[float] = capacity_bps.tolist()
+        self._unit: list[float] = units_bps.tolist()
+        self._links = len(capacity_bps)
         self.columns: dict[int, Column] = {}
         self._known: set[tuple[int, tuple[int, ...]]] = set()
+        self._bound: dict[int, float] = {}
         self._count = self.solves = 0
+        self.relaxed = 0.0
         self._highs = highs = highspy.Highs()
         for option, value in (
             ("output_flag", False),
@@ -48,6 +55,7 @@ class Master:
             ("solver", "simplex"),
             ("presolve", "off"),
             ("simplex_strategy", _PRIMAL_SIMPLEX),
+            ("primal_simplex_bound_perturbation_multiplier", 0.0),
         ):
             highs.setOptionValue(option, value)
         rows = self._links + len(units_bps)
@@ -61,31 +69,37 @@ class Master:
             np.zeros(0),
         )
 
-    def add_level(self, demands: Sequence[int], upper: float) -> int:
+    def add_level(self, demands: Sequence[int], upper: float, worth: float) -> int:
         """A column that asks each of these demands for as much of its unit as its value; to be made large."""
-        rows = np.array(demands, np.int32) + self._links
-        self._add([float(len(demands))], [upper], [rows], [np.full(len(rows), -1.0)])
+        self._add([worth], [upper], [[self._links + d for d in demands]], [[-1.0] * len(demands)])
         return self._count - 1
 
     def add_ways(self, ways: Sequence[Column], cost: float = 0.0) -> int:
         """Columns for ways that are not yet there; how many were new."""
         new = [way for way in ways if (way.demand, way.hops) not in self._known]
-        rows: list[Any] = []
-        values: list[Any] = []
-        for place, way in enumerate(new):
+        rows: list[list[int]] = []
+        values: list[list[float]] = []
+        for way in new:
             self._known.add((way.demand, way.hops))
-            self.columns[self._count + place] = way
-            hops = np.array(way.hops, np.intp)
-            rows.append(np.append(hops, self._links + way.demand).astype(np.int32))
-            values.append(np.append(self._units[way.demand] / self._capacity[hops], 1.0))
+            self.columns[self._count + len(rows)] = way
+            unit = self._unit[way.demand]
+            rows.append([*way.hops, self._links + way.demand])
+            values.append([*(unit / self._room[hop] for hop in way.hops), 1.0])
         self._add([cost] * len(new), [_INF] * len(new), rows, values)
         return len(new)
 
-    def _add(self, costs: list[float], uppers: list[float], rows: list[Any], values: list[Any]) -> None:
+    def _add(
+        self,
+        costs: list[float],
+        uppers: list[float],
+        rows: Sequence[Sequence[int]],
+        values: Sequence[Sequence[float]],
+    ) -> None:
         if not costs:
             return
-        starts = np.cumsum([0, *(len(row) for row in rows[:-1])]).astype(np.int32)
-        index, value = np.concatenate(rows), np.concatenate(values)
+        starts = np.array([0, *accumulate(len(row) for row in rows[:-1])], np.int32)
+        index = np.fromiter(chain.from_iterable(rows), np.int32)
+        value = np.fromiter(chain.from_iterable(values), np.float64)
         self._highs.addCols(
             len(costs), np.array(costs), np.zeros(len(costs)), np.array(uppers), len(index), starts, index, value
         )
@@ -93,11 +107,12 @@ class Master:
 
     def demand(self, demand: int, at_least: float) -> None:
         """The demand is to be carried so much of its unit."""
+        self._bound[demand] = at_least
         self._highs.changeRowBounds(self._links + demand, at_least, _INF)
 
     def add_lack(self, demand: int, upper: float, cost: float) -> int:
         """A column that stands in for a demand's ways, up to so much of its unit, at a cost a unit."""
-        self._add([-cost], [upper], [np.array([self._links + demand], np.int32)], [np.ones(1)])
+        self._add([-cost], [upper], [[self._links + demand]], [[1.0]])
         return self._count - 1
 
     def release(self, level: int, demand: int, at_least: float) -> None:
@@ -116,18 +131,33 @@ class Master:
             self._highs.changeColsCost(len(columns), columns, np.array(list(costs.values())))
 
     def solve(self) -> Solution:
-        """The optimum over the columns at hand. Raises ArithmeticError where HiGHS finds none."""
+        """The optimum over the columns at hand. Raises ArithmeticError where HiGHS finds none.
+
+        Rounding may leave no room for what bound demands keep: then all of them keep a little less, which `relaxed`
+        sums up.
+        """
         highs = self._highs
         highs.changeObjectiveSense(highspy.ObjSense.kMaximize)
-        highs.run()
-        self.solves += 1
-        if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            raise ArithmeticError(
-                f"allocation: HiGHS ends with {highs.modelStatusToString(highs.getModelStatus())}"
-            )
+        for less in _LESS:
+            highs.run()
+            self.solves += 1
+            status = highs.getModelStatus()
+            if status == highspy.HighsModelStatus.kOptimal:
+                break
+            if status == highspy.HighsModelStatus.kInfeasible:
+                self._relax(less)
+            else:
+                highs.clearSolver()
+        else:
+            raise ArithmeticError(f"allocation: HiGHS ends with {highs.modelStatusToString(status)}")
         solution = highs.getSolution()
         duals = np.array(solution.row_dual)
         return Solution(np.array(solution.col_value), np.maximum(duals[: self._links], 0.0), -duals[self._links :])
+
+    def _relax(self, less: float) -> None:
+        for demand, at_least in list(self._bound.items()):
+            self.demand(demand, at_least * (1.0 - less))
+        self.relaxed += less
 
     @property
     def solver_s(self) -> float:

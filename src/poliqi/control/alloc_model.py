@@ -65,8 +65,8 @@ class Grant:
 
     @property
     def is_met(self) -> bool:
-        """It gets what it asked for, to one part in a million."""
-        return self.granted_bps >= self.demand.rate_bps * (1.0 - 1e-6)
+        """It gets what it asked for, to one part in a hundred thousand."""
+        return self.granted_bps >= self.demand.rate_bps * (1.0 - 1e-5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class _Cheapest:
 
     def solve(self, movers: Iterable[int], kept: frozenset[tuple[int, tuple[int, ...]]]) -> Solution:
         """The optimum over all ways of `movers` and the columns at hand of the others."""
-        moving = list(movers)
+        groups = self._pricing.groups(movers)
         while True:
             costs: dict[int, float] = {}
             for i, way in self._master.columns.items():
@@ -54,7 +54,7 @@ class _Cheapest:
             solution = self._master.solve()
             prices = solution.links / self._pricing.capacity_bps + self.bit
             limits = (solution.demands - TOLERANCE) / self._units
-            if not moving or not self._master.add_ways(self._pricing.cheapest(prices, limits, moving)):
+            if not self._master.add_ways(self._pricing.cheapest(prices, limits, groups)):
                 return solution
 
 

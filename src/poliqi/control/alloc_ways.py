@@ -18,9 +18,10 @@ from poliqi.base.ids import KmeId
 from poliqi.control.alloc_model import AllocationProblem, hop_of
 from poliqi.control.disjoint import disjoint_paths_within
 
-__all__ = ["Column", "Pricing"]
+__all__ = ["Column", "Group", "Pricing"]
 
 _Floats = NDArray[np.float64]
+_Places = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,36 +33,52 @@ class Column:
     hops: tuple[int, ...]
 
 
-class _Reach:
-    """Cost from some sites to all others by at most h hops, for h up to the limit."""
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Demands with the same barred sites and number of paths: member i runs from starts[rows[i]] to goals[i]."""
 
-    def __init__(self, pricing: Pricing, costs: _Floats, starts: list[int], barred: NDArray[np.bool_]) -> None:
-        self._pricing, self.row = pricing, {start: i for i, start in enumerate(starts)}
-        onward = np.where(barred[pricing.tails], np.inf, costs)
-        layer = np.full((len(starts), len(pricing.sites)), np.inf)
-        layer[np.arange(len(starts)), starts] = 0.0
-        self._steps, self._layers = costs, [layer]
-        self._onward = onward
+    paths: int
+    members: _Places
+    starts: _Places
+    rows: _Places
+    goals: _Places
+    barred: NDArray[np.bool_]
+
+
+class _Reach:
+    """Cost from a group's starts to all sites by at most h hops, for h up to the limit."""
+
+    def __init__(self, pricing: Pricing, costs: _Floats, group: Group) -> None:
+        self._pricing, self._starts = pricing, group.starts
+        onward = np.where(group.barred[pricing.tails], np.inf, costs)
+        layer = np.full((len(group.starts), len(pricing.sites)), np.inf)
+        layer[np.arange(len(group.starts)), group.starts] = 0.0
+        layers = [layer]
         for step in [costs] + [onward] * (pricing.max_hops - 1):
             reached = np.minimum.reduceat(layer[:, pricing.tails] + step, pricing.first_in, axis=1)
             further = layer.copy()
             further[:, pricing.heads] = np.minimum(layer[:, pricing.heads], reached)
-            if len(self._layers) > 1 and np.array_equal(further, layer):
+            if len(layers) > 1 and np.array_equal(further, layer):
                 break
             layer = further
-            self._layers.append(layer)
+            layers.append(layer)
         self.costs = layer
+        self._layers: list[list[list[float]]] = [one.tolist() for one in layers]
+        self._step: list[float] = costs.tolist()
+        self._onward: list[float] = onward.tolist()
 
-    def path(self, start: int, goal: int) -> list[int]:
+    def path(self, row: int, goal: int) -> list[int]:
         """The cheapest path, traced back through the layers."""
-        row, at, h = self.row[start], goal, len(self._layers) - 1
+        at, h, start = goal, len(self._layers) - 1, int(self._starts[row])
         path = [goal]
         while at != start:
-            while h > 1 and self._layers[h - 1][row, at] == self._layers[h][row, at]:
+            cost = self._layers[h][row][at]
+            before = self._layers[h - 1][row]
+            if h > 1 and before[at] == cost:
                 h -= 1
-            steps, before = (self._onward if h > 1 else self._steps), self._layers[h - 1]
-            cost = self._layers[h][row, at]
-            at = next(tail for tail, arc in self._pricing.arcs_in[at] if before[row, tail] + steps[arc] == cost)
+                continue
+            steps = self._onward if h > 1 else self._step
+            at = next(tail for tail, arc in self._pricing.arcs_in[at] if before[tail] + steps[arc] == cost)
             path.append(at)
             h -= 1
         return path[::-1]
@@ -90,20 +107,37 @@ class Pricing:
             self.arcs_in[head].append((tail, arc))
         self._relays = np.array([site in problem.relays for site in self.sites], np.bool_)
 
-    def cheapest(self, prices: _Floats, limits: _Floats, demands: Iterable[int]) -> list[Column]:
-        """For every demand whose cheapest way costs less than its limit, that way. `prices` a bit on each hop."""
-        scopes: dict[frozenset[KmeId], list[int]] = {}
-        found: list[Column] = []
+    def groups(self, demands: Iterable[int]) -> tuple[Group, ...]:
+        """Demands whose ways are looked for together: those with the same forbidden sites."""
+        alike: dict[tuple[int, frozenset[KmeId]], list[int]] = {}
         for d in demands:
             demand = self._demands[d]
-            if not self._index.keys() >= set(demand.ends):
+            if self._index.keys() >= set(demand.ends):
+                alike.setdefault((demand.paths, demand.never_through), []).append(d)
+        return tuple(
+            self._group(paths, never, sorted(members))
+            for (paths, never), members in sorted(alike.items(), key=lambda item: item[1])
+        )
+
+    def _group(self, paths: int, never: frozenset[KmeId], members: list[int]) -> Group:
+        ends = np.array([[self._index[end] for end in self._demands[d].ends] for d in members], np.intp)
+        starts, rows = np.unique(ends[:, 0], return_inverse=True)
+        return Group(paths, np.array(members, np.intp), starts, rows, ends[:, 1], self._barred(never))
+
+    def cheapest(self, prices: _Floats, limits: _Floats, groups: Iterable[Group]) -> list[Column]:
+        """For every demand whose cheapest way costs less than its limit, that way. `prices` a bit on each hop."""
+        found: list[Column] = []
+        for group in groups:
+            if group.paths > 1:
+                for d in group.members.tolist():
+                    found += self._together(prices, float(limits[d]), d, group.barred)
                 continue
-            if demand.paths > 1:
-                found += self._together(prices, limits[d], d)
-            else:
-                scopes.setdefault(demand.never_through, []).append(d)
-        for never, members in scopes.items():
-            found += self._single(prices, limits, members, self._barred(never))
+            reach = _Reach(self, prices[self._arc_hop], group)
+            is_cheaper = reach.costs[group.rows, group.goals] < limits[group.members]
+            found += [
+                self._named(int(group.members[i]), [reach.path(int(group.rows[i]), int(group.goals[i]))])
+                for i in np.flatnonzero(is_cheaper)
+            ]
         return found
 
     def column(self, d: int, paths: Sequence[tuple[KmeId, ...]]) -> Column | None:
@@ -121,16 +155,7 @@ class Pricing:
             barred[self._index[site]] = True
         return barred
 
-    def _single(
-        self, prices: _Floats, limits: _Floats, members: list[int], barred: NDArray[np.bool_]
-    ) -> list[Column]:
-        ends = [tuple(self._index[end] for end in self._demands[d].ends) for d in members]
-        reach = _Reach(self, prices[self._arc_hop], sorted({start for start, _ in ends}), barred)
-        rows = [reach.row[start] for start, _ in ends]
-        is_cheaper = reach.costs[rows, [goal for _, goal in ends]] < limits[members]
-        return [self._named(members[i], [reach.path(*ends[i])]) for i in np.flatnonzero(is_cheaper)]
-
-    def _together(self, prices: _Floats, limit: float, d: int) -> list[Column]:
+    def _together(self, prices: _Floats, limit: float, d: int, barred: NDArray[np.bool_]) -> list[Column]:
         """Disjoint paths, or the link between the ends, which nobody passes."""
         demand = self._demands[d]
         start, goal = (self._index[end] for end in demand.ends)
@@ -140,8 +165,7 @@ class Pricing:
             if i != direct:
                 near[self._index[a]].append((self._index[b], float(prices[i])))
                 near[self._index[b]].append((self._index[a], float(prices[i])))
-        barred = self._barred(demand.never_through).tolist()
-        found = [disjoint_paths_within(near, start, goal, demand.paths, barred, self.max_hops)]
+        found = [disjoint_paths_within(near, start, goal, demand.paths, barred.tolist(), self.max_hops)]
         if direct is not None:
             found.append([[start, goal]])
         ways = [self._named(d, paths) for paths in found if paths]

@@ -83,7 +83,7 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
     _C.DEVICE_FAILED: CauseRow(
         _S.ERROR,
         -0.5,
-        1.5,
+        6.0,
         "the device of {link} at {site} does not work; its fibre is not the cause",
         "il dispositivo di {link} presso {site} non funziona; la fibra non c'entra",
         "At {site} look at the link end's log, the device's power and its process; restart the link end.",
@@ -112,7 +112,7 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
     _C.SITE_UNREACHED: CauseRow(
         _S.WARNING,
         -0.5,
-        2.0,
+        5.0,
         "the controller does not reach {site}, which goes on serving keys with its last routes",
         "il controllore non raggiunge {site}, che continua a fornire chiavi con gli ultimi percorsi",
         "Look at the network between the controller and {site}, and at the certificate of its control connection.",
@@ -121,7 +121,7 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
     _C.CONTROLLER_CUT_OFF: CauseRow(
         _S.ERROR,
         -0.5,
-        2.0,
+        4.0,
         "the controller itself is cut off: it reaches none of {sites}",
         "il controllore stesso è isolato: non raggiunge nessuno tra {sites}",
         "Look at the controller's own network first; the sites go on serving keys without it.",
@@ -130,7 +130,7 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
     _C.PARTITION: CauseRow(
         _S.CRITICAL,
         -0.5,
-        2.0,
+        6.0,
         "the network is split: {sites} have no connection with the others",
         "la rete è divisa: {sites} non hanno connessione con gli altri",
         "Look at the network that joins {sites} to the others; inside each part keys go on.",
@@ -139,7 +139,7 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
     _C.PEERS_PARTED: CauseRow(
         _S.ERROR,
         -0.5,
-        2.0,
+        6.0,
         "{site} and {other} have no connection, though both run",
         "{site} e {other} non sono collegati, benché entrambi in funzione",
         "Look at the network, firewall and certificates between {site} and {other}.",
@@ -268,7 +268,7 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
     _C.DEMAND_GROWTH: CauseRow(
         _S.WARNING,
         -1.0,
-        5.0,
+        10.0,
         "{demand} wants more key than the network gives, and nothing is broken",
         "{demand} chiede più chiave di quanta la rete ne dia, senza alcun guasto",
         "Lower the demand, or plan a link: `poliqi plan` shows which one serves it at least cost.",
@@ -277,7 +277,7 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
     _C.STOCK_LOW: CauseRow(
         _S.WARNING,
         -1.0,
-        5.0,
+        10.0,
         "{site} has little key left with {other}, and nothing is broken",
         "a {site} resta poca chiave con {other}, senza alcun guasto",
         "Somebody took much key at once: wait for it to be made again, or lower the application's rate.",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from poliqi.control.causes import Cause
 from poliqi.control.city import City, SpanId
-from poliqi.control.signs import Sign, SignKind, Signs
+from poliqi.control.signs import MERE, Sign, SignKind, Signs
 from poliqi.control.suspects import Suspect, suspects
 
 __all__ = ["Finding", "diagnose"]
@@ -25,6 +25,8 @@ _RIVAL_WITHIN = 2.0
 _SITES = frozenset(
     {SignKind.NONSENSE, SignKind.LOST, SignKind.CLOCK, SignKind.STORE, SignKind.DAMAGE, SignKind.RIVAL}
 )
+
+_UNHEARD = frozenset({SignKind.SILENT, SignKind.AWAY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def diagnose(
         _, place, suspect = heapq.heappop(heap)
         score = scored(suspect)
         shown = left.intersection(suspect.expects)
-        if score <= 0.0 or all(sign.kind is SignKind.RATE for sign in shown):
+        if score <= 0.0 or all(sign.kind in MERE for sign in shown):
             continue
         if heap and -heap[0][0] > score:
             heapq.heappush(heap, (-score, place, suspect))
@@ -81,9 +83,15 @@ def _unknown(all_suspects: list[Suspect], signs: Signs) -> set[Sign]:
     """Signs whose absence means nothing, as nobody could report them."""
     lost = {sign.subject[0] for sign in signs.up if sign.kind is SignKind.LOST}
 
+    mute = {sign.subject[0] for sign in signs.up if sign.kind is SignKind.SILENT}
+
     def cannot_be_seen(sign: Sign) -> bool:
+        if sign.kind in _SITES or sign.kind in _UNHEARD:
+            return False
         if sign.kind is SignKind.PARTED:
             return lost.issuperset(sign.subject)
-        return sign.kind not in _SITES and sign.kind is not SignKind.SILENT and sign.subject[0] not in signs.live
+        if sign.kind is SignKind.DARK:
+            return sign.subject[0] in mute or sign.subject[0] not in signs.known
+        return sign.subject[0] not in signs.live
 
     return {sign for suspect in all_suspects for sign in suspect.expects if cannot_be_seen(sign)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
+from zlib import crc32
 
 from poliqi.base.ids import KmeId, LinkId
 from poliqi.control.candidates import Candidates, Costs, Survives
@@ -21,6 +22,7 @@ from poliqi.control.prediction import LinkForecast, Predictor
 __all__ = ["MOST_SPANS", "Proposal", "bypasses", "candidate_links", "design_problem", "propose"]
 
 MOST_SPANS: Final = 3
+_LONGEST_NAME: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,11 @@ def candidate_links(city: City, devices: Mapping[str, object]) -> Iterator[Quant
 def _name(sites: tuple[KmeId, ...], way: tuple[SpanId, ...], device: str, city: City) -> LinkId:
     """A name that says where it runs; the spans too where sites alone would leave a doubt."""
     twins = any(len([s for s in city.spans if set(s.ends) == set(city.span[name].ends)]) > 1 for name in way)
-    via = f"-via-{'-'.join(sites[1:-1])}" if len(sites) > 2 else ""
+    first, *passed, last = sites
+    via = f"-via-{'-'.join(passed)}" if passed else ""
     over = f"-over-{'-'.join(way)}" if twins else ""
-    return LinkId(f"{sites[0]}-{sites[-1]}{via}{over}-{device}")
+    name = f"{first}-{last}{via}{over}-{device}"
+    return LinkId(name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 9]}-{crc32(name.encode()):08x}")
 
 
 def design_problem(

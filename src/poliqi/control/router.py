@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from poliqi.base.ids import KmeId, LinkId
-from poliqi.control.allocation import Allocation, AllocationProblem, Grant, fast_reroute
+from poliqi.control.allocation import Allocation, AllocationProblem, Grant, GrantedWay, fast_reroute
 from poliqi.control.citystate import CityState
 from poliqi.control.events import CityEvent, CityEventKind
 from poliqi.control.journal import Journal
 from poliqi.control.lines import Value
 from poliqi.control.pairstock import Pair, pair_of
 from poliqi.control.planning import UsableLink, Wishes, demands_of, problem_of, wishes_of
-from poliqi.control.records import PairRoutes, RoutesIntended
+from poliqi.control.records import LoggedWay, PairRoutes, RoutesIntended
 from poliqi.control.ways import Ways, pair_routes, same_routes, way_text
 
 __all__ = ["Router"]
@@ -22,6 +22,8 @@ _DRIFT: Final = 0.15
 """A link whose capacity changed by more than this part is planned with anew."""
 _LEAST_S: Final = 1.0
 """No two questions nearer to each other; the first after a quiet time is asked at once."""
+_DRIFT_S: Final = 10.0
+"""The same, where only rates drift."""
 _REVIEW_S: Final = 30.0
 """Demands are looked at anew so often."""
 _PATIENCE_S: Final = 60.0
@@ -51,7 +53,8 @@ class Router:
         self._wishes: dict[Pair, Wishes] = {}
         self._has_broken = False
         self._is_dirty = False
-        self._asked_at = float("-inf")
+        self._has_drifted = False
+        self._asked_at = self._reviewed_at = float("-inf")
         self._is_asked = False
         self._routeless: Final[set[Pair]] = set()
 
@@ -88,8 +91,10 @@ class Router:
             return
         self._usable[name] = now
         planned = self._planned_bps.get(name)
-        if before is None or planned is None or abs(now.capacity_bps - planned) > _DRIFT * max(planned, 1.0):
+        if before is None or planned is None:
             self._is_dirty = True
+        elif abs(now.capacity_bps - planned) > _DRIFT * planned:
+            self._has_drifted = True
 
     def change(self, *, is_urgent: bool = False) -> None:
         """The plan, a demand, or who may relay changed; urgent: routes in force may not be allowed any more."""
@@ -119,18 +124,24 @@ class Router:
 
     def ask(self, now: float) -> AllocationProblem | None:
         """The question for `allocate`, where it is time for one."""
-        is_waiting = self._is_asked and now - self._asked_at < _PATIENCE_S
-        if now - self._asked_at >= _REVIEW_S:
-            self._is_dirty |= self._have_demands_changed()
-        if not self._is_dirty or is_waiting or now - self._asked_at < _LEAST_S:
+        if now >= max(self._reviewed_at, self._asked_at) + _REVIEW_S:
+            self._reviewed_at = now
+            self._has_drifted |= self._have_demands_changed()
+        at = self.asks_at()
+        if at is None or now < at:
             return None
-        self._is_dirty, self._is_asked, self._asked_at = False, True, now
+        self._is_dirty = self._has_drifted = False
+        self._is_asked, self._asked_at = True, now
         self._planned_bps = {name: link.capacity_bps for name, link in self._usable.items()}
         return self._problem()
 
     def asks_at(self) -> float | None:
         """When the next question is due; None for none."""
-        return self._asked_at + _LEAST_S if self._is_dirty and not self._is_asked else None
+        if self._is_asked:
+            return self._asked_at + _PATIENCE_S if self._is_dirty else None
+        if self._is_dirty:
+            return self._asked_at + _LEAST_S
+        return self._asked_at + _DRIFT_S if self._has_drifted else None
 
     def _have_demands_changed(self) -> bool:
         before = {d.name: d.rate_bps for d in (grant.demand for grant in self.allocation.grants)}
@@ -140,7 +151,14 @@ class Router:
         """The answer; True where routes changed."""
         self._is_asked = False
         ways = self._ways()
+        problem = self._problem()
+        if not all(self._is_whole(ways, way) for grant in allocation.grants for way in grant.ways):
+            allocation = fast_reroute(problem, allocation)
         return self._adopt(allocation, ways, now, is_mending=False)
+
+    @staticmethod
+    def _is_whole(ways: Ways, way: GrantedWay) -> bool:
+        return ways.is_whole(LoggedWay(paths=way.paths, rate_bps=way.rate_bps))
 
     def _problem(self) -> AllocationProblem:
         state = self._state

@@ -11,8 +11,9 @@ from typing import Final
 
 from poliqi.control.city import City
 from poliqi.control.events import CityEvent, CityEventKind
+from poliqi.control.lines import Value
 
-__all__ = ["KEYLESS", "Sign", "SignKind", "Signs", "sign_of", "why_keyless"]
+__all__ = ["KEYLESS", "MERE", "Sign", "SignKind", "Signs", "signs_of"]
 
 
 class SignKind(StrEnum):
@@ -21,11 +22,13 @@ class SignKind(StrEnum):
     DARK = "dark"
     """(link)"""
     SILENT = "silent"
-    """(link, site)"""
+    """(link, site): nothing of the device there is heard"""
+    AWAY = "away"
+    """(link, site): the device there is well, and misses the other end"""
     KEYLESS_QBER = "keyless-qber"
-    """(link): the errors are too many."""
+    """(link): the errors are too many"""
     KEYLESS_DECOY = "keyless-decoy"
-    """(link): the decoy states' bounds leave nothing."""
+    """(link): all that is measured is usual, the decoy states' bounds leave nothing"""
     KEYLESS_OTHER = "keyless-other"
     """(link)"""
     QBER_STEP = "qber-step"
@@ -34,10 +37,12 @@ class SignKind(StrEnum):
     """(link)"""
     LOSS = "loss"
     """(link)"""
+    GAIN = "gain"
+    """(link): more light than before; alone it says nothing"""
     NOISE = "noise"
     """(link)"""
     RATE = "rate"
-    """(link): alone it says nothing."""
+    """(link): less key than before; alone it says nothing"""
     DISAGREE = "disagree"
     """(link)"""
     NONSENSE = "nonsense"
@@ -68,42 +73,74 @@ _K = CityEventKind
 _S = SignKind
 
 KEYLESS: Final = (_S.KEYLESS_QBER, _S.KEYLESS_DECOY, _S.KEYLESS_OTHER)
+MERE: Final = frozenset({_S.RATE, _S.GAIN})
+"""Signs that belong to a cause and point to none by themselves."""
 _FIGURES: Final = {
     "qber": (_S.QBER_STEP, _S.QBER_RAMP),
-    "loss": (_S.LOSS,),
+    "loss": (_S.LOSS, _S.GAIN),
     "noise": (_S.NOISE,),
     "rate": (_S.RATE,),
-    "all": (_S.QBER_STEP, _S.QBER_RAMP, _S.LOSS, _S.NOISE, _S.RATE),
+    "all": (_S.QBER_STEP, _S.QBER_RAMP, _S.LOSS, _S.GAIN, _S.NOISE, _S.RATE),
 }
 _DAMAGES: Final = frozenset({"segment-mismatch", "segment-damaged", "peer-rolled-back"})
+_STATES: Final = (_S.DARK, _S.SILENT, _S.AWAY, *KEYLESS)
+_OWN_DEVICE: Final = ("process", "does not run", "device", "no report")
+_RISES: Final = (
+    ("qber_key", _S.QBER_STEP, 0.008, 0.3),
+    ("qber_test", _S.QBER_STEP, 0.012, 0.3),
+    ("loss_db", _S.LOSS, 0.5, 0.05),
+    ("noise", _S.NOISE, 2e-7, 0.5),
+)
+"""A figure of a keyless link, and by how much it must be over the usual one: at least, and as a part of it."""
 _FADES_S: Final = {_S.NONSENSE: 60.0, _S.DISAGREE: 300.0, _S.DAMAGE: 3600.0}
 """Seconds after the latest event of its kind when a sign that nothing took down goes by itself."""
 
 
-def why_keyless(event: CityEvent) -> SignKind:
-    """Why a link gives no key: the hint `why`, else words of the reason."""
-    why, what = str(event.values.get("why", "")), str(event.values.get("what", "")).lower()
-    if why == "decoy" or (not why and any(word in what for word in ("decoy", "single photon", "single-photon"))):
-        return _S.KEYLESS_DECOY
-    if why == "qber" or (not why and any(word in what for word in ("qber", "error rate", "error correction"))):
-        return _S.KEYLESS_QBER
-    return _S.KEYLESS_OTHER
+def _measured(event: CityEvent) -> tuple[list[SignKind], bool]:
+    """What is unusual about the figures of a link without key, and whether they are known."""
+    found: dict[SignKind, None] = {}
+    is_known = False
+    for name, kind, least, part in _RISES:
+        value, usual = event.values.get(name), event.values.get(f"{name}_usual")
+        if isinstance(value, int | float) and isinstance(usual, int | float):
+            is_known = True
+            if value - usual > max(least, part * usual):
+                found[kind] = None
+    return list(found), is_known
 
 
-def sign_of(event: CityEvent) -> Sign | None:
-    """The sign that an event puts up."""
+def _keyless(event: CityEvent) -> list[SignKind]:
+    """Why a link gives no key: the hint `why`, else what is measured, else words of the reason."""
+    why, what = event.values.get("why"), str(event.values.get("what", "")).lower()
+    found, is_known = _measured(event)
+    if why == "decoy" or (why is None and not found and any(w in what for w in ("decoy", "single photon"))):
+        return [_S.KEYLESS_DECOY, *found]
+    if why == "qber" or _S.QBER_STEP in found or (not is_known and "qber" in what):
+        return [_S.KEYLESS_QBER, *found]
+    return [_S.KEYLESS_DECOY if is_known and not found else _S.KEYLESS_OTHER, *found]
+
+
+def signs_of(event: CityEvent) -> tuple[Sign, ...]:
+    """The signs that an event puts up; the first is what it says, the others what its figures show."""
+    if event.kind is _K.LINK_KEYLESS:
+        return tuple(Sign(kind, (str(event.link),)) for kind in _keyless(event))
+    sign = _sign_of(event)
+    return () if sign is None else (sign,)
+
+
+def _sign_of(event: CityEvent) -> Sign | None:
     link, site, values = str(event.link or ""), str(event.site or ""), event.values
     match event.kind:
         case _K.LINK_DARK:
             return Sign(_S.DARK, (link,))
         case _K.LINK_SILENT:
-            return Sign(_S.SILENT, (link, site))
-        case _K.LINK_KEYLESS:
-            return Sign(why_keyless(event), (link,))
+            what = str(values.get("what", ""))
+            is_own = not what or any(word in what for word in _OWN_DEVICE)
+            return Sign(_S.SILENT if is_own else _S.AWAY, (link, site))
         case _K.LINK_QBER:
             return Sign(_S.QBER_RAMP if values.get("pattern") == "ramp" else _S.QBER_STEP, (link,))
         case _K.LINK_LOSS:
-            return Sign(_S.LOSS, (link,))
+            return Sign(_S.GAIN if _is_less(values, "loss_db") else _S.LOSS, (link,))
         case _K.LINK_NOISE:
             return Sign(_S.NOISE, (link,))
         case _K.LINK_RATE:
@@ -126,18 +163,25 @@ def sign_of(event: CityEvent) -> Sign | None:
             return None if kind is None else Sign(kind, (site,))
 
 
+def _is_less(values: dict[str, Value], name: str) -> bool:
+    value, usual = values.get(name), values.get("usual")
+    return isinstance(value, int | float) and isinstance(usual, int | float) and value < usual
+
+
 def _ended_by(event: CityEvent) -> tuple[tuple[SignKind, ...], str]:
     """Kinds of signs that an event takes down, and the first name of their subject."""
     link, site = str(event.link or ""), str(event.site or "")
     match event.kind:
         case _K.LINK_LIT:
-            return (_S.DARK, _S.SILENT, *KEYLESS), link
+            return _STATES, link
         case _K.LINK_KEYLESS:
-            return (_S.DARK, _S.SILENT, *KEYLESS), link
+            return _STATES, link
         case _K.LINK_USUAL:
             return _FIGURES.get(str(event.values.get("figure", "all")), ()), link
         case _K.LINK_QBER:
             return (_S.QBER_STEP, _S.QBER_RAMP), link
+        case _K.LINK_LOSS:
+            return (_S.LOSS, _S.GAIN), link
         case _K.LINK_AGREE:
             return (_S.DISAGREE,), link
         case _K.SITE_CONNECTED:
@@ -159,24 +203,43 @@ class Signs:
 
     def __init__(self) -> None:
         self.up: Final[dict[Sign, CityEvent]] = {}
+        self.since: Final[dict[Sign, float]] = {}
         self.live: Final[set[str]] = set()
         """Links on which light arrives; only there does a missing sign speak against a cause."""
+        self.known: Final[set[str]] = set()
+        """Links that were live once."""
         self.draining: Final[set[str]] = set()
-        self.since: Final[dict[Sign, float]] = {}
         self._latest: Final[dict[Sign, float]] = {}
+        self._shown: Final[set[Sign]] = set()
+        """Signs that the figures of a keyless link showed: they go when it makes key again."""
+        self._told: Final[dict[str, set[str]]] = {}
+        """Ends that told of a dark link, or that are silent."""
+
+    def is_sure(self, sign: Sign) -> bool:
+        """Whether both ends say that a link is dark, or one where the event names none."""
+        if sign.kind is not SignKind.DARK:
+            return True
+        told = self._told.get(sign.subject[0], set())
+        return len(told) > 1 or "" in told
 
     def heed(self, event: CityEvent, now: float) -> bool:
         """Take an event in; whether it has to do with signs."""
         kinds, first = _ended_by(event)
-        raised = sign_of(event)
+        raised = signs_of(event)
+        link = str(event.link or "")
         for sign in [s for s in self.up if s.kind in kinds and s.subject[:1] == ((first,) if first else ())]:
-            if sign != raised:
+            if sign not in raised:
                 self._down(sign)
         match event.kind:
             case _K.LINK_LIT | _K.LINK_KEYLESS:
-                self.live.add(str(event.link))
+                self.live.add(link)
+                self.known.add(link)
+                self._told.pop(link, None)
+                for sign in [s for s in self._shown if s.subject == (link,) and s not in raised]:
+                    self._down(sign)
             case _K.LINK_DARK | _K.LINK_SILENT:
-                self.live.discard(str(event.link))
+                self.live.discard(link)
+                self._told.setdefault(link, set()).add(str(event.site or ""))
             case _K.PEERS_MET:
                 pair = tuple(sorted((str(event.site), str(event.values.get("other", "")))))
                 self._down(Sign(_S.PARTED, pair))
@@ -186,11 +249,18 @@ class Signs:
                 self.draining.discard(str(event.site))
             case _:
                 pass
-        if raised is not None:
-            self.up.setdefault(raised, event)
-            self.since.setdefault(raised, now)
-            self._latest[raised] = now
-        return raised is not None or bool(kinds) or event.kind in (_K.PEERS_MET, _K.SITE_DRAINING, _K.SITE_BACK)
+        self._raise(event, raised, now)
+        return bool(raised or kinds) or event.kind in (_K.PEERS_MET, _K.SITE_DRAINING, _K.SITE_BACK)
+
+    def _raise(self, event: CityEvent, raised: tuple[Sign, ...], now: float) -> None:
+        for place, sign in enumerate(raised):
+            if place and sign.kind is _S.QBER_STEP and Sign(_S.QBER_RAMP, sign.subject) in self.up:
+                continue
+            if place and sign not in self.up:
+                self._shown.add(sign)
+            self.up.setdefault(sign, event)
+            self.since.setdefault(sign, now)
+            self._latest[sign] = now
 
     def fade(self, now: float) -> bool:
         """Take down what nothing repeated for long; whether anything changed."""
@@ -205,9 +275,11 @@ class Signs:
         for sign in [s for s in self.up if not names.issuperset(filter(None, s.subject))]:
             self._down(sign)
         self.live.intersection_update(names)
+        self.known.intersection_update(names)
         self.draining.intersection_update(names)
 
     def _down(self, sign: Sign) -> None:
         self.up.pop(sign, None)
         self.since.pop(sign, None)
+        self._shown.discard(sign)
         self._latest.pop(sign, None)

@@ -15,7 +15,7 @@ from poliqi.base.ids import KmeId, LinkId
 from poliqi.control.causes import CAUSES, Cause
 from poliqi.control.city import City, QuantumLink, SpanId
 from poliqi.control.lines import Value
-from poliqi.control.signs import KEYLESS, Sign, SignKind, Signs
+from poliqi.control.signs import KEYLESS, MERE, Sign, SignKind, Signs
 
 __all__ = ["LINK_PATTERNS", "Grade", "Suspect", "suspects"]
 
@@ -54,6 +54,7 @@ LINK_PATTERNS: Final[dict[Cause, dict[SignKind, Grade]]] = {
     _C.PHOTON_SPLITTING: {_S.KEYLESS_DECOY: _MUST, _S.KEYLESS_OTHER: _MAY},
     _C.STRAY_LIGHT: {
         _S.NOISE: _LIKELY,
+        _S.GAIN: _MAY,
         _S.QBER_STEP: _LIKELY,
         _S.QBER_RAMP: _MAY,
         **dict.fromkeys(KEYLESS, _MAY),
@@ -92,6 +93,21 @@ class Suspect:
 def _names(names: Iterable[str]) -> str:
     every = sorted(set(names))
     return ", ".join(every[:8]) + (f" (+{len(every) - 8})" if len(every) > 8 else "")
+
+
+def _unheard(links: Iterable[QuantumLink], grade: Grade) -> dict[Sign, Grade]:
+    """Silence of links, told of or by either end."""
+    return {
+        Sign(kind, (link.link, end)): grade
+        for link in links
+        for kind in (_S.SILENT, _S.AWAY)
+        for end in ("", *link.ends)
+    }
+
+
+def _missed(links: Iterable[QuantumLink]) -> dict[Sign, Grade]:
+    """The end that sends sees no darkness: it misses the other end's session."""
+    return {Sign(_S.AWAY, (link.link, end)): _MAY for link in links for end in link.ends}
 
 
 class _Search:
@@ -134,7 +150,7 @@ class _Search:
         yield from self._parted()
 
     def _linked(self) -> set[str]:
-        apart = {_S.NONSENSE, _S.LOST, _S.PARTED, _S.CLOCK, _S.STORE, _S.DAMAGE, _S.RIVAL, _S.RATE}
+        apart = {_S.NONSENSE, _S.LOST, _S.PARTED, _S.CLOCK, _S.STORE, _S.DAMAGE, _S.RIVAL, *MERE}
         return {subject[0] for kind, subjects in self._of.items() if kind not in apart for subject in subjects}
 
     def _is_one_of_several(self, link: QuantumLink) -> bool:
@@ -152,7 +168,7 @@ class _Search:
             yield Suspect(
                 _C.SPAN_CUT,
                 (span,),
-                self._pattern(pattern, over),
+                self._pattern(pattern, over) | _missed(over),
                 CAUSES[_C.SPAN_CUT].lean,
                 span=span,
                 link=over[0].link if len(over) == 1 else None,
@@ -165,13 +181,14 @@ class _Search:
                 values: dict[str, Value] = {"group": group, "spans": _names(shared)}
                 values["links"] = _names(link.link for link in over)
                 lean = CAUSES[_C.GROUP_CUT].lean
-                yield Suspect(_C.GROUP_CUT, (group,), self._pattern(pattern, over), lean, values=values)
+                expects = self._pattern(pattern, over) | _missed(over)
+                yield Suspect(_C.GROUP_CUT, (group,), expects, lean, values=values)
         for site in sorted({end for link in links for end in self._passed(link)}):
             through = [link for link in self._city.links if site in self._passed(link)]
             yield Suspect(
                 _C.SWITCH_FAILED,
                 (site,),
-                self._pattern(pattern, through),
+                self._pattern(pattern, through) | _missed(through),
                 CAUSES[_C.SWITCH_FAILED].lean,
                 site=KmeId(site),
                 values={"links": _names(link.link for link in through)},
@@ -217,8 +234,8 @@ class _Search:
         other = link.ends[0] if end == link.ends[1] else link.ends[1]
         expects = self._pattern({_S.DARK: _LIKELY, _S.LOSS: _MAY, _S.KEYLESS_OTHER: _MAY}, (link,))
         expects[Sign(_S.SILENT, (link.link, end))] = _LIKELY
-        expects[Sign(_S.SILENT, (link.link, other))] = _MAY
         expects[Sign(_S.SILENT, (link.link, ""))] = _TELLING
+        expects[Sign(_S.AWAY, (link.link, other))] = _TELLING
         lean = CAUSES[_C.DEVICE_FAILED].lean
         return Suspect(_C.DEVICE_FAILED, (link.link, end), expects, lean, site=end, link=link.link)
 
@@ -253,7 +270,7 @@ class _Search:
         away: dict[Sign, Grade] = {Sign(_S.PARTED, pair): _TELLING for pair in pairs}
         for link in links:
             away |= self._pattern({_S.DARK: _MAY, _S.KEYLESS_OTHER: _MAY, _S.DISAGREE: _MAY}, (link,))
-            away |= {Sign(_S.SILENT, (link.link, end)): _MAY for end in ("", *link.ends)}
+            away |= _unheard((link,), _MAY)
             away[Sign(_S.SILENT, (link.link, site))] = _TELLING
         others = [pair for pair in pairs if not self._lost.issuperset(set(pair) - {site})]
         down = away | {lost: _MUST} | {Sign(_S.PARTED, pair): _LIKELY for pair in others}
@@ -279,8 +296,7 @@ class _Search:
             return
         for pair in sorted(parted):
             expects = {Sign(_S.PARTED, pair): _MUST}
-            for link in self._city.links_between(KmeId(pair[0]), KmeId(pair[1])):
-                expects |= {Sign(_S.SILENT, (link.link, end)): _MAY for end in ("", *pair)}
+            expects |= _unheard(self._city.links_between(KmeId(pair[0]), KmeId(pair[1])), _MAY)
             lean, values = CAUSES[_C.PEERS_PARTED].lean, {"other": pair[1]}
             yield Suspect(_C.PEERS_PARTED, pair, expects, lean, site=KmeId(pair[0]), values={**values})
         from_whom: dict[str, set[str]] = {}
@@ -305,8 +321,7 @@ class _Search:
         expects = {Sign(_S.PARTED, pair): _MUST for pair in across}
         expects |= {Sign(_S.LOST, (site.kme,)): _MAY for site in self._city.sites}
         for pair in across:
-            for link in self._city.links_between(KmeId(pair[0]), KmeId(pair[1])):
-                expects |= {Sign(_S.SILENT, (link.link, end)): _MAY for end in ("", *pair)}
+            expects |= _unheard(self._city.links_between(KmeId(pair[0]), KmeId(pair[1])), _MAY)
         lean = CAUSES[_C.PARTITION].lean
         return Suspect(_C.PARTITION, part, expects, lean, values={"sites": _names(part)})
 

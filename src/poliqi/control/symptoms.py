@@ -12,7 +12,7 @@ from poliqi.control.causes import Cause
 from poliqi.control.city import City
 from poliqi.control.events import CityEvent, CityEventKind
 from poliqi.control.lines import Value
-from poliqi.control.signs import sign_of
+from poliqi.control.signs import signs_of
 
 __all__ = ["Complaint", "Symptom", "Symptoms"]
 
@@ -62,7 +62,7 @@ class Symptoms:
             self.lasting.setdefault(
                 (_LASTING[event.kind], *key), Symptom(event, now, frozenset(_sites(event, city)))
             )
-        if event.kind in _PASSING and sign_of(event) is None:
+        if event.kind in _PASSING and not signs_of(event):
             self.passing.append((event, now))
         return event.kind in _LASTING or event.kind in _ENDING or event.kind in _PASSING
 

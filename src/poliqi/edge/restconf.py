@@ -178,7 +178,7 @@ def _refused(refusal: Refusal) -> _Answer:
 
 def _ranges(headers: Any) -> list[bytes]:
     """Media ranges of Accept that are not ruled out by q=0."""
-    values = [value for name, value in headers if name == b"accept"]
+    values = [value for name, value in headers if name == b"accept" and value]
     found: list[bytes] = []
     for part in b",".join(values).lower().split(b",") if values else (b"*/*",):
         kind, *parameters = (each.strip() for each in part.split(b";"))

@@ -33,6 +33,7 @@ _REAP_S: Final = 6.0
 _READY_S: Final = 300.0
 _RATE_S: Final = 10.0
 _PROBE_S: Final = 0.25
+_POLL_S: Final = 0.05
 _COMPILERS: Final = 2
 """So many ends compile the kernels of a fresh machine, each half of them; the others wait."""
 CURL: Final = (
@@ -102,7 +103,7 @@ class DemoCity:
 
     def __init__(self, made: DemoFolder, say: Say) -> None:
         self._made: Final = made
-        self._tell: Final = say
+        self.tell = say
         self._loop: Final = asyncio.get_running_loop()
         self._began: Final = self._loop.time()
         self.stopping: Final = asyncio.Event()
@@ -110,14 +111,13 @@ class DemoCity:
         self._keeping: Final[set[asyncio.Task[None]]] = set()
         self._seen: Final[set[str]] = set()
         self._rates: Final[dict[str, float]] = {}
-        self._news: Final = asyncio.Event()
         self.ready_s: float | None = None
 
     def _say(self, event: str, text: str, **more: Any) -> None:
-        self._tell({"event": event, "time_s": round(self._loop.time() - self._began, 3), "text": text, **more})
+        self.tell({"event": event, "time_s": round(self._loop.time() - self._began, 3), "text": text, **more})
 
     def _tell_of(self, record: dict[str, Any]) -> None:
-        self._tell({"time_s": round(self._loop.time() - self._began, 3), **record})
+        self.tell({"time_s": round(self._loop.time() - self._began, 3), **record})
 
     # ---------------------------------------------------------------- the processes
 
@@ -171,16 +171,10 @@ class DemoCity:
     async def _until(self, wanted: Iterable[str]) -> None:
         """Wait until all of these were seen, or it is time to stop."""
         missing = set(wanted)
-        try:
-            async with asyncio.timeout_at(self._began + _READY_S):
-                while (missing := missing - self._seen) and not self.stopping.is_set():
-                    self._news.clear()
-                    await asyncio.wait(
-                        [asyncio.ensure_future(e.wait()) for e in (self._news, self.stopping)],
-                        return_when=asyncio.FIRST_COMPLETED,
-                    )
-        except TimeoutError:
-            raise LinkDown(f"not ready after {_READY_S:g} s: {', '.join(sorted(missing))} is missing") from None
+        while (missing := missing - self._seen) and not self.stopping.is_set():
+            if self._loop.time() - self._began > _READY_S:
+                raise LinkDown(f"not ready after {_READY_S:g} s: {', '.join(sorted(missing))} is missing")
+            await asyncio.sleep(_POLL_S)
 
     async def _reap(self) -> None:
         """Ask every process to stop, then insist; none is left behind."""
@@ -209,9 +203,7 @@ class DemoCity:
         if kind == "ends":
             self._heard_end(place, event, record)
         elif event == "ready":
-            self._see(name, "site", record["text"]) if kind == "site" else self._see(
-                name, "controller", record["text"]
-            )
+            self._see(name, kind, str(record["text"]))
         elif kind == "controller" and event.startswith("alarm"):
             self._say("alarm", str(record.get("text")), alarm=event, values=record)
 
@@ -237,7 +229,6 @@ class DemoCity:
     def _see(self, what: str, event: str, text: str, **more: Any) -> None:
         if what not in self._seen:
             self._seen.add(what)
-            self._news.set()
             self._say(event, text, **more)
 
     @property
@@ -296,7 +287,8 @@ class DemoCity:
         missing: set[tuple[KmeId, KmeId]] = set()
         for master in self._made.sites.values():
             others = [b for a, b in pairs if a == master.kme]
-            missing |= {(master.kme, b) for b in others if b not in self._stocked(master, others)}
+            stocked = self._stocked(master, others) if others else set[KmeId]()
+            missing |= {(master.kme, b) for b in others if b not in stocked}
         return missing
 
     def _stocked(self, site: DemoSite, others: list[KmeId]) -> set[KmeId]:

@@ -36,6 +36,7 @@ from poliqi.node.site_settings import SdnSettings
 __all__ = ["SiteSdn"]
 
 _LOOK_S: Final = 1.0
+_STALE_S: Final = 0.2
 _LATEST: Final = 64
 _CLOSE_S: Final = 1.0
 _LIMITS: Final = HttpLimits(connections=256, connections_of_one=32)
@@ -67,7 +68,8 @@ class SiteSdn:
         self._consumption: Final = Consumption()
         self._apps: tuple[Association, ...] = ()
         self._policy: Policy | None = None
-        self._node = self._look(time.monotonic())
+        self._looked = time.monotonic()
+        self._node = self._look(self._looked)
         self._news: Final = NodeNews(self._node)
         self._modified = formatdate(usegmt=True)
         self._root: Root | None = None
@@ -109,7 +111,7 @@ class SiteSdn:
 
     def _refresh(self) -> None:
         """Look, and tell what is new."""
-        now = time.monotonic()
+        now = self._looked = time.monotonic()
         self._rates.note(now, self._driver.kme.state.stock.pools)
         self._consumption.note(time.time(), self._driver.kme.state.taken)
         node = self._look(now)
@@ -121,7 +123,9 @@ class SiteSdn:
             self._stream.publish(rfc3339(time.time()), f"{MODULE}:{news.name}", news.content)
 
     def _data(self) -> tuple[Root, str]:
-        """The tree as it was last seen, and since when it is so."""
+        """The tree as it is, and since when it is so."""
+        if time.monotonic() - self._looked > _STALE_S:
+            self._refresh()
         if self._root is None:
             self._root = Root(MODULE, "qkd_node", self._schema, msgspec.to_builtins(self._node))
         return self._root, self._modified

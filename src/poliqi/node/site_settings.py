@@ -175,7 +175,9 @@ class SiteSettings:
 
     def own_certificates(self) -> tuple[Path, ...]:
         """Files whose end closes the site's doors: its certificate, its applications' authority and list."""
-        has_applications = any(door is not None for door in (self.listen.https, self.listen.streams, self.listen.sdn))
+        has_applications = any(
+            door is not None for door in (self.listen.https, self.listen.streams, self.listen.sdn)
+        )
         tls = self.tls
         return (tls.certificate, *(p for p in (tls.authority, tls.revoked) if has_applications and p is not None))
 

@@ -10,6 +10,7 @@ from poliqi.base.errors import PoliqiError
 from poliqi.base.ids import KmeId
 from poliqi.control.city import SpanId
 from poliqi.control.view import AlarmView, CityView
+from poliqi.edge.asgi import Application
 from poliqi.node.control import ControlRoom, Surroundings
 from poliqi.node.plant import SpanState, read_plant, steer
 from poliqi.node.site_status import StatusApplication

@@ -151,13 +151,16 @@ class Placing:
             self.taken.append(best)
         return best
 
-    def beside(self, at: Point, width: float, height: float, gap: float) -> Box | None:
-        """A place next to a point, in any of sixteen directions, near or a little further off."""
+    def beside(self, at: Point, width: float, height: float, gap: float, middle: Point) -> Box | None:
+        """A place next to a point, near or a little further off, rather on the side away from `middle`."""
         x, y = at
+        away = math.hypot(x - middle[0], y - middle[1]) or 1.0
+        ox, oy = (x - middle[0]) / away, (y - middle[1]) / away
+        around = sorted(_AROUND, key=lambda d: -(d[0] * ox + d[1] * oy) / math.hypot(*d))
         return self.best(
             Box(x + c * (gap * far + width / 2.0), y + s * (gap * far + height / 2.0), width, height)
             for far in (1.0, 1.8, 3.0)
-            for c, s in _AROUND
+            for c, s in around
         )
 
     def along(self, points: Sequence[Point], width: float, height: float, gap: float) -> Box | None:
@@ -165,7 +168,7 @@ class Placing:
         return self.best(self._sides(points, width, height, gap))
 
     def _sides(self, points: Sequence[Point], width: float, height: float, gap: float) -> Iterable[Box]:
-        for share in (0.5, 0.4, 0.6, 0.3, 0.7):
+        for share in (0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74):
             place = share * (len(points) - 1)
             i = min(int(place), len(points) - 2)
             (ax, ay), (bx, by) = points[i], points[i + 1]

@@ -43,6 +43,7 @@ font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;c
 .city-map .cut path{stroke:var(--map-dark);stroke-width:2.5;stroke-linecap:round}
 .city-map .state-dark .figure{fill:var(--map-dark);font-weight:600}
 .city-map .state-keyless .figure,.city-map .state-weak .figure{fill:var(--map-weak);font-weight:600}
+.city-map .grain{fill:var(--map-ink)}
 .city-map .dot{fill:var(--map-ink);stroke:var(--map-paper);stroke-width:2}
 .city-map .dot.end-only{fill:var(--map-paper);stroke:var(--map-ink);stroke-width:3}
 .city-map .switch{fill:none;stroke:var(--map-soft);stroke-width:1.5}
@@ -62,7 +63,6 @@ WORDS: Final[dict[Language, dict[str, str]]] = {
         "sum": "{sites} sites, {spans} fibres, {links} quantum links. {notes}",
         "north": "N",
         "circle": "{km} km",
-        "site": "{title}",
         "relay": "trusted node",
         "end-only": "end site only",
         "switch": "optical switch",
@@ -76,9 +76,11 @@ WORDS: Final[dict[Language, dict[str, str]]] = {
         "keyless": "light, but no key",
         "dark": "no light",
         "silent": "no news",
-        "weak": "weakest",
+        "weak": "its cut leaves a demand short",
         "new": "proposed",
         "plan": "planned link",
+        "candidate": "fibre that could be had",
+        "passing": "light that passes a site",
         "up": "reports",
         "down": "does not report",
         "draining": "being drained",
@@ -88,7 +90,6 @@ WORDS: Final[dict[Language, dict[str, str]]] = {
         "sum": "{sites} sedi, {spans} fibre, {links} collegamenti quantistici. {notes}",
         "north": "N",
         "circle": "{km} km",
-        "site": "{title}",
         "relay": "nodo fidato",
         "end-only": "solo sede terminale",
         "switch": "commutatore ottico",
@@ -102,9 +103,11 @@ WORDS: Final[dict[Language, dict[str, str]]] = {
         "keyless": "luce, ma nessuna chiave",
         "dark": "nessuna luce",
         "silent": "nessuna notizia",
-        "weak": "più debole",
+        "weak": "il suo taglio lascia scoperta una richiesta",
         "new": "proposto",
         "plan": "collegamento previsto",
+        "candidate": "fibra disponibile",
+        "passing": "luce che attraversa una sede",
         "up": "comunica",
         "down": "non comunica",
         "draining": "in svuotamento",

@@ -191,7 +191,7 @@ def _scenario(t: ScenarioTable, plan: CityPlan) -> Scenario:
         faults=tuple(_fault(f, f"fault {number}", plan.city) for number, f in enumerate(t.fault)),
         load=_load(t.load),
         pace=Pace(
-            _seconds(t.pace.tick, "pace.tick", 0.01, 1.0),
+            _seconds(t.pace.tick, "pace.tick", 0.01, 4.0),
             _seconds(t.pace.light, "pace.light", 0.01, 10.0),
             _seconds(t.pace.watch, "pace.watch", 0.1, 3600.0),
         ),

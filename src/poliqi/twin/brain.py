@@ -183,7 +183,7 @@ class Brain:
             for event in raised:
                 self._watch.told(event_line(event, Language.ENGLISH).encode(), "an alarm")
             self._on_events(self.name, raised)
-        due = min(self.core.next_timeout(now), now + self._tick_s)
+        due = min(self.core.next_timeout(now), self.book.next_timeout(now), now + max(1.0, self._tick_s))
         self._clock.after(max(1e-3, due - now), partial(self._tick, start))
 
     def view(self) -> CityView:

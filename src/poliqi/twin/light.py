@@ -27,6 +27,8 @@ _DRAWS: Final = 100
 _SIGMAS: Final = 4.0
 _DARK_S: Final = 0.2
 """How long a device looks for light before it says that there is none."""
+_KEYLESS: Final = 3
+"""Blocks without key in a row after which a device says so: an honest one fails now and then by chance."""
 _AWAY_S: Final = 2.0
 """How long an end waits for a session before it says that the other one is away."""
 
@@ -94,6 +96,7 @@ class Light:
         self._sampler: CountSampler | None = _sampler(link)
         self._noise = _noise(link)
         self._looked = now
+        self._keyless = 0
         self.reading: Reading = Reading(LightState.SILENT, reason="no block yet")
         self.blocks = 0
         self.secret_bits = 0
@@ -110,6 +113,7 @@ class Light:
             return
         self.condition = condition
         self._since = self._changed = now
+        self._keyless = 0
         self._sampler = None if condition.is_dark or condition.is_away else _sampler(_under(self.link, condition))
         self._noise = _noise(_under(self.link, condition))
 
@@ -153,22 +157,25 @@ class Light:
         else:
             length = contract.length
         self.blocks += bool(length)
+        self._keyless = 0 if length else self._keyless + 1
         self.secret_bits += length
         self._read(counts, length, reason)
         return length
 
     def _read(self, counts: Counts, length: int, reason: str) -> None:
         contract = self._contract
+        before = self.reading
+        is_lit = bool(length) or (before.state is LightState.LIT and self._keyless < _KEYLESS)
         self.reading = Reading(
-            LightState.LIT if length else LightState.KEYLESS,
-            key_rate_bps=length / contract.block_s,
+            LightState.LIT if is_lit else LightState.KEYLESS,
+            key_rate_bps=(length or is_lit * contract.length) / contract.block_s,
             qber_key=_qber(counts.key.total_errors, counts.key.total_detections),
             qber_test=_qber(counts.test.total_errors, counts.test.total_detections),
             loss_db=self._loss_db(counts),
             noise=self._noise * (1.0 + 0.01 * float(self._dice.standard_normal())),
             blocks=self.blocks,
             at=self._since,
-            reason=reason,
+            reason="" if is_lit else reason,
         )
 
     def _loss_db(self, counts: Counts) -> float:

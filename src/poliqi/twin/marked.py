@@ -22,7 +22,11 @@ LONG_BYTES: Final = 32
 
 _MASK: Final = (1 << 32) - 1
 _TURNS: Final = (3, 10, 23)
-_TOKEN: Final = re.compile(rb"[A-Za-z0-9+/_-]{20,}")
+_WORDS: Final = bytes(b if chr(b).isalnum() and b < 128 or b in b"+/_-" else 32 for b in range(256))
+"""Turns all that can stand in no spelling of bytes into blanks."""
+_LEAST: Final = 20
+"""Shortest spelling of 16 bytes that is looked at."""
+_ROW: Final = re.compile(rb"\d\s*,\s*\d{1,3}\s*,\s*\d{1,3}\s*,")
 _NUMBERS: Final = re.compile(rb"(?:\d{1,3}\s*,\s*){15,}\d{1,3}")
 
 
@@ -94,14 +98,13 @@ def find_key(data: bytes) -> bool:
     """
     if not data.isascii() and is_key(data):
         return True
-    for token in _TOKEN.findall(data):
-        if token in _seen.words:
-            continue
-        if any(is_key(spelt) for spelt in _spelt(token)):
+    news = set(data.translate(_WORDS).split()) - _seen.words
+    for token in news:
+        if len(token) >= _LEAST and any(is_key(spelt) for spelt in _spelt(token)):
             return True
-        if len(_seen.words) > 20_000:
-            _seen.words.clear()
-        _seen.words.add(token)
+    if len(_seen.words) > 50_000:
+        _seen.words.clear()
+    _seen.words |= news
     return any(is_key(bytes(n & 255 for n in map(int, found.split(b",")))) for found in _NUMBERS.findall(data))
 
 

@@ -26,7 +26,6 @@ from poliqi.twin.site import TwinSite
 __all__ = ["Lit", "Plant"]
 
 _LEAST_BYTES: Final = 8192
-_MOST_BYTES: Final = 1 << 16
 _WAITING: Final = 4
 Effect = Callable[[Condition], Condition]
 _Waiting = tuple[bytes, bytes, list[tuple[int, Ticket]]]
@@ -156,8 +155,9 @@ class Plant:
             self._made(lit, bits // 8)
 
     def _made(self, lit: Lit, size: int) -> None:
-        room = min(self._capacity - self._stored(lit, end) for end in lit.link.ends)
-        kept = min(size, room, _MOST_BYTES) & ~15
+        """A block: kept while an end has room in its share and neither has too much that it does not use."""
+        free = [self._room(lit, end) for end in lit.link.ends]
+        kept = min(size, max(room for room, _ in free), min(left for _, left in free)) & ~15
         if kept < min(size & ~15, _LEAST_BYTES) or any(len(w) >= _WAITING for w in lit.waiting.values()):
             kept = 0
         lit.surplus_bits += 8 * (size - kept)
@@ -169,10 +169,14 @@ class Plant:
         for end in lit.link.ends:
             lit.waiting[end].append((name, key, []))
 
-    def _stored(self, lit: Lit, end: KmeId) -> int:
+    def _room(self, lit: Lit, end: KmeId) -> tuple[int, int]:
+        """Bytes that an end's own share may still grow by, as a whole block, and that its stock still takes."""
         waiting = sum(len(key) for _, key, tickets in lit.waiting[end] if not tickets)
         site = self._sites[end]
-        return waiting + (site.kme.state.stock.pools[lit.link.link].stored_bytes if site.is_alive else 0)
+        if not site.is_alive:
+            return self._capacity - waiting, self._capacity - waiting
+        pool = site.kme.state.stock.pools[lit.link.link]
+        return self._capacity - 2 * pool.own_bytes - waiting, pool.capacity - pool.stored_bytes - waiting
 
     def _hand_over(self, lit: Lit, end: KmeId, site: TwinSite) -> None:
         """Bring what waits. A block is the site's once it says so; a site that was killed is asked again."""

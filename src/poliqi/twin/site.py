@@ -15,7 +15,6 @@ from poliqi.keys.desk_state import KmeEvent
 from poliqi.keys.kme import Kme, SharedPool
 from poliqi.keys.marks import Mark
 from poliqi.keys.policy import Policy
-from poliqi.keys.relaying import RelayRoute
 from poliqi.keys.requests import Block, KeyOrder, Ticket
 from poliqi.twin.clock import Clock
 from poliqi.twin.invariants import Watch
@@ -55,8 +54,8 @@ class SiteSees(Protocol):
         """An event of the site's key management."""
         ...
 
-    def routed(self, site: KmeId, routes: tuple[RelayRoute, ...]) -> None:
-        """The site fills its stocks over these routes from now on."""
+    def told(self, site: KmeId, frame: bytes) -> None:
+        """The controller said something to the site."""
         ...
 
     def stopped(self, site: KmeId, reason: str) -> None:
@@ -196,6 +195,7 @@ class TwinSite:
         now = self._clock.now
         if stream is self._control:
             self.agent.received(frame, now)
+            self._world.told(self.site, frame)
             self._flush_agent()
             return
         other = stream.other(self).name
@@ -277,7 +277,6 @@ class TwinSite:
         routes = agent.take_routes()
         if routes is not None:
             self.kme.fill(routes)
-            self._world.routed(self.site, routes)
         kept = agent.take_remembered()
         if kept is not None:
             self._remembered = kept
@@ -339,7 +338,9 @@ class TwinSite:
         self.agent.tick(now, _WALL_NS + round((now + self.skew_s) * 1e9))
         self.kick()
         self._check_answers(now)
-        due = min(self.agent.next_timeout(now), now + self._tick_s)
+        due = now + self._tick_s
+        if self._tick_s < _REPORT_S:
+            due = min(due, self.agent.next_timeout(now))
         self._next(start, max(_LEAST_TICK_S, due - now))
 
     def _check_answers(self, now: float) -> None:

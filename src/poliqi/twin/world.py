@@ -15,13 +15,12 @@ from poliqi.base.ids import KmeId, LinkId
 from poliqi.control.agent import AgentRule
 from poliqi.control.city import City, relayed_pool
 from poliqi.control.events import CityEvent, event_line
-from poliqi.control.messages import LightState, LinkReport
+from poliqi.control.messages import LightState, LinkReport, Table, decode
 from poliqi.keys.desk_state import EventKind, KmeEvent
 from poliqi.keys.grade import KeyOrigin
 from poliqi.keys.graderule import GradeRule
 from poliqi.keys.kme import SharedPool
 from poliqi.keys.policy import Application, Grant, KeyLimits, Policy
-from poliqi.keys.relaying import RelayRoute
 from poliqi.twin.brain import Brain
 from poliqi.twin.clock import Clock, generator
 from poliqi.twin.faults import Undo, aim, apply_fault, expected
@@ -39,6 +38,10 @@ __all__ = ["TwinWorld", "run"]
 
 _MOST_SITES_ALL_PAIRS: Final = 16
 _POINTS: Final = 400
+_VIEWED: Final = 10
+"""Samples from one look at what pages would show to the next."""
+_ROOM: Final = 4
+"""How many times its usual level a stock may hold: one end may use little of its share for long."""
 _PROBE_S: Final = 20.0
 _PATIENCE_S: Final = 5.0
 _RULE: Final = GradeRule(frozenset({KeyOrigin.SIMULATED}))
@@ -118,11 +121,11 @@ class TwinWorld:
         relayed: dict[KmeId, dict[LinkId, KmeId]] = {name: {} for name in names}
         for link in self.city.links:
             for here, there in (link.ends, link.ends[::-1]):
-                pools[here].append(SharedPool(link.link, there, s.capacity, s.low_water))
+                pools[here].append(SharedPool(link.link, there, _ROOM * s.capacity, s.low_water))
         for a, b in self._pairs:
             pool = relayed_pool(a, b)
             for here, there in ((a, b), (b, a)):
-                pools[here].append(SharedPool(pool, there, s.capacity, s.low_water, is_relayed=True))
+                pools[here].append(SharedPool(pool, there, _ROOM * s.capacity, s.low_water, is_relayed=True))
                 relayed[here][pool] = there
         urgent = KeyLimits(max_number=1 << 12, priority=7)
         usual = KeyLimits(max_number=1 << 12, priority=1)
@@ -221,9 +224,10 @@ class TwinWorld:
         lit = [lit for lit in self.plant.links.values() if lit.light.reading.state is LightState.LIT]
         rate = sum(one.light.reading.key_rate_bps or 0.0 for one in lit)
         self.result.points.append(Point(self.clock.now, rate, stock, frozenset(one.link.link for one in lit)))
-        for brain in self.brains.values():
-            if brain.is_alive:
-                brain.view()
+        if len(self.result.points) % _VIEWED == 0:
+            for brain in self.brains.values():
+                if brain.is_alive:
+                    brain.view()
         self._log(
             "sample",
             rate_bps=round(rate, 3),
@@ -293,9 +297,11 @@ class TwinWorld:
         if event.kind in _TOLD:
             self._log("site", site=site, kind=event.kind.value, text=event.text)
 
-    def routed(self, site: KmeId, routes: tuple[RelayRoute, ...]) -> None:
-        """A site has other routes."""
-        self.healing.routed(site, routes, self.clock.now)
+    def told(self, site: KmeId, frame: bytes) -> None:
+        """The controller said something to a site."""
+        message = decode(frame) if b'"table"' in frame[:64] else None
+        if isinstance(message, Table):
+            self.healing.told(site, message, self.clock.now)
 
     def stopped(self, site: KmeId, reason: str) -> None:
         """A site serves nothing any more."""

@@ -7,13 +7,27 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from alarm_faults import FAULTS, Fault, K, event, lit_book, partition, play, raised, ring, site_down, span_cut
+from alarm_faults import (
+    FAULTS,
+    QUIET,
+    Fault,
+    K,
+    event,
+    lit_book,
+    partition,
+    play,
+    raised,
+    ring,
+    site_down,
+    span_cut,
+    stray_light,
+)
 
 from poliqi.control.alarms import AlarmBook
 from poliqi.control.causes import CAUSES, Cause, cause_advice, cause_line
 from poliqi.control.city import City
 from poliqi.control.events import CityEvent, Language, event_line
-from poliqi.control.signs import SignKind, why_keyless
+from poliqi.control.signs import SignKind, signs_of
 
 Make = Callable[[City, Random], Fault]
 
@@ -158,7 +172,7 @@ def test_a_drained_site_that_goes_away_is_planned_work() -> None:
 
 
 def test_a_newly_lit_channel_is_likelier_than_an_eavesdropper() -> None:
-    seen = play(CITY, next(f for f in (FAULTS[10](CITY, Random(s)) for s in range(50)) if f.lit), Random(3))
+    seen = play(CITY, next(f for f in (stray_light(CITY, Random(s)) for s in range(50)) if f.lit), Random(3))
     assert raised(seen)[0].values["cause"] == "stray-light"
 
 
@@ -243,14 +257,17 @@ def test_a_cause_of_a_later_version_reads_as_its_key() -> None:
     assert cause_advice("solar-flare", {}) == ""
 
 
-def test_the_reason_tells_why_a_link_is_keyless() -> None:
-    def why(**values: str) -> SignKind:
-        return why_keyless(event(K.LINK_KEYLESS, link="x", **values))
+def test_reason_and_figures_tell_why_a_link_is_keyless() -> None:
+    def why(**values: str | float) -> list[SignKind]:
+        return [sign.kind for sign in signs_of(event(K.LINK_KEYLESS, link="x", **values))]
 
-    assert why(what="the single-photon bound leaves 0 bits") is SignKind.KEYLESS_DECOY
-    assert why(what="QBER 0.13 > 0.11") is SignKind.KEYLESS_QBER
-    assert why(what="QBER 0.02, bounds", why="decoy") is SignKind.KEYLESS_DECOY
-    assert why(what="too few detections") is SignKind.KEYLESS_OTHER
+    assert why(what="the single photon bound leaves 0 bits") == [SignKind.KEYLESS_DECOY]
+    assert why(what="QBER 0.13 > 0.11") == [SignKind.KEYLESS_QBER]
+    assert why(what="QBER 0.02, bounds", why="decoy") == [SignKind.KEYLESS_DECOY]
+    assert why(what="too few detections") == [SignKind.KEYLESS_OTHER]
+    assert why(what="", **QUIET) == [SignKind.KEYLESS_DECOY]
+    assert why(what="", **(QUIET | {"qber_key": 0.09})) == [SignKind.KEYLESS_QBER, SignKind.QBER_STEP]
+    assert why(what="", **(QUIET | {"loss_db": 9.0})) == [SignKind.KEYLESS_OTHER, SignKind.LOSS]
 
 
 def test_partition_and_cut_together_are_two_alarms() -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sdn_rig import TYPES, A, B, C, D, fibre, figures, light, model, policy, told, tree, validate, virtual
+from sdn_rig import TYPES, A, B, C, D, fibre, light, model, policy, told, tree, validate, virtual
 from yangson.exceptions import ValidationError, YangsonException
 from yangson.schemanode import DataNode, LeafListNode, LeafNode, ListNode
 
@@ -197,7 +197,9 @@ def test_a_virtual_link_says_over_whom_it_goes() -> None:
     assert link["virt_prev_hop"] == node_uuid(B)
     assert link["virt_bandwidth"] == (1 << 32) - 1
     assert "qkdi_id" not in link["qkdl_local"]
-    assert [each["qkdi_id"] for each in node["qkd_interfaces"]["qkd_interface"]] == [interface_number(LinkId("a-b"))]
+    assert [each["qkdi_id"] for each in node["qkd_interfaces"]["qkd_interface"]] == [
+        interface_number(LinkId("a-b"))
+    ]
 
 
 def test_relay_is_an_application_of_the_nodes_on_the_links_that_it_uses() -> None:
@@ -298,7 +300,3 @@ def test_a_decimal64_fits_into_64_bits(value: float) -> None:
 
 def test_rates_end_where_uint32_ends() -> None:
     assert (uint32(-1.0), uint32(0.5), uint32(1.6), uint32(1e12)) == (0, 0, 2, 4294967295)
-
-
-def test_the_figures_of_the_rig_are_site_a() -> None:
-    assert figures().site == A

@@ -144,7 +144,10 @@ def test_content_tells_configuration_from_state() -> None:
     }
     assert read("ex:jukebox", "content=nonconfig")["ex:jukebox"] == {
         "library": {
-            "album": [{"name": "Wasting Light", "year": 2011, "plays": 0}, {"name": "Sonic", "year": 1988, "plays": 3}],
+            "album": [
+                {"name": "Wasting Light", "year": 2011, "plays": 0},
+                {"name": "Sonic", "year": 1988, "plays": 3},
+            ],
             "count": 2,
         },
         "counters": {"errors": 0},
@@ -198,7 +201,9 @@ def test_the_datastore_holds_every_root() -> None:
 SEGMENTS = st.sampled_from(
     ["ex:jukebox", "library", "album", "album=Sonic,1988", "genre", "genre=rock", "title", "plays", "x", "album=,"]
 )
-QUERIES = st.sampled_from(["", "depth=2", "content=config", "content=nonconfig", "fields=name", "fields=album/plays"])
+QUERIES = st.sampled_from(
+    ["", "depth=2", "content=config", "content=nonconfig", "fields=name", "fields=album/plays"]
+)
 
 
 @given(st.lists(SEGMENTS, max_size=5), QUERIES)

@@ -1,13 +1,10 @@
-"""`poliqi demo`: photons to a shared key between two processes, on this machine."""
+"""`poliqi demo`: a city of five sites on this machine, over simulated light; and what can be done to its fibres."""
 
 from __future__ import annotations
 
 import json
-import secrets
 import sys
-import tempfile
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,206 +13,199 @@ import click
 from poliqi.base.errors import ConfigError
 
 if TYPE_CHECKING:
-    from poliqi.node.demo import DemoSettings, DemoSummary
-    from poliqi.optics.parameters import LinkParameters
+    from poliqi.node.demo_running import RunningDemo
+    from poliqi.node.plant import SpanState
 
 __all__ = ["command"]
 
-_SIFTED_KEY: Final = 2_000_000
-PATH = click.Path(path_type=Path)
-
-
-@click.command()
-@click.option(
-    "--link", "link_toml", type=PATH, metavar="LINK.toml", help="a link of your own (else Leonardo-Bovisa)"
+PATH: Final = click.Path(path_type=Path)
+FOLDER: Final = click.option(
+    "--folder", type=PATH, metavar="FOLDER", help="which demonstration (else the one that runs)"
 )
-@click.option("--blocks", type=click.IntRange(1), default=3, show_default=True, help="blocks to make")
-@click.option("--eve", metavar="ATTACK", help="let Eve act on the light: intercept=0.2, intercept-key=0.2 or pns")
-@click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), help="seed of the light (random where not given)")
-@click.option("--sifted-key", type=click.IntRange(1), help="sifted key bits of a block")
-@click.option("--keep", type=PATH, metavar="DIR", help="keep states and key files there (a new folder)")
-@click.option("--json", "as_json", is_flag=True, help="a JSON record a line, the summary last")
+SPAN: Final = click.argument("span")
+JSON: Final = click.option("--json", "as_json", is_flag=True, help="print JSON")
+
+
+@click.group(invoke_without_command=True)
+@click.option("--sites", "city_toml", type=PATH, metavar="CITY.toml", help="another city (else the five of Milan)")
+@click.option("--seconds", type=click.FloatRange(0), help="end so long after it is ready (else with Ctrl-C)")
+@click.option("--keep", type=PATH, metavar="FOLDER", help="keep all its files there (a new folder)")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8470, show_default=True, help="of the dashboard, if free"
+)
+@click.option("--json", "as_json", is_flag=True, help="a JSON record a line")
+@click.pass_context
 def command(
-    link_toml: Path | None,
-    blocks: int,
-    eve: str | None,
-    seed: int | None,
-    sifted_key: int | None,
+    context: click.Context,
+    city_toml: Path | None,
+    seconds: float | None,
     keep: Path | None,
+    port: int,
     as_json: bool,
 ) -> None:
-    """Watch simulated photons become one secret key in two processes.
+    """Run a whole city on this machine: five sites, five links of SIMULATED light, a controller, a dashboard.
 
-    Alice and Bob are paired by a fresh pair file and speak over TCP on this machine; only the light between
-    them is simulated. With --eve somebody stands on the fibre, and a block without a key is the right answer.
+    Every site is a process, so are its link ends and the controller. Open the dashboard, fetch keys with curl, cut
+    a fibre there or with `poliqi demo cut SPAN` from another terminal. Ctrl-C ends everything.
     """
+    if context.invoked_subcommand is not None:
+        return
+    sys.exit(_run(city_toml, seconds, keep, port, as_json))
+
+
+def _run(city_toml: Path | None, seconds: float | None, keep: Path | None, port: int, as_json: bool) -> int:
     import asyncio
 
-    from poliqi.node.demo import DemoSettings, run_demo
-    from poliqi.ops.config import default_link_text
-    from poliqi.optics.attack import parse_attack
+    from poliqi.node.demo_city import DemoCity
+    from poliqi.node.demo_files import make_demo_folder, reserve_ports
+    from poliqi.node.demo_running import demo_folder, mark_demo, memory_of, sweep_demos
+    from poliqi.ops.demo_plan import plan_demo
 
-    attack = None if eve is None else parse_attack(eve)
-    link = _read(link_toml)
-    if sifted_key is None and link_toml is None:
-        sifted_key = _SIFTED_KEY
-    with ExitStack() as stack:
-        folder = _folder(keep, stack)
-        if link_toml is None:
-            link_toml = folder / "link.toml"
-            link_toml.write_text(default_link_text(), encoding="utf-8")
-        chosen = secrets.randbits(64) if seed is None else seed
-        settings = DemoSettings(
-            folder, link_toml.absolute(), blocks, chosen, eve, sifted_key, kept=keep is not None
-        )
-        show = _Json() if as_json else _Lines()
-        show.begin(link, settings)
-        try:
-            summary = asyncio.run(run_demo(settings, show.say))
-        except asyncio.CancelledError:
-            click.echo("stopped; both processes have ended", err=True)
-            sys.exit(130)
-        show.end(settings, summary)
-        if attack is not None and not as_json:
-            click.echo("\n".join(_what_eve_did(link, attack.kind.value, summary)))
-    if not summary.blocks:
-        sys.exit(1)
+    show = _Json() if as_json else _Lines()
+    plan = plan_demo(city_toml)
+    sweep_demos()
+    with ExitStack() as held:
+        folder = demo_folder(keep, [site.kme for site in plan.city.sites], held)
+        show.begin(plan.city.name, len(plan.city.sites), len(plan.city.links), plan.slowed_to_hz)
+        ports = reserve_ports(3 + 3 * len(plan.city.sites) + len(plan.city.links), held, port)
+        made = make_demo_folder(folder, plan.city, plan.city_text, plan.links, ports)
+        mark_demo(made)
+        memory: dict[str, int | None] = {}
 
+        async def run() -> float | None:
+            city = DemoCity(made, show.say)
 
-def _read(path: Path | None) -> LinkParameters:
-    from poliqi.ops.config import default_link, load_link
+            def say(record: dict[str, Any]) -> None:
+                if record["event"] in ("ready", "rate"):
+                    memory.update(memory_of(city.pids))
+                show.say(record)
 
-    return default_link() if path is None else load_link(path)
+            city.tell = say
+            await city.run(seconds)
+            return city.ready_s
 
-
-def _folder(keep: Path | None, stack: ExitStack) -> Path:
-    if keep is None:
-        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="poliqi-demo-")))
-    try:
-        keep.mkdir(mode=0o700, parents=True)
-    except OSError as error:
-        raise ConfigError(f"--keep {keep}: cannot be made: {error.strerror}; name a folder that is new") from error
-    return keep
+        ready_s = asyncio.run(run())
+    show.end(ready_s, memory)
+    return 0 if ready_s is not None else 130
 
 
 class _Json:
     """Every record as it comes."""
 
-    def begin(self, link: LinkParameters, settings: DemoSettings) -> None:
-        click.echo(json.dumps({"event": "demo", "link": link.name, "seed": settings.seed, "eve": settings.eve}))
+    def begin(self, name: str, sites: int, links: int, slowed_to_hz: float | None) -> None:
+        self.say({"event": "demo", "city": name, "sites": sites, "links": links, "slowed_to_hz": slowed_to_hz})
 
     def say(self, record: dict[str, Any]) -> None:
-        click.echo(json.dumps(record))
+        click.echo(json.dumps(record, default=str))
 
-    def end(self, settings: DemoSettings, summary: DemoSummary) -> None:
-        click.echo(json.dumps(_summary(settings, summary)))
+    def end(self, ready_s: float | None, memory: dict[str, int | None]) -> None:
+        self.say({"event": "summary", "light": "simulated light", "ready_s": ready_s, **memory})
 
 
 class _Lines:
-    """The blocks as lines to read, from Bob, who is the last to know that both ends hold the key."""
+    """What a person wants to know."""
 
-    def begin(self, link: LinkParameters, settings: DemoSettings) -> None:
-        eve = "" if settings.eve is None else f", with Eve on the fibre: {settings.eve}"
-        click.echo(f"{link.name}, {link.fibre.length_m / 1e3:g} km, SIMULATED LIGHT (seed {settings.seed}){eve}")
-        click.echo("two processes, Alice and Bob, paired by a fresh pair file, over TCP on this machine")
-        if not _compiled():
-            click.echo("compiling the kernels for this machine, once: ten seconds or so ...")
+    def begin(self, name: str, sites: int, links: int, slowed_to_hz: float | None) -> None:
+        click.echo(
+            f"{name}: {sites} sites and {links} links on this machine, SIMULATED LIGHT: its keys protect nothing"
+        )
+        if slowed_to_hz is not None:
+            click.echo(f"devices are slowed down to {slowed_to_hz / 1e6:g} MHz: light is simulated in real time")
 
     def say(self, record: dict[str, Any]) -> None:
-        from poliqi.node.lines import describe
+        if record["event"] == "ready":
+            self._ready(record)
+        elif record["event"] not in ("warm",):
+            click.echo(f"{record['time_s']:7.1f} s  {record['text']}")
 
-        shown = record["role"] == "bob" and record["event"] in ("block", "ready", "pad-low")
-        if shown or record["event"] in ("failed", "waiting", "reconciler"):
-            click.echo(describe(record))
-
-    def end(self, settings: DemoSettings, summary: DemoSummary) -> None:
-        s = _summary(settings, summary)
-        if not s["net_bits"]:
-            reason = summary.blocks[-1]["reason"] if summary.blocks else "-"
-            click.echo(f"\n{_count(s['blocks'])}, no secret key: {reason}")
-            return
-        click.echo(f"\nSHA-256 of the key files  Alice {s['digest_alice'][:16]}  Bob {s['digest_bob'][:16]}  equal")
-        click.echo("(a digest of a real key is never shown; these keys are simulated and protect nothing)")
-        rate = "" if s["rate_bit_s"] is None else f", {s['rate_bit_s'] / 1e3:,.1f} kb/s of link time"
+    def _ready(self, r: dict[str, Any]) -> None:
+        span = r["spans"][0]
         click.echo(
-            f"{_count(s['blocks'])}, {s['blocks_with_key']} with key: {s['gross_bits']:,} secret bits gross, "
-            f"{s['refill_bits']:,} repay the pad, {s['net_bits']:,} net{rate}"
+            f"""{r["time_s"]:7.1f} s  ready: {r["sites"]} sites, {len(r["links"])} links, """
+            f"""{r["key_rate_bps"] / 1e3:,.0f} kbit/s of key in the city
+
+  dashboard      {r["dashboard"]}
+  fetch a key    {r["curl"]}
+  cut a fibre    poliqi demo cut {span}      (in another terminal; then: poliqi demo mend {span})
+  listen on it   poliqi demo listen {span}
+  end            Ctrl-C
+"""
         )
-        click.echo(
-            f"first secret block after {s['first_key_s']:.1f} s; epsilon of all blocks together, if the light were "
-            f"real: {s['epsilon_if_real']:.2g}"
-        )
-        if settings.kept:
-            click.echo(f"key files: {settings.folder}/alice.keys and bob.keys, one record a block")
+
+    def end(self, ready_s: float | None, memory: dict[str, int | None]) -> None:
+        early = "" if ready_s is not None else ", before the city was ready"
+        took = f"; they took {(memory['rss_bytes'] or 0) / 1e6:,.0f} MB" if memory else ""
+        click.echo(f"stopped; all processes have ended{early}{took}")
 
 
-def _compiled() -> bool:
-    from poliqi.base.jit import cache_folder
-
-    folder = cache_folder()
-    return folder is not None and any(folder.rglob("*additive*.nbi"))
+# ---------------------------------------------------------------- what can be done to its fibres
 
 
-def _count(blocks: int) -> str:
-    return "1 block" if blocks == 1 else f"{blocks} blocks"
+@command.command()
+@SPAN
+@FOLDER
+@JSON
+def cut(span: str, folder: Path | None, as_json: bool) -> None:
+    """Cut a simulated fibre: its links go dark within a moment."""
+    from poliqi.node.plant import SpanState
+
+    _steer(span, SpanState(cut=True), folder, as_json, f"{span} is cut")
 
 
-def _summary(settings: DemoSettings, summary: DemoSummary) -> dict[str, Any]:
-    from poliqi.base.ids import Role
+@command.command()
+@SPAN
+@FOLDER
+@JSON
+def mend(span: str, folder: Path | None, as_json: bool) -> None:
+    """Mend a simulated fibre, whatever was done to it."""
+    from poliqi.node.plant import SpanState
 
-    with_key = [block for block in summary.blocks if block["gross_bits"]]
-    light_s = sum(block["light_s"] or 0.0 for block in summary.blocks)
-    net = summary.total("net_bits")
-    return {
-        "event": "summary",
-        "light": "simulated light",
-        "seed": settings.seed,
-        "eve": settings.eve,
-        "blocks": len(summary.blocks),
-        "blocks_with_key": len(with_key),
-        "gross_bits": summary.total("gross_bits"),
-        "refill_bits": summary.total("refill_bits"),
-        "net_bits": net,
-        "rate_bit_s": net / light_s if light_s else None,
-        "first_key_s": summary.first_key_s,
-        "epsilon": None,
-        "epsilon_if_real": max((block["epsilon_if_real"] for block in with_key), default=None),
-        "digest_alice": summary.digests[Role.ALICE],
-        "digest_bob": summary.digests[Role.BOB],
-        "equal": summary.equal,
-    }
+    _steer(span, SpanState(), folder, as_json, f"{span} is as it should be")
 
 
-# ---------------------------------------------------------------- what an attack looks like
+@command.command()
+@SPAN
+@click.option("--eve", metavar="ATTACK", default="intercept=0.3", show_default=True, help="intercept=0.3, pns, ...")
+@FOLDER
+@JSON
+def listen(span: str, eve: str, folder: Path | None, as_json: bool) -> None:
+    """Have somebody listen on a simulated fibre: its links notice, and give no key."""
+    from poliqi.node.plant import SpanState
+
+    _steer(span, SpanState(eve=eve), folder, as_json, f"somebody listens on {span} ({eve})")
 
 
-def _what_eve_did(link: LinkParameters, attack: str, summary: DemoSummary) -> list[str]:
-    """What was seen beside what an honest link shows, and what the bound makes of it."""
-    from poliqi.optics.channel import expectation
-    from poliqi.optics.parameters import Attack
+@command.command()
+@SPAN
+@click.option("--loss", type=click.FloatRange(0, 60), default=0.0, help="dB more than it should have")
+@click.option("--noise", type=click.FloatRange(0, 1e9), default=0.0, help="false clicks a second of each detector")
+@FOLDER
+@JSON
+def bend(span: str, loss: float, noise: float, folder: Path | None, as_json: bool) -> None:
+    """Make a simulated fibre worse than it is: more loss, or stray light in it."""
+    from poliqi.node.plant import SpanState
 
-    block = next((b for b in summary.blocks if b["counts"]), None)
-    lines = ["", f"what Eve did ({attack}), in the first block:", f"{'':26}{'honest link':>14}{'seen':>14}"]
-    honest = expectation(replace(link, attack=Attack()))
-    for name, basis in (("key", honest.key), ("test", honest.test)):
-        expected = sum(basis.errors) / sum(basis.detections)
-        seen = None if not summary.blocks else summary.blocks[0][f"qber_{name}"]
-        lines.append(f"{f'QBER, {name} basis':26}{expected:14.2%}" + (f"{seen:14.2%}" if seen is not None else ""))
-    right = (
-        []
-        if summary.total("net_bits")
-        else ["no key is the RIGHT answer here: the contract was not met, for the reason above"]
-    )
-    if block is None:
-        return [*lines, "error correction stopped at the leak cap: so many errors leave no key", *right]
-    counts, pulses = block["counts"], block["pulses"]
-    for k, mu in enumerate(counts["intensities"]):
-        expected, seen = honest.key.detections[k], counts["key"]["detections"][k] / pulses
-        lines.append(f"{f'key clicks/pulse at {mu:g}':26}{expected:14.3e}{seen:14.3e}")
-    bound = block["bound"]
-    if bound is not None:
-        phase = "-" if bound["phase_error"] is None else f"{bound['phase_error']:.3f}"
-        lines.append(
-            f"bound: {bound['single_photon_key']:,.0f} single photons in the key basis, phase error {phase}"
-        )
-    return [*lines, *right]
+    state = SpanState(extra_loss_db=loss, noise_hz=noise)
+    _steer(span, state, folder, as_json, f"{span}: {loss:g} dB more loss, {noise:g} false clicks a second")
+
+
+def _steer(span: str, state: SpanState, folder: Path | None, as_json: bool, text: str) -> None:
+    from poliqi.node.plant import steer
+
+    running = _running(folder)
+    steer(running.plant, span, state)
+    record = {"span": span, "folder": str(running.folder), "cut": state.cut, "eve": state.eve}
+    click.echo(json.dumps(record) if as_json else f"{text} (simulated); see {running.dashboard}")
+
+
+def _running(folder: Path | None) -> RunningDemo:
+    from poliqi.node.demo_running import running_demos
+
+    found = running_demos(folder)
+    if not found:
+        where = "" if folder is None else f" in {folder}"
+        raise ConfigError(f"no demonstration runs{where}: start one with `poliqi demo`, in another terminal")
+    if len(found) > 1:
+        folders = ", ".join(str(demo.folder) for demo in found)
+        raise ConfigError(f"{len(found)} demonstrations run: name one with --folder: {folders}")
+    return found[0]

@@ -1,4 +1,4 @@
-"""`poliqi link`: pair two ends, run one, look at its state, record simulated light."""
+"""`poliqi link`: pair two ends, run one or all of a site, look at a state, record light; a demonstration."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import click
 
 from poliqi.base.errors import ConfigError
 from poliqi.base.ids import Role
+from poliqi.ops.commands.link_demo import command as demo
 from poliqi.ops.commands.link_record import command as record
 from poliqi.ops.commands.pair import JSON, PATH, ROLES, STATE, pair
 
@@ -26,10 +27,14 @@ __all__ = ["command"]
 
 @click.group()
 def command() -> None:
-    """Pair two ends, run one of them, look at its state, record simulated light."""
+    """Pair two ends, run one of them, or all of a site; look at a state; record simulated light.
+
+    `demo` shows one link at work in two processes on this machine.
+    """
 
 
 command.add_command(pair)
+command.add_command(demo)
 command.add_command(record)
 
 

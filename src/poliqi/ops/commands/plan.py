@@ -112,7 +112,8 @@ def command(
     if svg is not None and svg.suffix.lower() != ".svg":
         raise ConfigError(f"--svg {svg}: give a name that ends in .svg")
     from poliqi.ops.city_toml import load_city
-    from poliqi.ops.plan_report import answer, tables
+    from poliqi.ops.plan_report import answer
+    from poliqi.ops.plan_tables import tables
 
     report = _report(load_city(city), is_proposed, from_scratch, time_limit_s, as_set)
     if svg is not None:

@@ -34,7 +34,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A person's request. `subject` names a span (cut, mend, listen), a site (drain, undrain) or an alarm by number."""
+    """A person's request. `subject`: a span (cut, mend, listen), a site (drain, undrain) or an alarm's number."""
 
     kind: ActionKind
     subject: str
