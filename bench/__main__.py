@@ -20,7 +20,7 @@ from typing import Any
 import bench
 from bench.report import machine
 
-NOT_BENCHES = {"__main__", "report", "peers", "feeder", "kme_loader", "sites", "controlled", "heal"}
+NOT_BENCHES = {"__main__", "citymodel", "report", "peers", "feeder", "kme_loader", "sites", "controlled", "heal"}
 
 
 def names() -> list[str]:

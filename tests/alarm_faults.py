@@ -386,7 +386,7 @@ def play(city: City, fault: Fault, draw: Random, lost: float = 0.1, jitter_s: fl
             book.heed(replace(script[0][1], at=now), now)
             script.pop(0)
         said += book.tick(now)
-        now += 0.05
+        now += 0.1
     return said
 
 

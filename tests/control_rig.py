@@ -201,7 +201,7 @@ class Rig:
             stored_bits=2 * free,
             capacity_bits=1 << 30,
             taken_bits=site.taken_bits.get(pool, 0),
-            filled_bits=2 * free,
+            filled_bits=1 << 20,
         )
 
     def connect(self, name: str) -> None:

@@ -21,7 +21,7 @@ def summary(answer: Answer) -> dict[str, object]:
 
 def test_two_blocks_become_one_key_without_a_home(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    answer = poliqi("demo", "--link", TINY, "--blocks", 2, "--seed", 1, "--keep", kept, "--json", home=False)
+    answer = poliqi("link", "demo", "--link", TINY, "--blocks", 2, "--seed", 1, "--keep", kept, "--json", home=False)
     told = summary(answer)
     assert (told["blocks"], told["equal"], told["light"], told["epsilon"]) == (2, True, "simulated light", None)
     keys = [[record.key.take() for record in read_keys(kept / f"{end}.keys")[1]] for end in ("alice", "bob")]
@@ -30,7 +30,7 @@ def test_two_blocks_become_one_key_without_a_home(tmp_path: Path) -> None:
 
 
 def test_people_read_of_simulated_light_on_every_line_of_a_block() -> None:
-    answer = poliqi("demo", "--link", TINY, "--blocks", 1, "--seed", 1)
+    answer = poliqi("link", "demo", "--link", TINY, "--blocks", 1, "--seed", 1)
     assert answer.code == 0, answer.err
     [block] = [line for line in answer.out.splitlines() if " block 1 " in line]
     for word in ("QBER", "f ", "leak", "secret", "epsilon if it were real", "simulated light"):
@@ -39,7 +39,7 @@ def test_people_read_of_simulated_light_on_every_line_of_a_block() -> None:
 
 
 def test_intercept_resend_raises_the_error_rate_and_leaves_no_key() -> None:
-    answer = poliqi("demo", "--link", TINY, "--blocks", 1, "--seed", 1, "--eve", "intercept=0.2", "--json")
+    answer = poliqi("link", "demo", "--link", TINY, "--blocks", 1, "--seed", 1, "--eve", "intercept=0.2", "--json")
     [block] = [line for line in answer.lines() if line["event"] == "block" and line["role"] == "bob"]
     # e + f/4 (1 - 2e) with e = .005, f = .2; the test basis has some 30000 bits: one sigma is .0013
     assert block["qber_test"] == pytest.approx(0.0545, abs=0.006)
@@ -48,7 +48,7 @@ def test_intercept_resend_raises_the_error_rate_and_leaves_no_key() -> None:
 
 
 def test_photon_number_splitting_leaves_the_error_rate_and_no_key() -> None:
-    answer = poliqi("demo", "--blocks", 1, "--seed", 1, "--sifted-key", 500_000, "--eve", "pns")
+    answer = poliqi("link", "demo", "--blocks", 1, "--seed", 1, "--sifted-key", 500_000, "--eve", "pns")
     assert answer.code == 0, answer.err
     assert "NO KEY" in answer.out
     assert "no key is the RIGHT answer" in answer.out
@@ -56,7 +56,7 @@ def test_photon_number_splitting_leaves_the_error_rate_and_no_key() -> None:
 
 def test_interrupt_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    demo = start("demo", "--link", TINY, "--blocks", 100_000, "--keep", kept, "--json")
+    demo = start("link", "demo", "--link", TINY, "--blocks", 100_000, "--keep", kept, "--json")
     assert demo.stdout is not None
     for line in demo.stdout:
         if '"block"' in line:
@@ -71,7 +71,7 @@ def test_interrupt_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
 
 
 def test_reader_that_goes_away_leaves_no_process() -> None:
-    demo = start("demo", "--link", TINY, "--blocks", 100_000, "--json")
+    demo = start("link", "demo", "--link", TINY, "--blocks", 100_000, "--json")
     assert demo.stdout is not None
     next(line for line in demo.stdout if '"block"' in line)
     children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
@@ -84,13 +84,13 @@ def test_reader_that_goes_away_leaves_no_process() -> None:
 
 
 def test_link_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    answer = poliqi("demo", "--link", tmp_path / "absent.toml")
+    answer = poliqi("link", "demo", "--link", tmp_path / "absent.toml")
     assert answer.code == 1
     assert "absent.toml" in answer.err
     assert "Traceback" not in answer.err
 
 
 def test_unknown_attack_is_refused_before_anything_starts() -> None:
-    answer = poliqi("demo", "--eve", "blinding")
+    answer = poliqi("link", "demo", "--eve", "blinding")
     assert (answer.code, answer.out) == (1, "")
     assert "intercept=FRACTION" in answer.err

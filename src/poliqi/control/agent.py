@@ -53,7 +53,9 @@ _NOTICES_AT_ONCE: Final = 50.0
 _MOST_FRAMES: Final = 256
 _GIVEN_UP: Final = re.compile(r"a relay to (\S+) was given up: ")
 _DONE: Final = re.compile(r"([0-9]{1,9}) bytes for (\S+) over ")
-_UNTOLD: Final = frozenset({str(EventKind.RELAY_DONE), str(EventKind.PEER_UP), str(EventKind.PEER_DOWN)})
+_UNTOLD: Final = frozenset(
+    {str(kind) for kind in (EventKind.RELAY_DONE, EventKind.PEER_UP, EventKind.PEER_DOWN, EventKind.KEM_AGREED)}
+)
 
 
 @dataclass(frozen=True, slots=True)

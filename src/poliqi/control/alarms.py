@@ -27,7 +27,9 @@ __all__ = ["AlarmBook"]
 _QUIET_S: Final = 0.25
 """No new sign for so long, before a cause is named (twice its settling time at most)."""
 _UNSURE_S: Final = 7.0
-"""A link that only one end calls dark waits so long for the other end, or for the news that its site is down."""
+"""A cause waits so long for signs that it should show and does not: for the other end of a dark link to say so too,
+for peers to lose patience with a site that is gone.
+"""
 _NEW_S: Final = 30.0
 """After the start: what was never well, and what runs short, is given so long to begin."""
 _HOLD_S: Final = 3.0
@@ -42,6 +44,10 @@ _RECENT: Final = 256
 _EXPLAINED: Final = 64
 _ACTORS: Final = 256
 _RANK: Final = {severity: -place for place, severity in enumerate(Severity)}
+_NETWORK: Final = frozenset(
+    {Cause.SITE_DOWN, Cause.SITE_UNREACHED, Cause.CONTROLLER_CUT_OFF, Cause.PARTITION, Cause.PEERS_PARTED}
+)
+"""Causes that only the last of their signs tell apart: while one of them waits, the others do."""
 _NO_FAULT: Final = frozenset({Cause.DEMAND_GROWTH, Cause.STOCK_LOW, Cause.CLOCK_SKEW, Cause.RIVAL_CONTROLLER})
 """Causes that take no key from anybody, so that no symptom is theirs."""
 
@@ -160,9 +166,12 @@ class AlarmBook:
         self._is_stale = self._is_waiting = False
         events: list[CityEvent] = []
         found: set[tuple[str, ...]] = set()
+        due = {finding.key: self._due(finding) for finding in self._found}
+        network = [due[f.key] for f in self._found if f.suspect.cause in _NETWORK and f.key not in self._open]
         for finding in self._found:
             found.add(finding.key)
-            self._follow(finding, now, events)
+            at = max(network) if finding.suspect.cause in _NETWORK and network else due[finding.key]
+            self._follow(finding, min(at, due[finding.key] + _UNSURE_S), now, events)
         self._claim(now)
         for complaint in self._symptoms.complaints(self._signs.draining):
             key = (complaint.cause, *complaint.key)
@@ -172,16 +181,17 @@ class AlarmBook:
         self._end(found, now, events)
         return events
 
-    def _follow(self, finding: Finding, now: float, events: list[CityEvent]) -> None:
+    def _follow(self, finding: Finding, due: float, now: float, events: list[CityEvent]) -> None:
         signs = [sign for sign in finding.signs if sign in self._signs.up]
         if not signs:
             return
-        times = [self._signs.since[sign] for sign in signs]
         alarm = self._open.get(finding.key)
         if alarm is None:
-            if not self._is_due(self._settle_s(finding, signs), min(times), max(times), now):
+            if now < due:
+                self._is_waiting = True
                 return
-            alarm = self._raised(finding.suspect.cause, finding.key, min(times))
+            since = min(self._signs.since[sign] for sign in signs)
+            alarm = self._raised(finding.suspect.cause, finding.key, since)
             if alarm is None:
                 return
             suspect = finding.suspect
@@ -193,19 +203,17 @@ class AlarmBook:
         alarm.add(self._signs.up[sign] for sign in sorted(signs, key=lambda sign: self._signs.since[sign]))
         alarm.touches |= {site for sign in signs for site in self._sites(sign)}
 
-    def _settle_s(self, finding: Finding, signs: Iterable[Sign]) -> float:
+    def _due(self, finding: Finding) -> float:
+        """When a finding may be named: its first sign has settled, and no new one came for a moment."""
+        signs = [sign for sign in finding.signs if sign in self._signs.up]
         settle_s = CAUSES[finding.suspect.cause].settle_s
         dark = [sign for sign in signs if sign.kind is SignKind.DARK]
-        if dark and not any(self._signs.is_sure(sign) for sign in dark):
+        if not finding.is_whole or (dark and not any(self._signs.is_sure(sign) for sign in dark)):
             settle_s = max(settle_s, _UNSURE_S)
         links = {sign.subject[0] for sign in signs if sign.subject and LinkId(sign.subject[0]) in self._city.link}
-        return max(settle_s, _NEW_S) if links and not links & self._signs.known else settle_s
-
-    def _is_due(self, settle_s: float, first: float, newest: float, now: float) -> bool:
-        if now - first >= settle_s and (now - newest >= _QUIET_S or now - first >= 2.0 * settle_s):
-            return True
-        self._is_waiting = True
-        return False
+        if links and not links & self._signs.known:
+            settle_s = max(settle_s, _NEW_S)
+        return _settled([self._signs.since[sign] for sign in signs], settle_s)
 
     def _raised(self, cause: Cause, key: tuple[str, ...], since: float) -> _Alarm | None:
         if len(self._open) >= _OPEN:
@@ -253,7 +261,8 @@ class AlarmBook:
                 self._is_waiting = True
                 return
             settle_s = max(CAUSES[complaint.cause].settle_s, _NEW_S - (min(times) - (self._began or 0.0)))
-            if not self._is_due(settle_s, min(times), max(times), now):
+            if now < _settled(times, settle_s):
+                self._is_waiting = True
                 return
             alarm = self._raised(complaint.cause, key, min(times))
             if alarm is None:
@@ -294,6 +303,12 @@ class AlarmBook:
             "what_it": cause_line(alarm.cause, alarm.values, Language.ITALIAN),
         }
         return CityEvent(kind, now, alarm.site, alarm.link, alarm.span, values={**values, **more})
+
+
+def _settled(times: list[float], settle_s: float) -> float:
+    """When signs of these times have settled."""
+    first, newest = min(times, default=0.0), max(times, default=0.0)
+    return min(max(first + settle_s, newest + _QUIET_S), first + 2.0 * settle_s)
 
 
 def _places(alarm: _Alarm) -> dict[str, Value]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from poliqi.control.alloc_master import Master, Solution
 from poliqi.control.alloc_model import Allocation, AllocationProblem, Effort
 from poliqi.control.alloc_settle import settle
-from poliqi.control.alloc_steady import TOLERANCE, cheapest_flows, steady_flows
+from poliqi.control.alloc_steady import TOLERANCE, cheapest_flows, kept_ways, steady_flows
 from poliqi.control.alloc_ways import Column, Group, Pricing
 
 __all__ = ["fill"]
@@ -40,7 +40,9 @@ class _Filling:
         unlimited = np.full(len(problem.demands), np.inf)
         narrow = 1.0 / pricing.capacity_bps
         self._first = pricing.cheapest(np.ones(len(pricing.hops)), unlimited, everyone)
-        self._wide = pricing.cheapest(narrow + narrow.mean(), unlimited, everyone) if everyone else []
+        self._wide = kept_ways(problem, pricing, range(len(problem.demands)))
+        if everyone and not self._wide:
+            self._wide = pricing.cheapest(narrow + narrow.mean(), unlimited, everyone)
         self._scale = self._scales()
         self._units = self._rates * self._scale
         self.master = Master(pricing.capacity_bps, self._units)
@@ -122,7 +124,7 @@ class _Filling:
                 carried = sum(self._shares.values()) + len(open_) * height
                 self._gap = max(self._gap, TOLERANCE * carried / (len(routed) * height) if height > 0.0 else 0.0)
                 done = {d for d in open_ if solution.demands[d] > _BOUND}
-                done = done or {max(open_, key=lambda d: solution.demands[d])}
+                done = done or {max(open_, key=solution.demands.__getitem__)}
             for d in sorted(done):
                 self._shares[d] = height * (1.0 - _SLACK)
                 self.master.release(level, d, self._shares[d])

@@ -138,21 +138,23 @@ class Master:
         """
         highs = self._highs
         highs.changeObjectiveSense(highspy.ObjSense.kMaximize)
-        for less in _LESS:
-            highs.run()
-            self.solves += 1
-            status = highs.getModelStatus()
-            if status == highspy.HighsModelStatus.kOptimal:
-                break
-            if status == highspy.HighsModelStatus.kInfeasible:
+        tries = iter(_LESS)
+        while not self._run():
+            if (less := next(tries, None)) is None:
+                status = highs.modelStatusToString(highs.getModelStatus())
+                raise ArithmeticError(f"allocation: HiGHS ends with {status}")
+            if highs.getModelStatus() == highspy.HighsModelStatus.kInfeasible:
                 self._relax(less)
             else:
                 highs.clearSolver()
-        else:
-            raise ArithmeticError(f"allocation: HiGHS ends with {highs.modelStatusToString(status)}")
         solution = highs.getSolution()
         duals = np.array(solution.row_dual)
         return Solution(np.array(solution.col_value), np.maximum(duals[: self._links], 0.0), -duals[self._links :])
+
+    def _run(self) -> bool:
+        self._highs.run()
+        self.solves += 1
+        return self._highs.getModelStatus() == highspy.HighsModelStatus.kOptimal
 
     def _relax(self, less: float) -> None:
         for demand, at_least in list(self._bound.items()):

@@ -18,12 +18,12 @@ from poliqi.control.alloc_model import AllocationProblem
 from poliqi.control.alloc_settle import Flow
 from poliqi.control.alloc_ways import Column, Pricing
 
-__all__ = ["TOLERANCE", "cheapest_flows", "steady_flows"]
+__all__ = ["TOLERANCE", "cheapest_flows", "kept_ways", "steady_flows"]
 
 _Floats = NDArray[np.float64]
 TOLERANCE: Final = 1e-7
 """Of prices, where an open demand's is 1 on average."""
-_LACK: Final = 4.0
+_LACK: Final = 100.0
 """A share that is not carried weighs as so many ways of the most hops."""
 _ENOUGH: Final = 1e-6
 """A share that lacks less than this part of a unit is carried."""

@@ -83,7 +83,7 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
     _C.DEVICE_FAILED: CauseRow(
         _S.ERROR,
         -0.5,
-        6.0,
+        1.5,
         "the device of {link} at {site} does not work; its fibre is not the cause",
         "il dispositivo di {link} presso {site} non funziona; la fibra non c'entra",
         "At {site} look at the link end's log, the device's power and its process; restart the link end.",
@@ -130,7 +130,7 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
     _C.PARTITION: CauseRow(
         _S.CRITICAL,
         -0.5,
-        6.0,
+        2.0,
         "the network is split: {sites} have no connection with the others",
         "la rete è divisa: {sites} non hanno connessione con gli altri",
         "Look at the network that joins {sites} to the others; inside each part keys go on.",
@@ -181,7 +181,7 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
     ),
     _C.STRAY_LIGHT: CauseRow(
         _S.ERROR,
-        -0.5,
+        -1.5,
         1.0,
         "light that is not Alice's reaches {links} over {span}; a data channel on the fibre is the likely source",
         "luce estranea raggiunge {links} attraverso {span}; la causa probabile è un canale dati sulla fibra",

@@ -21,7 +21,7 @@ __all__ = ["Finding", "diagnose"]
 _INERTIA = 1.5
 """Added to what was found before, so that two causes of near equal score do not take turns."""
 _RIVALS = 3
-_RIVAL_WITHIN = 2.0
+_RIVAL_WITHIN = 3.0
 _SITES = frozenset(
     {SignKind.NONSENSE, SignKind.LOST, SignKind.CLOCK, SignKind.STORE, SignKind.DAMAGE, SignKind.RIVAL}
 )
@@ -36,6 +36,8 @@ class Finding:
     suspect: Suspect
     score: float
     signs: frozenset[Sign]
+    is_whole: bool
+    """No sign is missing that the cause should show."""
     rivals: tuple[Cause, ...] = ()
 
     @property
@@ -73,7 +75,10 @@ def diagnose(
         rivals = sorted({(-scored(s), s.cause) for s in close if shown.intersection(s.expects) == shown})
         causes = dict.fromkeys(cause for minus, cause in rivals if -minus >= score - _RIVAL_WITHIN)
         causes.pop(suspect.cause, None)
-        found.append(Finding(suspect, score, frozenset(shown), tuple(causes)[:_RIVALS]))
+        missing = [
+            s for s, grade in suspect.expects.items() if grade.missing and s not in left | explained | unknown
+        ]
+        found.append(Finding(suspect, score, frozenset(shown), not missing, tuple(causes)[:_RIVALS]))
         left -= shown
         explained |= shown
     return found

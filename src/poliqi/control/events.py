@@ -24,6 +24,8 @@ __all__ = [
     "Severity",
     "event_line",
     "event_places",
+    "event_record",
+    "event_severity",
 ]
 
 
@@ -336,3 +338,23 @@ def event_line(event: CityEvent, language: Language = Language.ENGLISH) -> str:
     """The event's line for people; a value that is missing reads "?"."""
     row = EVENTS[event.kind]
     return fill(row.english if language is Language.ENGLISH else row.italian, event_places(event), language)
+
+
+def event_severity(event: CityEvent) -> Severity:
+    """How much it asks of the operator: of an alarm that is raised, as much as its cause does."""
+    told = event.values.get("severity") if event.kind is CityEventKind.ALARM_RAISED else None
+    return Severity(told) if told in tuple(Severity) else EVENTS[event.kind].severity
+
+
+def event_record(event: CityEvent, wall_s: float) -> dict[str, Value]:
+    """The event as one line of a structured log: `wall_s` is Unix time, `text` the line for people (English).
+
+    The values of the event stand beside; none of them takes the place of a field of the record.
+    """
+    return {
+        **event_places(event),
+        "event": event.kind.value,
+        "level": event_severity(event).value,
+        "text": event_line(event),
+        "wall_s": round(wall_s, 3),
+    }

@@ -49,7 +49,7 @@ class Hearing:
 
     def report(self, watch: SiteWatch, report: Report, now: float, wall_ns: int) -> None:
         """A whole report. What in it cannot be is told and not used."""
-        what = bad_counters(watch.report, report, watch.pools)
+        what = bad_counters(watch.report, report)
         if what is not None:
             self.nonsense(watch, "counters", what, now)
             return
@@ -84,21 +84,25 @@ class Hearing:
     def _pools(self, watch: SiteWatch, pools: tuple[PoolReport, ...], now: float) -> None:
         state, told = self._state, {pool.pool: pool for pool in pools}
         for name, pool in told.items():
-            what = bad_pool(watch.kme, pool, state.city)
+            peer, before = KmeId(pool.peer), watch.pools.get(name)
+            what = bad_pool(watch.kme, pool, before, state.city)
             if what is not None:
                 self.nonsense(watch, f"pool {name}", what, now)
-                continue
-            peer = KmeId(pool.peer)
-            if peer not in state.sites:
-                continue
-            stock = state.stock(watch.kme, peer)
-            stock.heard(watch.kme, pool, now)
-            if name not in watch.pools:
-                self._new_pool(watch, pool)
-            watch.pools[name] = pool
+                self._forget(watch, pool)
+            elif peer in state.sites:
+                state.stock(watch.kme, peer).heard(watch.kme, pool, now)
+            if peer in state.sites and peer != watch.kme:
+                watch.pools[name] = pool
+                if before is None:
+                    self._new_pool(watch, pool)
         if len(watch.pools) > len(told):
             for name in [name for name in watch.pools if name not in told]:
                 self._pool_gone(watch, watch.pools.pop(name))
+
+    def _forget(self, watch: SiteWatch, pool: PoolReport) -> None:
+        stock = self._state.stocks.get(pair_of(watch.kme, pool.peer))
+        if stock is not None:
+            stock.forget(watch.kme, pool.pool)
 
     def _new_pool(self, watch: SiteWatch, pool: PoolReport) -> None:
         if pool.is_relayed:

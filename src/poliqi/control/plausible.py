@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Final
 
 from poliqi.base.ids import KmeId, LinkId
@@ -47,8 +46,10 @@ def bad_link(site: KmeId, report: LinkReport, link: QuantumLink | None, planned_
     return None
 
 
-def bad_pool(site: KmeId, report: PoolReport, city: City) -> str | None:
-    """Why a stock's report cannot be, one line; None for one that can."""
+def bad_pool(site: KmeId, report: PoolReport, before: PoolReport | None, city: City) -> str | None:
+    """Why a stock's report cannot be, one line; None for one that can. `before`: the one before, of the same start."""
+    if before is not None and (report.taken_bits < before.taken_bits or report.filled_bits < before.filled_bits):
+        return f"counters of {report.pool} fell without a new start"
     if report.peer == site:
         return f"a stock {report.pool} with itself"
     link = city.link.get(LinkId(report.pool))
@@ -62,15 +63,12 @@ def bad_pool(site: KmeId, report: PoolReport, city: City) -> str | None:
     return None
 
 
-def bad_counters(before: Report | None, after: Report, pools: Mapping[str, PoolReport]) -> str | None:
-    """Which counter ran backwards within one start of a site; None where none did. `pools`: as reported before."""
-    if before is not None:
-        for name in ("number", "keys_delivered", "requests", "requests_refused"):
-            was, now = getattr(before, name), getattr(after, name)
-            if now < was:
-                return f"{name} fell from {was} to {now} without a new start"
-    for pool in after.pools:
-        old = pools.get(pool.pool)
-        if old is not None and (pool.taken_bits < old.taken_bits or pool.filled_bits < old.filled_bits):
-            return f"counters of {pool.pool} fell without a new start"
+def bad_counters(before: Report | None, after: Report) -> str | None:
+    """Which counter ran backwards within one start of a site; None where none did."""
+    if before is None:
+        return None
+    for name in ("number", "keys_delivered", "requests", "requests_refused"):
+        was, now = getattr(before, name), getattr(after, name)
+        if now < was:
+            return f"{name} fell from {was} to {now} without a new start"
     return None

@@ -42,8 +42,9 @@ class Grade(Enum):
 _S = SignKind
 _C = Cause
 _MUST, _LIKELY, _TELLING, _MAY = Grade
-_NEWLY_LIT: Final = 3.0
-_LIT: Final = 0.5
+_NEWLY_LIT: Final = 4.0
+_LIT: Final = 1.0
+"""Stray light needs a source: a data channel that was lit lately, or one that stands in the plan."""
 _ONE_LINK: Final = -1.0
 """A cause that sits in the fibre but shows on one of its links alone is that much rarer."""
 
@@ -80,7 +81,11 @@ class Suspect:
     values: dict[str, Value] = field(default_factory=dict[str, "Value"])
 
     def score(self, up: set[Sign], explained: set[Sign], silent: set[Sign]) -> float:
-        """Its lean, and the weight of each sign: seen, or missing where it could have been seen."""
+        """Its lean, and the weight of each sign: seen, or missing where it could have been seen. Minus infinity
+        where all that is seen only may belong to it.
+        """
+        if all(sign not in up for sign, grade in self.expects.items() if grade is not Grade.MAY):
+            return float("-inf")
         total = self.lean
         for sign, grade in self.expects.items():
             if sign in up:

@@ -1,7 +1,7 @@
 """The controller of a city as one process: its core, its log, the sites' streams, alarms and where they go.
 
-Signals: SIGTERM and SIGINT stop it; SIGHUP reads plan, certificates and trust again. While it is away the sites go
-on; at its next start it rebuilds itself from its log.
+Signals: SIGTERM and SIGINT stop it; SIGHUP reads plan, certificates and trust again; SIGUSR1 has it take charge
+after another controller was met. While it is away the sites go on; it rebuilds itself from its log.
 """
 
 from __future__ import annotations
@@ -148,6 +148,12 @@ class ControlRoom:
         self._driver.core.drain(site, is_draining, self._loop.time())
         self._driver.kick()
 
+    def take_charge(self) -> None:
+        """Give orders again, after another controller was met and stopped: sites obey this one from now on."""
+        self.say("take-charge", "this controller takes charge: sites obey it, whatever controller they met before")
+        self._driver.core.take_charge(self._loop.time(), time.time_ns())
+        self._driver.kick()
+
     def acknowledge(self, number: int, who: str) -> bool:
         """Somebody has seen an alarm; False where it is over, or somebody had."""
         event = self._book.acknowledge(number, who, self._loop.time())
@@ -156,11 +162,13 @@ class ControlRoom:
         return event is not None
 
     def change(self, city: City) -> None:
-        """Another plan from now on."""
-        before = self._driver.core.city
-        if city == replace(before, version=city.version):
-            return
-        self._driver.core.change(replace(city, version=before.version + 1), self._loop.time())
+        """Another plan of the same city from now on. Raises ConfigError."""
+        name = self._driver.core.city.name
+        if city.name != name:
+            raise ConfigError(
+                f"the plan is of {city.name!r}, this controller is that of {name!r}: start one for it"
+            )
+        self._driver.core.change(city, self._loop.time())
         self._book.city = self._driver.core.city
         self._driver.kick()
 
@@ -215,6 +223,7 @@ class ControlRoom:
         loop, tasks = self._loop, set[asyncio.Task[None]]()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
+        loop.add_signal_handler(signal.SIGUSR1, self.take_charge)
         try:
             async with AsyncExitStack() as doors:
                 doors.push_async_callback(self._driver.close)

@@ -34,8 +34,6 @@ _READY_S: Final = 300.0
 _RATE_S: Final = 10.0
 _PROBE_S: Final = 0.25
 _POLL_S: Final = 0.05
-_COMPILERS: Final = 2
-"""So many ends compile the kernels of a fresh machine, each half of them; the others wait."""
 CURL: Final = (
     "ID=$(curl -sK {folder}/{master} '{give}/api/v1/keys/{slave}/enc_keys' | tee /dev/stderr"
     """ | sed 's/.*"key_ID":"\\([^"]*\\)".*/\\1/'); """
@@ -72,6 +70,7 @@ class _Child:
                 stderr=asyncio.subprocess.STDOUT,
                 limit=_LINE_LIMIT,
                 env=environment,
+                start_new_session=True,
             )
             assert process.stdout is not None
             with suppress(ValueError):  # a line beyond the limit
@@ -109,6 +108,7 @@ class DemoCity:
         self.stopping: Final = asyncio.Event()
         self._children: Final[dict[str, _Child]] = {}
         self._keeping: Final[set[asyncio.Task[None]]] = set()
+        self._ends: Final[dict[str, int]] = {}
         self._seen: Final[set[str]] = set()
         self._rates: Final[dict[str, float]] = {}
         self.ready_s: float | None = None
@@ -139,19 +139,12 @@ class DemoCity:
     async def _start(self) -> None:
         ends = [site for site in self._made.sites.values() if (site.folder / "ends.toml").exists()]
         self._say("starting", "kernels are loaded, or compiled for this machine once: some ten seconds then")
-        for site in ends[:_COMPILERS]:
-            self._run_ends(site)
+        self._run("ends", "link", "serve", *(str(site.folder / "ends.toml") for site in ends), "--json")
         for site in self._made.sites.values():
             self._run(f"site {site.kme}", "site", "run", str(site.folder / "site.toml"), "--json")
         self._run("controller", "control", "run", str(self._made.control_toml), "--json")
-        await self._until([f"warm {site.kme}" for site in ends[:_COMPILERS]])
-        for site in ends[_COMPILERS:]:
-            self._run_ends(site)
         await self._until([f"key {link.link}" for link in self._made.city.links])
         await self._until_stocked()
-
-    def _run_ends(self, site: DemoSite) -> None:
-        self._run(f"ends {site.kme}", "link", "serve", str(site.folder / "ends.toml"), "--json")
 
     def _run(self, name: str, *words: str) -> None:
         child = self._children[name] = _Child(name, list(words), self._heard, self._tell_of)
@@ -198,20 +191,22 @@ class DemoCity:
     # ---------------------------------------------------------------- what they say
 
     def _heard(self, name: str, record: dict[str, Any]) -> None:
-        kind, _, place = name.partition(" ")
+        kind = name.partition(" ")[0]
         event = str(record.get("event", ""))
         if kind == "ends":
-            self._heard_end(place, event, record)
+            self._heard_end(event, record)
         elif event == "ready":
             self._see(name, kind, str(record["text"]))
         elif kind == "controller" and event.startswith("alarm"):
             self._say("alarm", str(record.get("text")), alarm=event, values=record)
 
-    def _heard_end(self, place: str, event: str, record: dict[str, Any]) -> None:
+    def _heard_end(self, event: str, record: dict[str, Any]) -> None:
         link = str(record.get("link", ""))
         match event:
             case "warm":
-                self._see(f"warm {place}", "warm", f"kernels are ready at {place}")
+                self._say("warm", f"kernels are ready after {record['time_s']:.1f} s")
+            case "started":
+                self._ends[record["site"]] = record["pid"]
             case "block" if record["role"] == "bob":
                 self._rates[link] = record["net_bits"] and record["rate_bit_s"]
                 if record["net_bits"]:
@@ -221,8 +216,8 @@ class DemoCity:
                 if record["dark"]:
                     self._rates[link] = 0.0
                 self._say("light", f"{link}: {record['text']}", link=link, dark=record["dark"])
-            case "failed":
-                self._say("failed", record["text"], link=link)
+            case "failed" | "ended":
+                self._say(event, record["text"], link=link)
             case _:
                 return
 
@@ -268,7 +263,8 @@ class DemoCity:
     def pids(self) -> dict[str, int]:
         """The processes that run now."""
         found = {name: c.process for name, c in self._children.items()}
-        return {name: p.pid for name, p in found.items() if p is not None and p.returncode is None}
+        own = {name: p.pid for name, p in found.items() if p is not None and p.returncode is None}
+        return own | {f"ends {site}": pid for site, pid in self._ends.items()}
 
     # ---------------------------------------------------------------- is there key for everybody
 

@@ -1,18 +1,19 @@
 """All link ends of one site in one process: they share one compiler, one set of kernels, one loop.
 
 Each end is a `Party`, as `poliqi link run` runs it alone. One that fails is started again, less and less often; the
-others go on.
+others go on. `poliqi.node.endsfork` runs the ends of several sites, a process a site.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,8 +21,9 @@ from poliqi.base.errors import PoliqiError
 from poliqi.base.ids import Role
 from poliqi.base.jit import load_compiler
 from poliqi.node.party import Party, PartySettings, open_store
+from poliqi.optics.parameters import LinkParameters
 
-__all__ = ["EndSettings", "run_ends"]
+__all__ = ["EndSettings", "prepare", "run_ends", "serve_ends"]
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -40,16 +42,68 @@ class EndSettings:
     party: PartySettings
 
 
+def serve_ends(ends: tuple[EndSettings, ...], say: Say) -> None:
+    """Prepare the kernels, then run these ends until a signal; as `run_ends`."""
+    prepare(ends, say)
+    run_ends(ends, say)
+
+
 def run_ends(ends: tuple[EndSettings, ...], say: Say) -> None:
     """Run these ends until a signal: SIGTERM and SIGINT let blocks under way finish, a second one stops at once.
 
-    `say` gets a record for everything that happens, with the name of the link in it.
+    `say` gets a record for everything that happens, with the name of the link in it. Raises KeyboardInterrupt for
+    the second signal.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         asyncio.run(_Ends(ends, say).run())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+
+
+def prepare(ends: tuple[EndSettings, ...], say: Say) -> None:
+    """Load every kernel that any of these ends needs, or compile it, before the first of them meets its peer.
+
+    Call it before any thread or loop is made: a forked helper goes through the stages in the other order, and on a
+    fresh machine both leave what they compiled to each other.
+    """
+    began = time.monotonic()
+    say({"event": "compiling", "time_s": 0.0, "text": "kernels are loaded, or compiled for this machine once"})
+    load_compiler()
+    helper = os.fork()
+    if helper == 0:
+        try:
+            _warm_up(ends, Role.BOB)
+        finally:
+            os._exit(0)
+    _warm_up(ends, Role.ALICE)
+    os.waitpid(helper, 0)
+    say({"event": "warm", "time_s": round(time.monotonic() - began, 3), "text": "kernels are ready"})
+
+
+def _warm_up(ends: tuple[EndSettings, ...], order: Role) -> None:
+    from poliqi.distill.plan import block_pulses, choose_reconciler
+    from poliqi.distill.warm import warm_up
+
+    done: set[str] = set()
+    for end in ends:
+        link = end.party.link
+        with suppress(PoliqiError):  # the end itself will say what is wrong with its link
+            if order is Role.BOB:
+                _warm_light(link)
+            chosen = choose_reconciler(link, block_pulses(link)).reconciler
+            if chosen not in done:
+                done.add(chosen)
+                warm_up(order, chosen)
+            if order is Role.ALICE:
+                _warm_light(link)
+
+
+def _warm_light(link: LinkParameters) -> None:
+    from poliqi.link.simulated import SimulatedReceiver, SimulatedTransmitter
+
+    seen = SimulatedReceiver(link, 0).detect(_PULSES)
+    SimulatedTransmitter(link, 0).states(seen.slots)
 
 
 class _Ends:
@@ -77,33 +131,10 @@ class _Ends:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, heed)
-        load_compiler()
-        self._say("compiling", "kernels are loaded, or compiled for this machine once")
-        await asyncio.to_thread(self._warm_up)
-        self._say("warm", "kernels are ready")
         async with asyncio.TaskGroup() as keeping:
             for end in self._ends:
                 keeping.create_task(self._keep(end))
         self._say("stopped", "all ends have stopped")
-
-    def _warm_up(self) -> None:
-        """Every kernel that any end here needs, before the first of them meets its peer."""
-        from poliqi.distill.plan import block_pulses, choose_reconciler
-        from poliqi.distill.warm import warm_up
-        from poliqi.link.simulated import SimulatedReceiver, SimulatedTransmitter
-
-        done: set[tuple[Role, str]] = set()
-        for end in self._ends:
-            party = end.party
-            try:
-                chosen = choose_reconciler(party.link, block_pulses(party.link)).reconciler
-                if (party.role, chosen) not in done:
-                    done.add((party.role, chosen))
-                    warm_up(party.role, chosen)
-                seen = SimulatedReceiver(party.link, 0).detect(_PULSES)
-                SimulatedTransmitter(party.link, 0).states(seen.slots)
-            except PoliqiError as error:
-                self._say("warning", f"{end.name}: {error}", link=end.name)
 
     async def _keep(self, end: EndSettings) -> None:
         """Run one end, again and again."""

@@ -12,7 +12,7 @@ import signal
 import sys
 from typing import Final
 
-__all__ = ["leashed", "main"]
+__all__ = ["leashed", "main", "take_leash"]
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl.h
 
@@ -22,10 +22,15 @@ def leashed(*words: str) -> list[str]:
     return [sys.executable, "-m", "poliqi.node.leash", str(os.getpid()), *words]
 
 
+def take_leash(parent: int) -> bool:
+    """End with the process of this number, which must be the parent. False where that is gone already."""
+    done = ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) == 0
+    return done and os.getppid() == parent
+
+
 def main() -> None:
     """Take the leash, then become `poliqi`."""
-    parent = int(sys.argv[1])
-    if ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0 or os.getppid() != parent:
+    if not take_leash(int(sys.argv[1])):
         sys.exit(1)
     sys.argv = ["poliqi", *sys.argv[2:]]
     runpy.run_module("poliqi", run_name="__main__")

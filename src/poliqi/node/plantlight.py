@@ -1,6 +1,6 @@
 """SIMULATED light over the fibre plant of a demonstration: in real time, until somebody cuts the fibre or listens.
 
-Both ends watch the file of the plant, as real devices watch their synchronisation: in a cut fibre the clock of light
+Both ends watch the file of the plant, as real devices watch their synchronisation: in a cut fibre the light's clock
 stands still, and it goes on where it stood once the fibre is mended.
 """
 

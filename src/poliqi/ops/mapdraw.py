@@ -20,7 +20,6 @@ __all__ = ["Drawing", "LinkMark", "stroke_of_load"]
 _MOST_NAMES: Final = 80
 _MOST_FIGURES: Final = 60
 _WIDEST_FIGURE: Final = "9.99 Mbit/s"
-_FOOT: Final = 52.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,8 @@ class Drawing:
         ring = mapfoot.circle(self.words, shape)
         sites = [self._site(s, site_href) for s in city.sites]
         links = [self._link(link, ways[link.link], link_href) for link in city.links]
-        foot, height = self._foot()
+        states = [self.marks.get(link.link, LinkMark()).state for link in city.links]
+        foot, height = mapfoot.foot(self.words, shape, states)
         body = [
             f'<g class="fibres">{"".join(spans)}</g>',
             f'<g class="links">{"".join(links)}</g>',
@@ -154,21 +154,6 @@ class Drawing:
         if site.kme in self.states:
             said.append(self.words[self.states[site.kme]])
         return [*said, site.note] if site.note else said
-
-    def _foot(self) -> tuple[str, float]:
-        """Scale and key on the left, warnings on the right; how high all is."""
-        shape = self.shape
-        left, rows = mapfoot.key_of_sites(self.words, shape)
-        states = [self.marks.get(link.link, LinkMark()).state for link in shape.city.links]
-        middle, more = mapfoot.key_of_links(self.words, shape, states)
-        said = mapfoot.notes(self.words, shape.city, shape.candidates)
-        lines = "".join(
-            f'<text class="soft note note-{kind}" x="{shape.width - 12:g}" y="{shape.height + 18 + 18 * i:g}">'
-            f"{escape(text)}</text>"
-            for i, (kind, text) in enumerate(said)
-        )
-        foot = f'{mapfoot.scale_bar(shape)}{left}{middle}<g class="notes">{lines}</g>'
-        return foot, shape.height + _FOOT + 18.0 * max(rows, more, len(said) - 1)
 
 
 def _anchored(group: str, href: str, name: str) -> str:

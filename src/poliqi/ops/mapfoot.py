@@ -1,4 +1,4 @@
-"""What stands on a map besides the city: the circle that it may not outgrow, scale, north, the key, the warnings."""
+"""What stands on a map besides the city: the circle that it may not outgrow, scale, north, key and warnings."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from poliqi.control.city import City, Span
 from poliqi.ops.mapplace import Box, nice_length, text_width
 from poliqi.ops.mapshape import DOT, Shape
 
-__all__ = ["circle", "key_of_links", "key_of_sites", "north", "notes", "scale_bar"]
+__all__ = ["circle", "foot", "north", "notes"]
 
 _ROW: Final = 18.0
+_TEXT: Final = 12.0
 _LIVE: Final = ("lit", "keyless", "dark", "silent")
 _PLANNED: Final = ("plan", "new", "weak")
 
@@ -47,8 +48,9 @@ def circle(words: dict[str, str], shape: Shape) -> str:
     if box is None:
         return ""
     x, y = box.x, box.y - 8.0
+    small = size / rim
     dots = "".join(
-        f'<circle class="grain" cx="{x + (px - cx) / rim * size:.1f}" cy="{y + (py - cy) / rim * size:.1f}" r="1.6"/>'
+        f'<circle class="grain" cx="{x + (px - cx) * small:.1f}" cy="{y + (py - cy) * small:.1f}" r="1.6"/>'
         for px, py in shape.km.values()
     )
     return (
@@ -57,7 +59,7 @@ def circle(words: dict[str, str], shape: Shape) -> str:
     )
 
 
-def scale_bar(shape: Shape) -> str:
+def _scale_bar(shape: Shape) -> str:
     """A bar of a round length under the map."""
     km = nice_length(0.28 * shape.width / shape.scale)
     y, long = shape.height + 18.0, km * shape.scale
@@ -67,8 +69,33 @@ def scale_bar(shape: Shape) -> str:
     )
 
 
-def key_of_sites(words: dict[str, str], shape: Shape) -> tuple[str, int]:
-    """What the marks of sites mean, and how many lines that took; only what is there."""
+def foot(words: dict[str, str], shape: Shape, states: Iterable[str]) -> tuple[str, float]:
+    """Scale, keys and warnings under the map, side by side where there is room; and how high all is."""
+    y = shape.height + 18.0
+    said = notes(words, shape.city, shape.candidates)
+    sites, links = _site_rows(words, shape), _link_rows(words, shape, states)
+    wide, wider = _key_width(sites), _key_width(links)
+    parts = [_scale_bar(shape), _key(sites, 0.0, y + 24.0)]
+    low = y + 24.0 + _ROW * len(sites)
+    if wide + wider <= shape.width:
+        parts.append(_key(links, wide, y + 24.0))
+        low = max(low, y + 24.0 + _ROW * len(links))
+        free = shape.width - wide - wider
+    else:
+        parts.append(_key(links, 0.0, low))
+        low, free = low + _ROW * len(links), 0.0
+    if max((text_width(text, _TEXT) for _, text in said), default=0.0) > free:
+        y = low
+    lines = "".join(
+        f'<text class="soft note note-{kind}" x="{shape.width - 12:g}" y="{y + _ROW * i:g}">{escape(text)}</text>'
+        for i, (kind, text) in enumerate(said)
+    )
+    parts.append(f'<g class="notes">{lines}</g>')
+    return "".join(parts), max(low, y + _ROW * len(said)) + 2.0
+
+
+def _site_rows(words: dict[str, str], shape: Shape) -> list[tuple[str, str]]:
+    """What the marks of sites mean; only those that are there."""
     sites = shape.city.sites
     rows = [
         ("relay", any(s.is_relay for s in sites), f'<circle class="dot" cx="22" cy="{{y}}" r="{DOT - 3:g}"/>'),
@@ -79,10 +106,10 @@ def key_of_sites(words: dict[str, str], shape: Shape) -> tuple[str, int]:
             '<path class="switch" d="M22 {y}m0 -8l8 8l-8 8l-8 -8z"/>',
         ),
     ]
-    return _key([(words[word], mark) for word, is_there, mark in rows if is_there], 0.0, shape.height + 42.0)
+    return [(words[word], mark) for word, is_there, mark in rows if is_there]
 
 
-def key_of_links(words: dict[str, str], shape: Shape, states: Iterable[str]) -> tuple[str, int]:
+def _link_rows(words: dict[str, str], shape: Shape, states: Iterable[str]) -> list[tuple[str, str]]:
     """What colours and strokes of links mean. Where one is live, all states that it could take are named."""
     there = set(states)
     named = [s for s in _PLANNED if s in there] + (list(_LIVE) if there & set(_LIVE) else [])
@@ -92,16 +119,20 @@ def key_of_links(words: dict[str, str], shape: Shape, states: Iterable[str]) -> 
         rows.append((words["passing"], f'<g class="bypass">{line}</g>'))
     if shape.candidates:
         rows.append((words["candidate"], '<g class="candidate"><path class="fibre" d="M14 {y}h22"/></g>'))
-    return _key(rows, 0.27 * shape.width, shape.height + 42.0)
+    return rows
 
 
-def _key(rows: Sequence[tuple[str, str]], x: float, y: float) -> tuple[str, int]:
+def _key_width(rows: Sequence[tuple[str, str]]) -> float:
+    return 54.0 + max((text_width(word, _TEXT) for word, _ in rows), default=0.0)
+
+
+def _key(rows: Sequence[tuple[str, str]], x: float, y: float) -> str:
     lines = "".join(
         f"{mark.format(y=f'{y + _ROW * i:g}')}"
         f'<text class="soft key" x="42" y="{y + _ROW * i:g}">{escape(word)}</text>'
         for i, (word, mark) in enumerate(rows)
     )
-    return f'<g class="legend" transform="translate({x:g} 0)">{lines}</g>', len(rows)
+    return f'<g class="legend" transform="translate({x:.0f} 0)">{lines}</g>'
 
 
 def notes(words: dict[str, str], city: City, candidates: Sequence[Span]) -> list[tuple[str, str]]:

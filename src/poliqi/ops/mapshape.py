@@ -15,7 +15,7 @@ from poliqi.ops.mapplace import Box, Placing, Point, Projection, clearance, cros
 __all__ = ["DOT", "Shape", "middle_of"]
 
 DOT: Final = 9.0
-_SIDE: Final = 78.0
+_SIDE: Final = 0.13
 _TOP: Final = 46.0
 _APART: Final = 13.0
 _FLATTEST: Final = 0.34
@@ -58,7 +58,7 @@ class Shape:
         if self.is_wide:
             left, right, top, bottom = cx - rim, cx + rim, cy - rim, cy + rim
         across, down = max(right - left, 0.2), max(bottom - top, 0.2)
-        self.scale = min((self.width - 2.0 * _SIDE) / across, self.width / down)
+        self.scale = min((self.width * (1.0 - 2.0 * _SIDE)) / across, self.width / down)
         high = max(down * self.scale, _FLATTEST * self.width)
         self.height = float(round(high + 2.0 * _TOP))
         x0 = (self.width - (right + left) * self.scale) / 2.0

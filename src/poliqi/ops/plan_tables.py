@@ -105,6 +105,8 @@ def _demands(demands: Sequence[DemandCheck]) -> str:
 
 
 def _survives(d: DemandCheck) -> str:
+    if not d.is_served:
+        return "NO: not served"
     if d.fails_at:
         worst = min(d.fails_at, key=lambda f: f is not d.worst)
         more = f" and {len(d.fails_at) - 1} more" if len(d.fails_at) > 1 else ""

@@ -76,8 +76,8 @@ class ScenarioTable(Table):
     controller: bool = True
     delay: Quantity = "0.2 ms"
     jitter: Quantity = "0.3 ms"
-    capacity: Quantity = "2 Mbit"
-    low_water: Quantity = "128 kbit"
+    capacity: Quantity = "8 Mbit"
+    low_water: Quantity = "512 kbit"
     sifted_key: float | None = None
     load: LoadTable = msgspec.field(default_factory=LoadTable)
     pace: PaceTable = msgspec.field(default_factory=PaceTable)

@@ -20,9 +20,10 @@ __all__ = ["LONG_BYTES", "MarkedEntropy", "find_key", "is_key", "mark"]
 LONG_BYTES: Final = 32
 """Draws that are at least so long are secrets and get marked; shorter ones are names."""
 
+_LONG: Final = 4096
 _MASK: Final = (1 << 32) - 1
 _TURNS: Final = (3, 10, 23)
-_WORDS: Final = bytes(b if chr(b).isalnum() and b < 128 or b in b"+/_-" else 32 for b in range(256))
+_WORDS: Final = bytes(b if (chr(b).isalnum() and b < 128) or b in b"+/_-" else 32 for b in range(256))
 """Turns all that can stand in no spelling of bytes into blanks."""
 _LEAST: Final = 20
 """Shortest spelling of 16 bytes that is looked at."""
@@ -59,26 +60,29 @@ class MarkedEntropy:
 
 def stretch(label: str, count: int) -> bytes:
     """`count` bytes that follow from a label."""
-    shake = hashlib.shake_128(label.encode())
     if count < LONG_BYTES:
-        return shake.digest(count)
-    return mark(shake.digest(4 * -(-count // 8)))[:count]
+        return hashlib.shake_128(label.encode()).digest(count)
+    half = 4 * -(-count // 8)
+    if half < _LONG:
+        return mark(hashlib.shake_128(label.encode()).digest(half))[:count]
+    seed = int.from_bytes(hashlib.sha256(label.encode()).digest()[:16], "little")
+    return mark(np.random.Generator(np.random.PCG64(seed)).bytes(half))[:count]
 
 
 def is_key(data: bytes) -> bool:
     """True where 16 marked bytes in a row lie anywhere in `data`."""
-    if len(data) < 16:
-        return False
-    for start in range(8):
-        words = np.frombuffer(data, "<u4", count=(len(data) - start) // 8 * 2, offset=start).reshape(-1, 2)
-        x = words[:, 0]
-        y = words[:, 1].copy()
-        for turn in _TURNS:
-            y ^= (x << np.uint32(turn)) | (x >> np.uint32(32 - turn))
-        hit = (y == 0) & (x != 0) & (x != _MASK)
-        if (hit[1:] & hit[:-1]).any():
-            return True
-    return False
+    return len(data) >= 16 and any(_is_key_at(data, start) for start in range(8))
+
+
+def _is_key_at(data: bytes, start: int) -> bool:
+    """Marked bytes whose words begin at `start`, or a multiple of 8 after it."""
+    words = np.frombuffer(data, "<u4", count=(len(data) - start) // 8 * 2, offset=start).reshape(-1, 2)
+    x = words[:, 0]
+    y = words[:, 1].copy()
+    for turn in _TURNS:
+        y ^= (x << np.uint32(turn)) | (x >> np.uint32(32 - turn))
+    hit = (y == 0) & (x != 0) & (x != _MASK)
+    return bool((hit[1:] & hit[:-1]).any())
 
 
 class _Seen:
@@ -105,7 +109,9 @@ def find_key(data: bytes) -> bool:
     if len(_seen.words) > 50_000:
         _seen.words.clear()
     _seen.words |= news
-    return any(is_key(bytes(n & 255 for n in map(int, found.split(b",")))) for found in _NUMBERS.findall(data))
+    return _ROW.search(data) is not None and any(
+        is_key(bytes(n & 255 for n in map(int, found.split(b",")))) for found in _NUMBERS.findall(data)
+    )
 
 
 def _spelt(token: bytes) -> Iterator[bytes]:

@@ -145,10 +145,12 @@ class Plant:
                 site = self._sites[end]
                 if lit.waiting[end] and site.is_alive:
                     self._hand_over(lit, end, site)
-                report = self.report(lit, end)
-                if lit.told.get(end) is not report.state:
-                    lit.told[end] = report.state
-                    site.light(report)
+                reading = lit.light.reading
+                if lit.told.get(end) is not reading.state or lit.stopped:
+                    report = self.report(lit, end)
+                    if lit.told.get(end) is not report.state:
+                        lit.told[end] = report.state
+                        site.light(report)
 
     def _gather(self, lit: Lit) -> None:
         for bits in lit.light.gather(self._clock.now):

@@ -124,9 +124,9 @@ class Scenario:
     delay_s: float = 2e-4
     jitter_s: float = 3e-4
     """Of the network between the processes, one way."""
-    capacity: int = 1 << 18
+    capacity: int = 1 << 20
     """Of each stock: key that is really kept; more is counted and not kept."""
-    low_water: int = 1 << 14
+    low_water: int = 1 << 16
     sifted_key: int | None = None
     """Bits of a block in place of the devices' own."""
     controller: bool = True

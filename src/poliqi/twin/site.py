@@ -225,7 +225,6 @@ class TwinSite:
         """Something happened: send what may leave, make durable what must be."""
         kme = self.kme
         kme.flush(self._clock.now)
-        self._send()
         if not self._is_writing and not self._is_failed:
             marks, upto = kme.take_marks()
             if marks:
@@ -234,7 +233,7 @@ class TwinSite:
                 self._clock.after(_COMMIT_S, partial(self._written, self.starts, marks, upto))
             else:
                 kme.committed(upto)
-                self._send()
+        self._send()
         for event in kme.take_events():
             self.agent.notice(event.kind, event.text, event.peer, self._clock.now)
             self._world.happened(self.site, event)

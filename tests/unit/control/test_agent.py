@@ -326,7 +326,7 @@ def test_while_the_controller_answers_spares_stay_unused() -> None:
     for second in range(1, 10):
         agent.received(encode(Heard(epoch=5, number=second)), float(second))
         agent.tick(float(second), 0)
-        assert paths_of(agent) is None
+        assert not paths_of(agent)
 
 
 def test_a_refused_relay_moves_to_the_spare_when_alone() -> None:

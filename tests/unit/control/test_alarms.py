@@ -12,6 +12,7 @@ from alarm_faults import (
     QUIET,
     Fault,
     K,
+    dark,
     event,
     lit_book,
     partition,
@@ -19,7 +20,6 @@ from alarm_faults import (
     raised,
     ring,
     site_down,
-    span_cut,
     stray_light,
 )
 
@@ -39,7 +39,7 @@ def run(book: AlarmBook, start: float, stop: float) -> list[CityEvent]:
     now = start
     while now < stop:
         said += book.tick(now)
-        now += 0.05
+        now += 0.1
     return said
 
 
@@ -153,9 +153,9 @@ def test_a_short_blink_raises_nothing() -> None:
 def test_late_evidence_replaces_the_cause() -> None:
     book = lit_book(CITY)
     heed(book, 10.0, event(K.SITE_LOST, "aria"))
-    assert [e.values["cause"] for e in raised(run(book, 10.0, 15.0))] == ["site-unreached"]
-    heed(book, 15.0, *(event(K.PEERS_PARTED, s, other="aria") for s in ("leonardo", "bovisa", "barbara", "intesa")))
-    said = run(book, 15.0, 30.0)
+    assert [e.values["cause"] for e in raised(run(book, 10.0, 16.0))] == ["site-unreached"]
+    heed(book, 16.0, *(event(K.PEERS_PARTED, s, other="aria") for s in ("leonardo", "bovisa", "barbara", "intesa")))
+    said = run(book, 16.0, 30.0)
     assert [(e.kind, e.values["cause"]) for e in said] == [
         (K.ALARM_RAISED, "site-down"),
         (K.ALARM_CLEARED, "site-unreached"),
@@ -207,7 +207,7 @@ def test_acknowledging() -> None:
 
 def test_everything_is_bounded() -> None:
     book = lit_book(CITY)
-    for turn in range(2000):
+    for turn in range(400):
         now = 10.0 + turn * 20.0
         heed(book, now, event(K.SITE_NOTICE, "aria", what="x", kind="relay-refused"))
         heed(book, now, event(K.SITE_CLOCK, "aria", skew_s=5.0))
@@ -273,6 +273,6 @@ def test_reason_and_figures_tell_why_a_link_is_keyless() -> None:
 def test_partition_and_cut_together_are_two_alarms() -> None:
     book = lit_book(CITY)
     fault = partition(CITY, Random(2))
-    heed(book, 10.0, *fault.likely, *span_cut(CITY, Random(4)).sure)
+    heed(book, 10.0, *(e for _, _, e in fault.slow), *dark([CITY.links[1]]))
     causes = [e.values["cause"] for e in raised(run(book, 10.0, 20.0))]
     assert sorted(causes) == ["partition", "span-cut"]

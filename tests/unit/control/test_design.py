@@ -155,18 +155,28 @@ def random_problem(seed: int) -> DesignProblem:
                 "spans": frozenset({S(one), S(other)}) & new_spans.keys(),
                 "switches": frozenset({P(one[1])}) & switches.keys(),
             }
-            links.append(choice(one + other, f"{one} {other}", float(rng.randint(2, 6)), float(rng.randint(2, 9)), **needs))
+            links.append(
+                choice(one + other, f"{one} {other}", float(rng.randint(2, 6)), float(rng.randint(2, 9)), **needs)
+            )
     demands = []
     for i, pair in enumerate(rng.sample(pairs, 2)):
         others = [s for s in sites if s not in pair]
         never = frozenset(P(s) for s in rng.sample(others, rng.choice((0, 0, 1))))
-        demands.append(Demand(f"d{i}", (P(pair[0]), P(pair[1])), float(rng.randint(1, 4)), 3, rng.choice((1, 1, 1, 2)), never))
+        demands.append(
+            Demand(f"d{i}", (P(pair[0]), P(pair[1])), float(rng.randint(1, 4)), 3, rng.choice((1, 1, 1, 2)), never)
+        )
     rules = {d.name: rng.choice(list(Survives)) for d in demands}
     failures = [cut(s) for s in fibres] + [gone(s) for s in sites]
     failures.append(Failure(FailureKind.GROUP, "duct", frozenset(S(s) for s in rng.sample(fibres, 2))))
     return DesignProblem(
-        tuple(links), tuple(demands), frozenset(P(s) for s in sites) - relays.keys(), relays, new_spans, switches,
-        rules, tuple(failures),
+        tuple(links),
+        tuple(demands),
+        frozenset(P(s) for s in sites) - relays.keys(),
+        relays,
+        new_spans,
+        switches,
+        rules,
+        tuple(failures),
     )
 
 

@@ -113,9 +113,7 @@ def scheduler() -> Iterator[str]:
 @pytest.mark.filterwarnings("ignore")
 def test_a_cluster_answers_in_the_order_of_the_inputs(scheduler: str) -> None:
     told: list[int] = []
-    found = sweep(
-        slow_first, list(range(6)), cluster=scheduler, progress=lambda done, _all: told.append(done)
-    )
+    found = sweep(slow_first, list(range(6)), cluster=scheduler, progress=lambda done, _all: told.append(done))
     assert found == list(range(6))
     assert told == list(range(1, 7))
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from kme_rig import PHOTONS, City
+from kme_rig import PHOTONS, City, MemoryStore
 
 from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import KmeId, LinkId
 from poliqi.base.secret import SecretBytes
+from poliqi.keys.kme import SharedPool
 from poliqi.keys.ledger import Ledger
 from poliqi.keys.messages import Hello, encode
 from poliqi.keys.peer import PeerLink
@@ -279,3 +280,27 @@ def test_a_master_does_not_read_its_own_keys_back(city: City) -> None:
     ordered = city.order("a1", "b1")
     city.settle()
     assert refusal(city.fetch("a1", "b1", [keys_of(ordered.outcome)[0][0]]).outcome) is Reason.NOT_FOUND
+
+
+def test_a_site_that_joins_shares_keys_without_a_restart(city: City) -> None:
+    before = city.order("a1", "b1")
+    city.settle()
+    city.names.append(KmeId("c"))
+    city.pairs.append((KmeId("a"), KmeId("c")))
+    city.start("c", MemoryStore(bytes(16)))
+    a = city.sites[KmeId("a")].kme
+    a.extend(city.settings(KmeId("a")))
+    a.reload(city.policy(KmeId("a")), city.now)
+    city.join("a", "c")
+    city.settle()
+    city.block("a", "c", 1, 8192)
+    ordered, fetched = city.exchange("a1", "c1")
+    assert keys_of(ordered) == keys_of(fetched)
+    assert refusal(before.outcome) is Reason.INSUFFICIENT
+    city.block("a", "b", 1, 8192)
+    city.exchange("a1", "b1")
+
+
+def test_a_pool_does_not_change_its_peer(city: City) -> None:
+    with pytest.raises(ValueError, match="is shared with b"):
+        city.sites[KmeId("a")].kme.extend([SharedPool(LinkId("a-b"), KmeId("c"))])

@@ -110,6 +110,21 @@ def reload(control_toml: Path, as_json: bool) -> None:
     click.echo(json.dumps(record) if as_json else f"process {pid} reads {city.name} again: see its log")
 
 
+@command.command(name="take-charge")
+@FILE
+@JSON
+def take_charge(control_toml: Path, as_json: bool) -> None:
+    """Have the running controller give orders again, after it met another one and that was stopped (SIGUSR1).
+
+    Two controllers of one city never give orders both: the one that the sites met later does. Stop that one first.
+    """
+    from poliqi.edge.running import signal_running
+
+    settings, _ = _load(control_toml)
+    pid = signal_running(settings.state, signal.SIGUSR1)
+    click.echo(json.dumps({"pid": pid, "signal": "SIGUSR1"}) if as_json else f"process {pid} takes charge")
+
+
 @command.command()
 @click.argument("name")
 @click.option("--role", type=click.Choice(["viewer", "operator", "security-officer"]), default="viewer")

@@ -125,25 +125,31 @@ def run(
 
 
 @command.command()
-@click.argument("ends_toml", metavar="ENDS.toml", type=PATH)
+@click.argument("ends_toml", metavar="ENDS.toml...", type=PATH, nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="a JSON record a line")
-def serve(ends_toml: Path, as_json: bool) -> None:
+def serve(ends_toml: tuple[Path, ...], as_json: bool) -> None:
     """Run all link ends of a site in one process; each as `run` does, its keys go to the site.
 
     An end that fails is started again, less and less often, while the others go on. SIGTERM or Ctrl-C lets blocks
-    under way finish; a second one stops at once.
+    under way finish; a second one stops at once. Several files: one process for each, named by its folder.
     """
-    from poliqi.node.ends import run_ends
+    from poliqi.node.ends import serve_ends
     from poliqi.node.lines import describe, to_json
     from poliqi.ops.ends_toml import load_ends
 
     def say(record: dict[str, Any]) -> None:
         # a full disk or a reader that went away must not stop the making of keys
         with suppress(OSError):
-            click.echo(to_json(record) if as_json else f"{record.get('link', '')} {describe(record)}".lstrip())
+            where = " ".join(str(record[name]) for name in ("site", "link") if name in record)
+            click.echo(to_json(record) if as_json else f"{where} {describe(record)}".lstrip())
 
     try:
-        run_ends(load_ends(ends_toml), say)
+        if len(ends_toml) == 1:
+            serve_ends(load_ends(ends_toml[0]), say)
+        else:
+            from poliqi.node.endsfork import serve_sites
+
+            serve_sites({path.absolute().parent.name: load_ends(path) for path in ends_toml}, say)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -142,10 +142,11 @@ class Broadcast:
         for channel in self._channels.values():
             for viewer in channel.viewers:
                 viewer.end()
-        if self._task is not None:
-            self._task.cancel()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._task
+                await task
 
     async def serve(self, key: ChannelKey, holds: Callable[[], bool], receive: _Receive, send: _Send) -> None:
         """Send a page's patches until its browser is gone, its login ends or the streams are closed."""
@@ -158,7 +159,7 @@ class Broadcast:
         viewer = Viewer(holds)
         viewer.offer(b"retry: 2000\n" + channel.whole(), asyncio.get_running_loop().time())
         channel.viewers.add(viewer)
-        if self._task is None or self._task.done():
+        if self._task is None:
             self._task = asyncio.create_task(self._watch())
         watcher = asyncio.create_task(_until_gone(receive, viewer))
         try:
@@ -177,12 +178,15 @@ class Broadcast:
             channel.viewers.discard(viewer)
             if not channel.viewers and self._channels.get(key) is channel:
                 del self._channels[key]
+            if not self._channels and self._task is not None:
+                self._task.cancel()
+                self._task = None
 
     async def _watch(self) -> None:
         """Render and send after each change, while there are viewers."""
         loop = asyncio.get_running_loop()
         version = self._source.version
-        while self._channels:
+        while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._source.changed(version), RESTLESS_S)
             version = self._source.version
