@@ -13,6 +13,7 @@ from poliqi.base.ids import KmeId, LinkId
 from poliqi.control.city import City, ClassicalChannel, Demand, QuantumLink, Site, Span, SpanId
 from poliqi.control.events import CityEvent, CityEventKind
 from poliqi.control.messages import LightState
+from poliqi.control.servicelevel import Gap, LinkLevel, MonthReport, Outage, ServiceLine, month_ns
 from poliqi.control.view import (
     AlarmView,
     CityView,
@@ -25,7 +26,7 @@ from poliqi.control.view import (
 )
 from poliqi.ops.web.source import Action, ActionKind, Fault
 
-__all__ = ["LiveCity", "milan", "sample_view"]
+__all__ = ["LiveCity", "milan", "sample_month", "sample_view"]
 
 _SITES = (
     ("leonardo", "Polimi Leonardo", 45.4784, 9.2277),
@@ -170,7 +171,7 @@ def _story(
         if fault is Fault.CUT:
             cause = "span-cut"
             story = [
-                CityEvent(kinds.LINK_DARK, since, link=link.link, span=span),
+                CityEvent(kinds.LINK_DARK, since, site=link.ends[1], link=link.link, span=span),
                 CityEvent(
                     kinds.REROUTED,
                     since + 0.4,
@@ -204,6 +205,39 @@ def _story(
     return tuple(sorted(events, key=lambda e: -e.at)), tuple(alarms)
 
 
+def sample_month(city: City, year: int, month: int) -> MonthReport:
+    """How a month of such a city may have been: one demand did not get what was promised."""
+    start_ns, end_ns = month_ns(year, month)
+    seen_s = (end_ns - start_ns) / 1e9 - 90.0
+    demands: list[ServiceLine] = []
+    for i, d in enumerate(city.demands):
+        missing_s = 5400.0 if i == 3 else 30.0
+        cause = ("link-dark", "leonardo-bovisa")
+        outage = Outage(start_ns + 86_400_000_000_000 * (i + 1), missing_s, (cause,))
+        line = ServiceLine(
+            d.name, seen_s, 0.0, seen_s - missing_s, d.rate_bps * seen_s, d.rate_bps * 0.9998 * seen_s
+        )
+        demands.append(replace(line, delivered_bits=310.0 * seen_s, outages=[outage]))
+    links = [
+        LinkLevel(k.link, seen_s, seen_s * (0.9991 - 1e-4 * i), 41e3 * seen_s) for i, k in enumerate(city.links)
+    ]
+    gaps = (Gap(start_ns + 7 * 86_400_000_000_000, 90.0),)
+    return MonthReport(
+        city.name,
+        True,
+        start_ns,
+        end_ns,
+        0.999,
+        seen_s,
+        gaps,
+        tuple(demands),
+        tuple(links),
+        4_211_904,
+        4_300_112,
+        317,
+    )
+
+
 class LiveCity:
     """A `CitySource`: each reading of the view is newer; cut, mend and listen do what they say."""
 
@@ -212,6 +246,8 @@ class LiveCity:
         self.asked: list[Action] = []
         self.refuses = ""
         self.past: list[AlarmView] = []
+        self.months: dict[tuple[int, int], MonthReport] = {}
+        self.reported = 0
         self._clock = clock
         self._faults: dict[SpanId, Fault] = {}
         self._since = clock()
@@ -249,6 +285,10 @@ class LiveCity:
 
     def faults(self) -> Mapping[SpanId, Fault]:
         return self._faults
+
+    async def report(self, year: int, month: int) -> MonthReport | None:
+        self.reported += 1
+        return self.months.get((year, month))
 
     async def act(self, action: Action) -> str:
         if self.refuses:

@@ -147,7 +147,7 @@ def _watch(port: int, pipe: Connection, pages: tuple[str, ...], seconds: float) 
 
 
 def _first_paint(base: str, runs: int) -> list[float] | str:
-    """Chromium's first contentful paint of the overview (ms), each in a new profile; why not, where it is missing."""
+    """Chromium's first contentful paint of the overview (ms), in new profiles; why not, where it is missing."""
     chromium = shutil.which("chromium") or "/usr/bin/chromium"
     if not os.access(chromium, os.X_OK):
         return "no Chromium here"

@@ -23,7 +23,7 @@ from bench.feeder import Feeder, block_key
 from poliqi.ops.cli import cli
 
 POLIQI = [sys.executable, "-m", "poliqi"]
-START_S = 30.0
+START_S = 60.0
 
 
 def free_ports(count: int) -> list[int]:

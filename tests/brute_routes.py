@@ -60,6 +60,35 @@ def least_disjoint(network: Network, a: KmeId, b: KmeId, count: int, max_hops: i
     return min(totals, default=None)
 
 
+def risks_of(network: Network, path: Sequence[KmeId]) -> set[str]:
+    """Risks each of which breaks the path: it takes every link of one of its hops."""
+    return {
+        group
+        for hop in pairwise(path)
+        for group in ("north", "south")
+        if all(group in edge.groups for edge in network.edges if set(edge.ends) == set(hop))
+    }
+
+
+def least_key(problem: AllocationProblem, granted_bps: list[float]) -> float:
+    """The least key (bit/s) that links must give for these rates, over all ways."""
+    hops = sorted({frozenset(link.ends) for link in problem.links}, key=sorted)
+    capacity = [sum(k.capacity_bps for k in problem.links if frozenset(k.ends) == hop) for hop in hops]
+    columns = [(d, way) for d, demand in enumerate(problem.demands) for way in ways_of(problem, demand)]
+    if not columns:
+        return 0.0
+    taken = [
+        [sum(frozenset(h) == hop for path in way for h in pairwise(path)) for _, way in columns] for hop in hops
+    ]
+    carried = [[-float(d == e) for e, _ in columns] for d in range(len(granted_bps))]
+    unit = max(capacity) or 1.0
+    limits = [c / unit for c in capacity] + [-rate * (1 - 1e-7) / unit for rate in granted_bps]
+    spent = [sum(len(path) - 1 for path in way) for _, way in columns]
+    answer = linprog(spent, A_ub=np.array(taken + carried), b_ub=np.array(limits), method="highs")
+    assert answer.status == 0, answer.message
+    return float(answer.fun) * unit
+
+
 def ways_of(problem: AllocationProblem, demand: Demand) -> list[tuple[tuple[KmeId, ...], ...]]:
     """Every way that a demand may be granted."""
     hops = both({link.ends for link in problem.links if link.capacity_bps > 0.0})

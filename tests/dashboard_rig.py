@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 from typing import Any
 
 import httpx
-from bench.citymodel import LiveCity
 
+from bench.citymodel import LiveCity
 from poliqi.edge.identity import Caller, CallerKind
 from poliqi.ops.web import Dashboard, DashboardSettings, Role, TokenEntry, new_token
 from poliqi.ops.web.settings import read_tokens

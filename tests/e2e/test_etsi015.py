@@ -138,6 +138,19 @@ def test_a_driver_that_wants_plain_names_and_a_slash_finds_its_topology(
         assert whole["qkdn_id"] == node_uuid(KmeId("b"))
 
 
+def hear(lines: Iterator[str], name: str, site: LiveSite) -> Any:
+    """The first notification of this name. A quiet stream says that it is alive, so this ends."""
+    end = time.monotonic() + 30
+    for line in lines:
+        if line.startswith("data: "):
+            notification = json.loads(line[6:])["ietf-restconf:notification"]
+            if f"etsi-qkd-sdn-node:{name}" in notification:
+                assert notification["eventTime"].endswith("Z")
+                return notification[f"etsi-qkd-sdn-node:{name}"]
+        assert time.monotonic() < end, site.log.read_text()[-4000:]
+    raise AssertionError("the stream ended")
+
+
 class Light:
     """A link's end that tells its site of its light, in a thread; `stop` and it is silent."""
 
@@ -171,15 +184,8 @@ def test_the_stream_tells_when_a_link_goes_down(city: tuple[LiveCity, dict[str, 
                 lines = answer.iter_lines()
                 assert next(lines) == ": listening"
                 light.stop()
-                heard: dict[str, Any] = {}
-                for line in lines:
-                    if line.startswith("data: "):
-                        heard |= json.loads(line[6:])["ietf-restconf:notification"]
-                    if "etsi-qkd-sdn-node:qkdn_link_down" in heard:
-                        break
-            down = heard["etsi-qkd-sdn-node:qkdn_link_down"]
+                down = hear(lines, "qkdn_link_down", city[0]["a"])
             assert down == {"qkd_link": {"qkdl_id": link_uuid(LinkId("a-b"))}}
-            assert heard["eventTime"].endswith("Z")
             wait_for(client, "a-b", qkdl_status=f"{TYPES}PASSIVE")
     finally:
         light.stop()
@@ -191,7 +197,7 @@ def test_a_drained_site_is_read_as_out(city: tuple[LiveCity, dict[str, int]]) ->
         lines = answer.iter_lines()
         assert next(lines) == ": listening"
         poliqi("site", "drain", site.toml)
-        assert next(line for line in lines if "qkdn_application_disconnected" in line)
+        assert hear(lines, "qkdn_application_disconnected", site)
     with controller(city, "c") as client:
         assert node_of(client)["qkdn_status"] == f"{TYPES}OUT"
         began = time.monotonic()

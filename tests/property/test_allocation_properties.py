@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
 import pytest
-from brute_routes import max_min_shares, name, problems
+from brute_routes import least_key, max_min_shares, name, problems
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -51,6 +52,8 @@ def test_shares_are_max_min_fair_priority_by_priority(problem: AllocationProblem
     fair = max_min_shares(problem)
     for grant, rate in zip(allocation.grants, fair, strict=True):
         assert grant.granted_bps == pytest.approx(rate, rel=1e-5, abs=1e-2), grant.demand.name
+    least = least_key(problem, [grant.granted_bps for grant in allocation.grants])
+    assert allocation.spent_bps == pytest.approx(least, rel=1e-5, abs=1e-1)
 
 
 @settings(slowly, max_examples=40)
@@ -107,3 +110,22 @@ def test_a_fast_reroute_keeps_to_the_rules_on_the_links_that_are_left(
             continue
         best = allocate(AllocationProblem(left.links, (old.demand,), left.relays, left.max_hops))
         assert bool(new.ways) >= bool(old.ways and best.grants[0].ways)
+
+
+@settings(slowly, max_examples=60)
+@given(problems(), st.data())
+def test_hysteresis_costs_no_more_than_it_may(problem: AllocationProblem, data: st.DataObject) -> None:
+    parts = st.sampled_from((0.0, 0.5, 0.97, 1.0, 1.03, 2.0))
+    before = allocate(
+        replace(
+            problem, links=tuple(replace(k, capacity_bps=k.capacity_bps * data.draw(parts)) for k in problem.links)
+        )
+    )
+    steady, fresh = allocate(replace(problem, previous=before)), allocate(problem)
+    check(problem, steady)
+    for had, fair in zip(steady.grants, fresh.grants, strict=True):
+        assert had.granted_bps >= fair.granted_bps * (1 - problem.hysteresis) * (1 - 1e-5) - 1e-2
+        assert had.is_met or not fair.is_met
+    again = allocate(replace(problem, previous=steady))
+    for one, other in zip(steady.grants, again.grants, strict=True):
+        assert {way.paths for way in other.ways} <= {way.paths for way in one.ways}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, islice, pairwise
 from random import Random
 
 import pytest
-from brute_routes import both, least_disjoint, networks, path_weight, simple_paths
+from brute_routes import both, least_disjoint, networks, path_weight, risks_of, simple_paths
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,6 +83,29 @@ def test_disjoint_ways_have_the_least_total_weight(network: Network, data: st.Da
             check(network, way, a, b, 0.0, 8)
         assert all(set(one.relays).isdisjoint(other.relays) for one, other in combinations(ways, 2))
         assert sum(way.weight for way in ways) == pytest.approx(least)
+
+
+@more
+@given(networks(), st.data())
+def test_a_spread_is_apart_in_risks_where_any_pair_is(network: Network, data: st.DataObject) -> None:
+    ducts = data.draw(st.lists(st.sampled_from(("", "north", "south")), min_size=len(network.edges)))
+    edges = tuple(
+        replace(edge, groups=frozenset({duct} - {""})) for edge, duct in zip(network.edges, ducts, strict=False)
+    )
+    network = Network(network.sites, edges, network.relays)
+    a, b = ends(network, data)
+    spread = network.spread(a, b, 2)
+    apart = [
+        path_weight(network, one, 0.0) + path_weight(network, other, 0.0)
+        for one, other in combinations(every_path(network, a, b, 8), 2)
+        if set(one[1:-1]).isdisjoint(other[1:-1]) and risks_of(network, one).isdisjoint(risks_of(network, other))
+    ]
+    assert (spread is not None and spread.is_risk_disjoint) == bool(apart)
+    if spread is not None and spread.is_risk_disjoint:
+        first, second = spread.ways
+        assert set(first.relays).isdisjoint(second.relays)
+        assert network.groups(first).isdisjoint(network.groups(second))
+        assert first.weight + second.weight == pytest.approx(min(apart), rel=1e-9)
 
 
 @more

@@ -136,7 +136,7 @@ class Agent:
             encode(
                 Hello(
                     version=VERSION,
-                    software=self._software[:512],
+                    software=_line(self._software),
                     instance=self._instance,
                     epoch=self._epoch,
                     table=self._table,
@@ -248,7 +248,7 @@ class Agent:
             self._notices = TokenBucket(_NOTICES_PER_S, _NOTICES_AT_ONCE, now)
         if self._notices.level(now) >= 1.0:
             self._notices.take(1.0, now)
-            self._send(Notice(kind=kind[:128], text=text[:512], peer=peer))
+            self._send(Notice(kind=kind[:128], text=_line(text), peer=peer))
 
     # ---------------------------------------------------------------- time
 
@@ -364,6 +364,13 @@ class Agent:
         return keep
 
 
+def _line(text: str) -> str:
+    """Text as a message may have it: one line."""
+    return "".join(c if c.isprintable() else " " for c in text[:512])
+
+
 def _aged(report: LinkReport, by_s: float) -> LinkReport:
     """A report that has waited."""
-    return msgspec.structs.replace(report, age_s=report.age_s + by_s) if by_s > 0.0 else report
+    if by_s <= 0.0 and report.reason.isprintable():
+        return report
+    return msgspec.structs.replace(report, age_s=report.age_s + max(0.0, by_s), reason=_line(report.reason))

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from poliqi.control.alloc_master import Master, Solution
+from poliqi.control.alloc_master import ROUNDING, Master, Solution
 from poliqi.control.alloc_model import Allocation, AllocationProblem, Effort
 from poliqi.control.alloc_settle import settle
 from poliqi.control.alloc_steady import TOLERANCE, cheapest_flows, kept_ways, steady_flows
@@ -98,7 +98,7 @@ class _Filling:
         flows = steady_flows(*steady, self.master.columns.values()) if self._problem.previous is not None else None
         if flows is None:
             flows = cheapest_flows(self._problem, self._pricing, self.master, self._units, routed)
-        gap = self._gap + self.master.relaxed
+        gap = self._gap + self.master.relaxed + _SLACK + ROUNDING
         effort = Effort(self.rounds, self.master.solves, self.master.count, self.master.solver_s, gap)
         return settle(self._problem, flows, effort)
 

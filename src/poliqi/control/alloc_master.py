@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from poliqi.control.alloc_ways import Column
 
-__all__ = ["Master", "Solution"]
+__all__ = ["ROUNDING", "Master", "Solution"]
 
 _Floats = NDArray[np.float64]
 _INF: Final = float("inf")
 _PRIMAL_SIMPLEX: Final = 4
+ROUNDING: Final = 2e-7
+"""HiGHS lets a row be off by 1e-7, here of a link's capacity or of a demand's unit; a share may lose to both."""
 _LESS: Final = (1e-8, 1e-8, 1e-7, 1e-7, 1e-6)
 """The part that bound demands give way, try by try, where there is no point that keeps them all."""
 
@@ -74,7 +76,7 @@ class Master:
         self._add([worth], [upper], [[self._links + d for d in demands]], [[-1.0] * len(demands)])
         return self._count - 1
 
-    def add_ways(self, ways: Sequence[Column], cost: float = 0.0) -> int:
+    def add_ways(self, ways: Sequence[Column]) -> int:
         """Columns for ways that are not yet there; how many were new."""
         new = [way for way in ways if (way.demand, way.hops) not in self._known]
         rows: list[list[int]] = []
@@ -85,7 +87,7 @@ class Master:
             unit = self._unit[way.demand]
             rows.append([*way.hops, self._links + way.demand])
             values.append([*(unit / self._room[hop] for hop in way.hops), 1.0])
-        self._add([cost] * len(new), [_INF] * len(new), rows, values)
+        self._add([0.0] * len(new), [_INF] * len(new), rows, values)
         return len(new)
 
     def _add(

@@ -63,17 +63,18 @@ class _Reach:
             layer = further
             layers.append(layer)
         self.costs = layer
-        self._layers: list[list[list[float]]] = [one.tolist() for one in layers]
+        self._layers, self._row, self._reached = layers, -1, list[list[float]]()
         self._step: list[float] = costs.tolist()
         self._onward: list[float] = onward.tolist()
 
     def path(self, row: int, goal: int) -> list[int]:
         """The cheapest path, traced back through the layers."""
+        if row != self._row:
+            self._row, self._reached = row, [layer[row].tolist() for layer in self._layers]
         at, h, start = goal, len(self._layers) - 1, int(self._starts[row])
         path = [goal]
         while at != start:
-            cost = self._layers[h][row][at]
-            before = self._layers[h - 1][row]
+            cost, before = self._reached[h][at], self._reached[h - 1]
             if h > 1 and before[at] == cost:
                 h -= 1
                 continue

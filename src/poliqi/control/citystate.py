@@ -9,7 +9,7 @@ from poliqi.control.city import City
 from poliqi.control.history import History, ring_size
 from poliqi.control.linkstate import LinkWatch
 from poliqi.control.pairstock import Pair, PairStock, pair_of
-from poliqi.control.planning import UsableLink
+from poliqi.control.planning import SitePolicy, UsableLink
 from poliqi.control.roster import SiteWatch
 from poliqi.keys.relay_messages import MAX_HOPS
 
@@ -93,13 +93,13 @@ class CityState:
         may = {site.kme for site in self.city.sites if site.is_relay}
         return frozenset(s.kme for s in self.sites.values() if s.kme in may and s.is_up and not s.drains)
 
-    def policies(self) -> dict[KmeId, frozenset[KmeId]]:
-        """Whom each site never lets its key pass."""
-        return {s.kme: s.never_through for s in self.sites.values() if s.never_through}
+    def policies(self) -> dict[KmeId, SitePolicy]:
+        """What each site says of its own key."""
+        return {site.kme: site.policy for site in self.sites.values()}
 
     def max_hops(self) -> int:
-        """The least that any site allows, in hops."""
-        return min((s.max_relays + 1 for s in self.sites.values()), default=MAX_HOPS)
+        """The most that any site allows, in hops."""
+        return max((site.policy.max_hops for site in self.sites.values()), default=MAX_HOPS)
 
 
 def _keep(target: dict[_K, _V], wanted: dict[_K, _V]) -> None:

@@ -45,8 +45,8 @@ from poliqi.control.ways import site_route
 __all__ = ["Controller"]
 
 _TICK_S: Final = 1.0
-_SETTLE_S: Final = 3.0
-"""So long after the start sites have to report before routes are planned without them."""
+_SETTLE_S: Final = 5.0
+"""So long after the start, or after all were lost, sites have to report before routes change without them."""
 _LOST_S: Final = 1.0
 """A site whose stream broke counts as lost after that, or when a neighbour has lost it too."""
 _STANDING_NS: Final = 86_400_000_000_000
@@ -76,7 +76,7 @@ class Controller:
         self._hearing: Final = Hearing(self._state, self._router, self._journal, self._tell)
         self._sampler: Final = Sampler(self._state, self._router, ServiceClock(now))
         self._out: Final[dict[KmeId, list[bytes]]] = {}
-        self._began_at: Final = now
+        self._settles_from = now
         self._now = now
         self._ticked_at = now
         self._stood_ns = wall_ns
@@ -143,7 +143,7 @@ class Controller:
             self._out.pop(site, None)
             self._state.judge_lost.add(site)
             self._judge_all_lost(now)
-            self._router.mend(now)
+            self._mend(now)
 
     def received(self, site: KmeId, connection: int, frame: bytes, now: float, wall_ns: int) -> None:
         """A frame of an agent. Raises ProtocolError: drop the stream."""
@@ -163,7 +163,7 @@ class Controller:
             self._hearing.nonsense(watch, "frame", str(error)[:200], now)
             raise
         self._judge_all_lost(now)
-        self._router.mend(now)
+        self._mend(now)
 
     def _heed(self, watch: SiteWatch, message: ControlMessage | None, now: float, wall_ns: int) -> None:
         watch.heard_at = now
@@ -187,8 +187,12 @@ class Controller:
                 )
 
     def _greeted(self, watch: SiteWatch, hello: Hello, now: float) -> None:
+        policy = watch.policy
         if watch.greet(hello):
             watch.forget_start()
+        self._settles_from = min(self._settles_from, now)
+        if watch.policy != policy:
+            self._router.change(is_urgent=True)
         if not watch.is_up:
             self._set_up(watch, True, now)
         self._send(
@@ -250,6 +254,8 @@ class Controller:
         for name in self._state.links_at.get(watch.kme, ()):
             self._router.touch(name)
         self._router.change(is_urgent=not is_up)
+        if not any(other.is_up for other in self._state.sites.values()):
+            self._has_settled, self._settles_from = False, float("inf")
 
     def _judge_all_lost(self, now: float) -> None:
         """A site without a stream is lost after a moment, at once where a site that is up has lost it too."""
@@ -284,7 +290,7 @@ class Controller:
         self._state.take(city)
         self._changed(version, digest, text)
         self._router.replan_all()
-        self._router.mend(now)
+        self._mend(now)
 
     def _changed(self, version: int, digest: str, text: str) -> None:
         self._number_plan(version)
@@ -307,7 +313,7 @@ class Controller:
         self._journal.write(Drained(n=0, wall_ns=0, site=site, is_draining=is_draining))
         self._tell(CityEvent(_K.SITE_DRAINING if is_draining else _K.SITE_BACK, now, site=site))
         self._router.change(is_urgent=is_draining)
-        self._router.mend(now)
+        self._mend(now)
 
     # ---------------------------------------------------------------- time
 
@@ -322,13 +328,13 @@ class Controller:
             self._hearing.each_second(now)
             self._sample(now)
             stuck = [watch.kme for watch in self._state.sites.values() if watch.is_stuck(now)]
-        self._router.mend(now)
+        self._mend(now)
         return stuck
 
     def _sample(self, now: float) -> None:
         for event in self._sampler.events(now):
             self._tell(event)
-        served = self._sampler.served(now)
+        served = self._sampler.served(now) if self._may_plan(now) else self._sampler.skip(now)
         if served is not None:
             self._journal.write(served)
         if self._journal.wall_ns - self._stood_ns >= _STANDING_NS:
@@ -357,7 +363,7 @@ class Controller:
                 due.append(watch.lost_at + _LOST_S)
         due += self._hearing.rises
         if not self._has_settled:
-            due.append(self._began_at + _SETTLE_S)
+            due.append(self._settles_from + _SETTLE_S)
         elif self._is_in_charge and (at := self._router.asks_at()) is not None:
             due.append(at)
         return max(now, min(due))
@@ -368,19 +374,28 @@ class Controller:
         if not self._is_in_charge:
             return False
         if not self._has_settled:
-            is_all_here = all(watch.reported_at is not None for watch in self._state.sites.values())
-            self._has_settled = is_all_here or now >= self._began_at + _SETTLE_S
+            reported = [watch.reported_at for watch in self._state.sites.values()]
+            is_all_here = all(at is not None and at >= self._settles_from for at in reported)
+            self._has_settled = is_all_here or now >= self._settles_from + _SETTLE_S
         return self._has_settled
+
+    def _mend(self, now: float) -> None:
+        """Routes that broke move at once; not before it is known what there is."""
+        if self._may_plan(now):
+            self._router.mend(now)
 
     def take_problem(self) -> AllocationProblem | None:
         """The question to be solved by `control.allocation.allocate`, where it is time for one."""
         return self._router.ask(self._now) if self._may_plan(self._now) else None
 
     def planned(self, allocation: Allocation, now: float) -> None:
-        """The answer."""
+        """The answer. One that comes when all sites were lost is not used."""
         self._now = now
         self._took_s = allocation.effort.solver_s
-        self._router.planned(allocation, now)
+        if self._may_plan(now):
+            self._router.planned(allocation, now)
+        else:
+            self._router.pass_over()
 
     # ---------------------------------------------------------------- what goes out
 
@@ -390,8 +405,7 @@ class Controller:
         return self._journal.take()
 
     def take_frames(self) -> dict[KmeId, list[bytes]]:
-        """Frames for the agents that are connected."""
-        self._make_tables()
+        """Frames for the agents that are connected; tables among them only once `take_records` gave their routes."""
         out = {site: frames for site, frames in self._out.items() if frames}
         self._out.clear()
         return out

@@ -1,8 +1,8 @@
 """Whether a measured figure left what is usual for it: steps at once, drifts once they add up.
 
 Exponentially weighted means (S. W. Roberts, Technometrics 1 (1959) 239): a quick one of 3 s, one of 30 s that tells
-ramps from steps, and a slow one of an hour, the usual value, with the mean distance from it. While the figure is
-called unusual the usual value stands still; after a day of it the figure is the new usual.
+ramps from steps, and a slow one of an hour, the usual value, with the mean distance of values from the quick one.
+While the figure is called unusual the usual value stands still; after a day of it the figure is the new usual.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CALM: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
-    """A figure is unusual beyond the largest of `least`, `ratio` of the usual value, six mean distances from it."""
+    """A figure is unusual beyond the largest of `least`, `ratio` of the usual value, six mean distances."""
 
     least: float
     ratio: float
@@ -76,6 +76,7 @@ class Baseline:
             self._began = self._seen = now
             return None
         passed, self._seen = max(0.0, now - self._seen), max(now, self._seen)
+        scatter = abs(value - self._quick)
         self._quick += (value - self._quick) * -math.expm1(-passed / _QUICK_S)
         self._middle += (value - self._middle) * -math.expm1(-passed / _MIDDLE_S)
         threshold = max(self._s.least, self._s.ratio * self.usual, _SPREADS * self._spread)
@@ -88,7 +89,8 @@ class Baseline:
             self.is_ramp = abs(self._middle - self.usual) > _CALM * abs(away)
             self._since = self._said_at = now
             return Change.UNUSUAL
-        self._learn(value, passed, now)
+        if abs(value - self.usual) <= threshold or now - self._began < _LEARN_S:
+            self._learn(value, scatter, passed, now)
         return None
 
     def _while_unusual(self, is_calm: bool, is_far: bool, now: float) -> Change | None:
@@ -102,7 +104,7 @@ class Baseline:
             return Change.UNUSUAL
         return None
 
-    def _learn(self, value: float, passed: float, now: float) -> None:
+    def _learn(self, value: float, scatter: float, passed: float, now: float) -> None:
         weight = -math.expm1(-passed / min(_SLOW_S, max(_LEARN_S, now - self._began)))
-        self._spread += (abs(value - self.usual) - self._spread) * weight
+        self._spread += (scatter - self._spread) * weight
         self.usual += (value - self.usual) * weight

@@ -17,15 +17,16 @@ from poliqi.control.plausible import bad_counters, bad_link, bad_pool
 from poliqi.control.records import LinkChanged
 from poliqi.control.roster import SiteWatch
 from poliqi.control.router import Router
+from poliqi.keys.desk_state import EventKind
 
 __all__ = ["Hearing"]
 
 _SKEW_S: Final = 5.0
 _PARTED_S: Final = 3.0
 _NOTICE_S: Final = 10.0
-_MOST_NOTICES: Final = 4096
 _K = CityEventKind
 _STORE: Final = {"store-failed": _K.STORE_FAILED, "store-back": _K.STORE_BACK}
+_KNOWN: Final = frozenset(str(kind) for kind in EventKind)
 _UNTOLD: Final = frozenset({"low-stock", "relay-done", "peer-up", "peer-down"})
 """Kinds of notices that the city's own events tell better."""
 
@@ -191,12 +192,11 @@ class Hearing:
         if kind is not None:
             self._tell(CityEvent(kind, now, site=watch.kme, values={"what": notice.text}))
             return
-        before = self._noticed.get((watch.kme, notice.kind))
+        topic = notice.kind if notice.kind in _KNOWN else ""
+        before = self._noticed.get((watch.kme, topic))
         if notice.kind in _UNTOLD or (before is not None and now - before < _NOTICE_S):
             return
-        if len(self._noticed) >= _MOST_NOTICES:
-            self._noticed.clear()
-        self._noticed[watch.kme, notice.kind] = now
+        self._noticed[watch.kme, topic] = now
         values: dict[str, Value] = {"what": notice.text, "kind": notice.kind}
         if notice.peer is not None:
             values["other"] = notice.peer

@@ -138,8 +138,8 @@ class LinkWatch:
             self._rise_since = now if self._rise_since is None else self._rise_since
             if now - self._rise_since < self._hold_s(now):
                 return
-        if self.state is LightState.LIT:
-            self._falls.append(now)
+        if self.state is LightState.LIT and told:
+            self._falls.append(now)  # where nobody speaks it is not the light that flaps
         self._rise_since = None
         self._is_told = True
         self.ever_lit |= raw is LightState.LIT

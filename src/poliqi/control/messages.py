@@ -38,8 +38,9 @@ VERSION: Final = 1
 FRAME_BYTES: Final = 1 << 20
 """A longer frame ends the connection."""
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-Text = Annotated[str, msgspec.Meta(max_length=512)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
+Text = Annotated[str, msgspec.Meta(max_length=512, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
+"""One line: a site cannot write lines of its own into the controller's log."""
 Natural = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 Positive = Annotated[float, msgspec.Meta(ge=0.0, le=1e15)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]

@@ -10,8 +10,9 @@ from poliqi.base.ids import KmeId, LinkId
 from poliqi.control.allocation import Allocation, AllocationProblem, LinkCapacity
 from poliqi.control.city import City, Demand, relayed_pool
 from poliqi.control.pairstock import Pair, PairStock, pair_of
+from poliqi.keys.relay_messages import MAX_HOPS
 
-__all__ = ["LOW_BITS", "UsableLink", "Wishes", "demands_of", "problem_of", "wishes_of"]
+__all__ = ["LOW_BITS", "SitePolicy", "UsableLink", "Wishes", "demands_of", "problem_of", "wishes_of"]
 
 _MOST_FLOORS: Final = 1500
 """Pairs without a demand of their own that take part in the allocation; of more, those that use key."""
@@ -45,6 +46,7 @@ class Wishes:
     paths: int = 1
     never_through: frozenset[KmeId] = frozenset()
     declared_bps: float = 0.0
+    max_hops: int = MAX_HOPS
 
     def also(self, demand: Demand) -> Wishes:
         """With a demand more."""
@@ -53,25 +55,40 @@ class Wishes:
             max(self.paths, demand.paths),
             self.never_through | demand.never_through,
             self.declared_bps + demand.rate_bps,
+            self.max_hops,
         )
 
 
-def wishes_of(city: City, pairs: Iterable[Pair], policies: Mapping[KmeId, frozenset[KmeId]]) -> dict[Pair, Wishes]:
-    """Of every pair that has a demand or a relayed stock. `policies`: whom each site never lets its key pass."""
+@dataclass(frozen=True, slots=True)
+class SitePolicy:
+    """What a site says of its own key: whom it never passes, how many hops it takes at most."""
+
+    never_through: frozenset[KmeId] = frozenset()
+    max_hops: int = MAX_HOPS
+
+
+_ANY: Final = SitePolicy()
+
+
+def wishes_of(city: City, pairs: Iterable[Pair], policies: Mapping[KmeId, SitePolicy]) -> dict[Pair, Wishes]:
+    """Of every pair that has a demand or a relayed stock: the strictest of its demands and its sites' policies."""
     wishes = {pair: Wishes() for pair in sorted(pairs)}
     for demand in city.demands:
         pair = pair_of(*demand.ends)
         wishes[pair] = wishes.get(pair, Wishes()).also(demand)
-    nobody: frozenset[KmeId] = frozenset()
-    return {
-        (a, b): replace(w, never_through=(w.never_through | policies.get(a, nobody) | policies.get(b, nobody)))
-        for (a, b), w in wishes.items()
-    }
+    found: dict[Pair, Wishes] = {}
+    for pair, wish in wishes.items():
+        a, b = (policies.get(site, _ANY) for site in pair)
+        never = wish.never_through | a.never_through | b.never_through
+        found[pair] = replace(wish, never_through=never, max_hops=min(a.max_hops, b.max_hops))
+    return found
 
 
-def demands_of(city: City, wishes: Mapping[Pair, Wishes], stocks: Mapping[Pair, PairStock]) -> tuple[Demand, ...]:
-    """The city's demands under their pairs' common rules; what is taken beyond them; and a floor for every pair,
-    which takes what is left.
+def demands_of(
+    city: City, wishes: Mapping[Pair, Wishes], stocks: Mapping[Pair, PairStock], makes_bps: Mapping[KmeId, float]
+) -> tuple[Demand, ...]:
+    """The city's demands under their pairs' common rules; what is taken beyond them, as far as the links of both
+    sites make so much (`makes_bps`); and a floor for every pair, which takes what is left.
     """
     found: dict[str, Demand] = {}
     for demand in city.demands:
@@ -82,7 +99,8 @@ def demands_of(city: City, wishes: Mapping[Pair, Wishes], stocks: Mapping[Pair, 
         name, stock = relayed_pool(*pair), stocks.get(pair)
         if name in found or stock is None:
             continue
-        excess = _GROWTH * stock.taken_bps - wish.declared_bps
+        most = min(makes_bps.get(site, 0.0) for site in pair)
+        excess = min(most, _GROWTH * stock.taken_bps - wish.declared_bps)
         if excess > _TAKEN_BPS:
             found[name] = Demand(name, pair, _rounded(excess), 2, wish.paths, wish.never_through)
         elif are_few:

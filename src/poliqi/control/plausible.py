@@ -47,7 +47,7 @@ def bad_link(site: KmeId, report: LinkReport, link: QuantumLink | None, planned_
 
 
 def bad_pool(site: KmeId, report: PoolReport, before: PoolReport | None, city: City) -> str | None:
-    """Why a stock's report cannot be, one line; None for one that can. `before`: the one before, of the same start."""
+    """Why a stock's report cannot be, one line; None for one that can. `before`: the last one of the same start."""
     if before is not None and (report.taken_bits < before.taken_bits or report.filled_bits < before.filled_bits):
         return f"counters of {report.pool} fell without a new start"
     if report.peer == site:

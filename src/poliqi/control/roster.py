@@ -8,6 +8,7 @@ from typing import Final
 from poliqi.base.ids import KmeId
 from poliqi.control.admission import TokenBucket
 from poliqi.control.messages import Hello, PeerReport, PoolReport, Report
+from poliqi.control.planning import SitePolicy
 
 __all__ = ["SILENT_S", "Counts", "SiteWatch"]
 
@@ -70,9 +71,8 @@ class SiteWatch:
     counts: Counts = field(default_factory=Counts)
     software: str = ""
     last_instance: str = ""
-    never_through: frozenset[KmeId] = frozenset()
-    max_relays: int = 7
-    """The site's own policy, as its last hello said."""
+    policy: SitePolicy = field(default_factory=SitePolicy)
+    """As its last hello said."""
     skew_s: float = 0.0
     is_skewed: bool = False
     pools: dict[str, PoolReport] = field(default_factory=dict[str, PoolReport])
@@ -87,7 +87,7 @@ class SiteWatch:
     _sent_at: float | None = None
     _resend_s: float = _RESEND_S
     _frames: TokenBucket | None = None
-    _nonsense: dict[str, float] = field(default_factory=dict[str, float])
+    _nonsense_at: float | None = None
     _told: dict[str, float] = field(default_factory=dict[str, float])
 
     @property
@@ -110,8 +110,8 @@ class SiteWatch:
         """Its hello; True where the site was started anew since its last one."""
         before, self.hello = self.last_instance, hello
         self.last_instance, self.software = hello.instance, hello.software
-        self.never_through = frozenset(KmeId(name) for name in hello.never_through)
-        self.max_relays = hello.max_relays
+        never = frozenset(KmeId(name) for name in hello.never_through)
+        self.policy = SitePolicy(never, hello.max_relays + 1)
         self.lost_at = None
         self.applied, self._sent_at, self._resend_s = 0, None, _RESEND_S
         return before != hello.instance
@@ -151,22 +151,21 @@ class SiteWatch:
     # ---------------------------------------------------------------- nonsense
 
     def is_new_nonsense(self, topic: str, now: float) -> bool:
-        """Whether to tell of nonsense: not of the same matter again within a minute."""
+        """Whether to tell of nonsense: not of the same matter again within a minute, nor of ever new ones."""
+        if topic not in self._told and len(self._told) >= _MOST_TOPICS:
+            topic = "more"
+        self._nonsense_at = now
         before = self._told.get(topic)
-        if len(self._nonsense) < _MOST_TOPICS or topic in self._nonsense:
-            self._nonsense[topic] = now
         if before is not None and now - before < _AGAIN_S:
             return False
-        if len(self._told) >= _MOST_TOPICS:
-            self._told.clear()
         self._told[topic] = now
         return True
 
     def has_come_to_sense(self, now: float) -> bool:
         """True once, when nothing that it reported was nonsense for a while."""
-        if not self._nonsense or now - max(self._nonsense.values()) < _SENSE_S:
+        if self._nonsense_at is None or now - self._nonsense_at < _SENSE_S:
             return False
-        self._nonsense.clear()
+        self._nonsense_at = None
         self._told.clear()
         return True
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from poliqi.base.ids import KmeId, LinkId
-from poliqi.control.allocation import Allocation, AllocationProblem, Grant, GrantedWay, fast_reroute
+from poliqi.control.allocation import Allocation, AllocationProblem, Grant, fast_reroute
 from poliqi.control.citystate import CityState
 from poliqi.control.events import CityEvent, CityEventKind
 from poliqi.control.journal import Journal
 from poliqi.control.lines import Value
 from poliqi.control.pairstock import Pair, pair_of
 from poliqi.control.planning import UsableLink, Wishes, demands_of, problem_of, wishes_of
-from poliqi.control.records import LoggedWay, PairRoutes, RoutesIntended
+from poliqi.control.records import PairRoutes, RoutesIntended
 from poliqi.control.ways import Ways, pair_routes, same_routes, way_text
 
 __all__ = ["Router"]
@@ -116,11 +116,15 @@ class Router:
         if not self._has_broken:
             return False
         self._has_broken = False
-        ways = self._ways()
-        if all(ways.is_whole(way) for found in self.routes.values() for way in found.ways):
+        problem, ways = self._problem(), self._ways()
+        if all(self._is_good(ways, pair, found) for pair, found in self.routes.items()):
             return False
-        problem = self._problem()
         return self._adopt(fast_reroute(problem, self.allocation), ways, now, is_mending=True)
+
+    def _is_good(self, ways: Ways, pair: Pair, found: PairRoutes) -> bool:
+        """Whether a pair's routes can stay."""
+        wish = self._wishes.get(pair)
+        return wish is not None and all(ways.allows(wish, way) for way in found.ways)
 
     def ask(self, now: float) -> AllocationProblem | None:
         """The question for `allocate`, where it is time for one."""
@@ -150,28 +154,31 @@ class Router:
     def planned(self, allocation: Allocation, now: float) -> bool:
         """The answer; True where routes changed."""
         self._is_asked = False
-        ways = self._ways()
-        problem = self._problem()
-        if not all(self._is_whole(ways, way) for grant in allocation.grants for way in grant.ways):
+        problem, ways = self._problem(), self._ways()
+        if not all(ways.is_whole(way) for grant in allocation.grants for way in grant.ways):
             allocation = fast_reroute(problem, allocation)
         return self._adopt(allocation, ways, now, is_mending=False)
 
-    @staticmethod
-    def _is_whole(ways: Ways, way: GrantedWay) -> bool:
-        return ways.is_whole(LoggedWay(paths=way.paths, rate_bps=way.rate_bps))
+    def pass_over(self) -> None:
+        """The answer is of no use any more: ask again when it is time."""
+        self._is_asked, self._is_dirty = False, True
 
     def _problem(self) -> AllocationProblem:
         state = self._state
         pairs = [pair for pair, stock in state.stocks.items() if stock.relayed_at]
         self._wishes = wishes_of(state.city, pairs, state.policies())
-        demands = demands_of(state.city, self._wishes, state.stocks)
         usable = [self._usable[name] for name in state.links if name in self._usable]
+        makes_bps: dict[KmeId, float] = {}
+        for link in usable:
+            for end in link.ends:
+                makes_bps[end] = makes_bps.get(end, 0.0) + link.rate_bps
+        demands = demands_of(state.city, self._wishes, state.stocks, makes_bps)
         previous = self.allocation if self.allocation.grants else None
         return problem_of(usable, demands, state.relays(), state.max_hops(), previous)
 
     def _ways(self) -> Ways:
         state = self._state
-        return Ways(state.sites, self._usable.values(), state.relays(), state.max_hops())
+        return Ways(state.sites, self._usable.values(), state.relays())
 
     # ---------------------------------------------------------------- taking it into use
 
@@ -184,7 +191,7 @@ class Router:
         changed: list[PairRoutes] = []
         for pair, wish in self._wishes.items():
             old = self.routes.get(pair)
-            if is_mending and old is not None and old.ways and all(ways.is_whole(way) for way in old.ways):
+            if is_mending and old is not None and old.ways and self._is_good(ways, pair, old):
                 continue
             new = pair_routes(pair, wish, grants.get(pair, ()), ways)
             if old is None or not same_routes(old, new):

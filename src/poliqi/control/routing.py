@@ -224,8 +224,17 @@ class Network:
         return Spread(apart or plain, is_risk_disjoint=bool(apart))
 
     def groups(self, way: Way) -> frozenset[str]:
-        """Shared risks of a way's links."""
-        return frozenset(group for link in way.links for group in self._edge[link].groups)
+        """Shared risks of a way: those of which each takes all links of one of its hops."""
+        return frozenset(group for hop in pairwise(way.sites) for group in self._risks[frozenset(hop)])
+
+    @cached_property
+    def _risks(self) -> dict[frozenset[KmeId], frozenset[str]]:
+        """Between neighbours the risks that all their links share."""
+        risks: dict[frozenset[KmeId], frozenset[str]] = {}
+        for edge in self.edges:
+            ends = frozenset(edge.ends)
+            risks[ends] = risks.get(ends, edge.groups) & edge.groups
+        return risks
 
     @cached_property
     def _edge(self) -> dict[LinkId, Edge]:
@@ -243,7 +252,8 @@ class Network:
             if best and count * first.weight >= sum(way.weight for way in best):
                 break
             risks = self.groups(first)
-            shared = (e.link for e in self.edges if e.groups & risks or set(e.ends) <= set(first.sites))
+            taken = {frozenset(hop) for hop in pairwise(first.sites)}
+            shared = (e.link for e in self.edges if self._risks[ends := frozenset(e.ends)] & risks or ends in taken)
             rest = Limits(limits.never_through.union(first.relays), limits.without.union(shared), limits.max_hops)
             others = self._apart(a, b, count - 1, demand_bps, rest)
             ways = tuple(sorted((first, *others), key=lambda way: (way.weight, way.sites)))

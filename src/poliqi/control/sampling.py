@@ -100,6 +100,10 @@ class Sampler:
             total.include(site.counts)
         return self._clock.pass_by(demands, links, total.take(), now)
 
+    def skip(self, now: float) -> None:
+        """It is not known how the city served since the last call."""
+        self._clock.skip(now)
+
     def _taken(self) -> Iterator[tuple[Demand, float]]:
         """What applications took since the last call, split among a pair's demands by what they want."""
         wanted: dict[Pair, float] = {}

@@ -49,6 +49,11 @@ class ServiceClock:
         """How long a record is."""
         return _PERIOD_S * max(1, -(-(len(self._demands) + len(self._links)) // (2 * _DEMANDS)))
 
+    def skip(self, now: float) -> None:
+        """The time since the last call was not seen: it is in no record."""
+        passed, self._at = max(0.0, now - self._at), max(now, self._at)
+        self._began += passed
+
     def pass_by(
         self, demands: Iterable[DemandNow], links: Iterable[LinkNow], counts: tuple[int, int, int], now: float
     ) -> Served | None:

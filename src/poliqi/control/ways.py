@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 from poliqi.base.ids import KmeId, LinkId
-from poliqi.control.allocation import Grant
+from poliqi.control.allocation import Grant, GrantedWay
 from poliqi.control.city import relayed_pool
 from poliqi.control.messages import Route
 from poliqi.control.pairstock import Pair, pair_of
@@ -29,21 +29,24 @@ Paths = tuple[tuple[KmeId, ...], ...]
 class Ways:
     """Lightest ways over the links that are usable now, and which ways are whole."""
 
-    def __init__(
-        self, sites: Iterable[KmeId], links: Iterable[UsableLink], relays: frozenset[KmeId], max_hops: int
-    ) -> None:
+    def __init__(self, sites: Iterable[KmeId], links: Iterable[UsableLink], relays: frozenset[KmeId]) -> None:
         usable = tuple(links)
         self._hops: Final[dict[Pair, list[LinkId]]] = {}
         for link in usable:
             self._hops.setdefault(link.ends, []).append(link.link)
         edges = (Edge(u.link, u.ends, u.capacity_bps, u.stock_bits, LOW_BITS) for u in usable)
         self._relays: Final = relays
-        self._max_hops: Final = max_hops
         self._network: Final = Network(tuple(sites), tuple(edges), relays)
 
-    def is_whole(self, way: LoggedWay) -> bool:
+    def is_whole(self, way: LoggedWay | GrantedWay) -> bool:
         """Whether every hop makes key and every site on the way may carry it."""
         return all(self._is_whole_path(path) for path in way.paths)
+
+    def allows(self, wish: Wishes, way: LoggedWay) -> bool:
+        """Whether a way is whole and within what its pair asks for."""
+        is_short = all(len(path) <= wish.max_hops + 1 for path in way.paths)
+        relays = (site for path in way.paths for site in path[1:-1])
+        return is_short and wish.never_through.isdisjoint(KmeId(site) for site in relays) and self.is_whole(way)
 
     def _is_whole_path(self, path: tuple[str, ...]) -> bool:
         has_hops = all(pair_of(a, b) in self._hops for a, b in pairwise(path))
@@ -53,7 +56,7 @@ class Ways:
         """What a pair may use now: its link, else as many disjoint ways as it asks for; () where there are none."""
         if pair in self._hops:
             return (pair,)
-        return self._found(pair, wish, Limits(wish.never_through, max_hops=self._max_hops))
+        return self._found(pair, wish, Limits(wish.never_through, max_hops=wish.max_hops))
 
     def spare(self, pair: Pair, wish: Wishes, ways: Sequence[LoggedWay]) -> Paths:
         """Paths that share no relay with the ways, and not the pair's own link if they use it; () for none."""
@@ -62,7 +65,7 @@ class Ways:
         is_own_used = any(len(path) == 2 for way in ways for path in way.paths)
         if own and not is_own_used:
             return (pair,)
-        return self._found(pair, wish, Limits(wish.never_through | relays, frozenset(own), self._max_hops))
+        return self._found(pair, wish, Limits(wish.never_through | relays, frozenset(own), wish.max_hops))
 
     def _found(self, pair: Pair, wish: Wishes, limits: Limits) -> Paths:
         if wish.paths == 1:
@@ -80,7 +83,7 @@ def pair_routes(pair: Pair, wish: Wishes, grants: Sequence[Grant], ways: Ways) -
             rates[paths] = rates.get(paths, 0.0) + way.rate_bps
     best = sorted(rates.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WAYS]
     found = [LoggedWay(paths=paths, rate_bps=rate) for paths, rate in best if rate > 0.0]
-    found = [way for way in found if ways.is_whole(way)]
+    found = [way for way in found if ways.allows(wish, way)]
     granted = sum(way.rate_bps for way in found)
     if not found and (paths := ways.lightest(pair, wish)):
         found = [LoggedWay(paths=paths, rate_bps=FLOOR_BPS)]

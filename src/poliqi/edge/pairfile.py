@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from poliqi.base.errors import ConfigError, DataRefused, StoreError
 from poliqi.base.ids import LinkId
 from poliqi.base.secret import Entropy, SecretBytes
 from poliqi.distill.authenticate import WORD
+from poliqi.edge.linkname import check_link_id
 
 __all__ = ["LEAST_WORDS", "MOST_WORDS", "PairFile", "check_link_id", "read_private", "wipe", "write_private"]
 
@@ -28,16 +28,6 @@ _MAGIC: Final = b"POLIQI-PAIR 1\n"
 _ID_BYTES: Final = 8
 _DIGEST: Final = hashlib.sha256().digest_size
 _LONGEST: Final = len(_MAGIC) + 1 + 64 + _ID_BYTES + 4 + 2 * WORD * MOST_WORDS + _DIGEST
-_LINK_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-def check_link_id(text: str) -> LinkId:
-    """A link's name: 1 to 64 of letters, digits, '.', '_', '-', a letter or digit first (ConfigError)."""
-    if _LINK_ID.fullmatch(text) is None:
-        raise ConfigError(
-            f"link name {text[:80]!r}: use 1 to 64 of letters, digits, '.', '_' and '-', a letter or digit first"
-        )
-    return LinkId(text)
 
 
 @dataclass(frozen=True, slots=True)

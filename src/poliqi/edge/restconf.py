@@ -68,6 +68,7 @@ class RestconfApplication:
             refusal = self._deaf(caller.name, scope)
             if refusal is None:
                 await receive()
+                self._data()  # what is told from here on is what changes after this
                 return await self._stream.serve(caller.name, receive, send)
         answer = self._answer(scope) if refusal is None else _refused(refusal)
         await _send(send, answer)
@@ -105,7 +106,7 @@ class RestconfApplication:
         if method not in _READS:
             text = f"{method} is not supported: a site is configured by its site.toml, and only read from here"
             return _refused(Refusal(405, "operation-not-supported", text))
-        if path == b"/.well-known/host-meta":
+        if path.removesuffix(b"/") == b"/.well-known/host-meta":
             return _Answer(200, _XRD, _HOST_META)
         return self._read(path, scope["query_string"], scope["headers"])
 

@@ -25,6 +25,10 @@ _LEASE_BYTES: Final = 8192
 _OPEN_MOST: Final = 128
 _LEAST_BYTES: Final = 8
 """Shortest key that anybody may ask for."""
+_CRUMB: Final = 256
+"""What is left of a segment and is less than this part of it is burnt: keys that people ask for rarely fit into it,
+and segments that wait for one that does would fill the stock.
+"""
 
 Acceptable = Callable[[Grade], bool]
 
@@ -116,7 +120,7 @@ class Stock:
     def _offer_for_use(self, pool: Pool, record: SegmentRecord) -> None:
         if record.owner == self._own and record.state is SegmentState.READY and record.number not in pool.own:
             free = record.size - self._next[record.number]
-            if free >= _LEAST_BYTES:
+            if not _is_crumb(record, free):
                 pool.own[record.number] = record
                 pool.own_bytes += free
             else:
@@ -170,7 +174,7 @@ class Stock:
         self._next[record.number] = upto
         if upto > record.leased:
             self._lease(record, upto)
-        if record.size - upto < _LEAST_BYTES:
+        if _is_crumb(record, record.size - upto):
             self._spend(pool, record)
 
     def is_untouched(self, record: SegmentRecord) -> bool:
@@ -231,7 +235,7 @@ class Stock:
             after = self._lease_mark.get(number, 0)
         self._next[number] = end
         pool.own_bytes -= end - offset
-        if record.size - end < _LEAST_BYTES:
+        if _is_crumb(record, record.size - end):
             self._spend(pool, record)
         return Piece(record, offset, count, after)
 
@@ -298,3 +302,8 @@ class Stock:
         for opened, _ in self._open.values():
             opened.close()
         self._open.clear()
+
+
+def _is_crumb(record: SegmentRecord, left: int) -> bool:
+    """True where so little is left of a segment that it is given up."""
+    return left < max(_LEAST_BYTES, record.size // _CRUMB)

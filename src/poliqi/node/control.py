@@ -15,6 +15,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +38,7 @@ from poliqi.edge.peers import PeerNetwork, PeerTlsFiles
 from poliqi.edge.readiness import tell_supervisor
 from poliqi.edge.running import mark_running
 from poliqi.edge.tls import TlsFiles
+from poliqi.node.site_expiry import ExpiryWatch
 
 __all__ = ["ControlRoom", "ControllerSettings", "Surroundings", "run_controller"]
 
@@ -44,6 +46,7 @@ Say = Callable[[dict[str, Any]], None]
 
 _LOOK_S: Final = 0.1
 _REFRESH_S: Final = 0.5
+_WARN_S: Final = 3600.0
 _EVENTS: Final = 1000
 
 
@@ -73,12 +76,12 @@ class ControllerSettings:
 class Surroundings:
     """What stands around a controller: pages for people, pages for supervisors, and whom alarms are told.
 
-    `alarmed` gets each alarm that is raised, with False, and each that is over, with True; it never waits.
+    `alarmed` gets each alarm that is raised, and each that is over (`cleared` says so); it never waits.
     """
 
     status: Application
     web: Application | None = None
-    alarmed: Callable[[AlarmView, bool], None] = lambda _alarm, _is_over: None
+    alarmed: Callable[[AlarmView], None] = lambda _alarm: None
     reload: Callable[[], None] = lambda: None
     close: Callable[[], Awaitable[None]] | None = None
 
@@ -99,6 +102,12 @@ class ControlRoom:
         self.version = 0
         """Another number after each change of the view."""
         self.stopping: Final = asyncio.Event()
+        own = [
+            settings.certificate,
+            *([settings.people, settings.revoked] if not _is_loopback(settings.web) else []),
+        ]
+        self.expiry: Final = ExpiryWatch(tuple(path for path in own if path is not None), (settings.trust,))
+        """When its certificates end."""
         self._driver: Final = ControlDriver(core, log, self._on_events, self._on_failure)
         self._book: Final = AlarmBook(core.city)
 
@@ -207,7 +216,7 @@ class ControlRoom:
         alarms = (*self._book.open, *self._book.recent)
         found = next((alarm for alarm in alarms if alarm.number == number), None)
         if found is not None and self._around is not None:
-            self._around.alarmed(found, event.kind is CityEventKind.ALARM_CLEARED)
+            self._around.alarmed(found)
 
     def _on_failure(self, reason: str) -> None:
         self.say("failed", f"{reason}; the sites go on with the routes that they have", level="error")
@@ -231,6 +240,7 @@ class ControlRoom:
                     doors.push_async_callback(around.close)
                 network, servers = await self._open(around, doors)
                 loop.add_signal_handler(signal.SIGHUP, lambda: self._reload(network, servers, around, load))
+                self._read_expiry()
                 self._driver.start()
                 tasks.add(loop.create_task(self._watch()))
                 city = self._driver.core.city
@@ -296,6 +306,7 @@ class ControlRoom:
             network.reload_tls()
             for server in servers:
                 server.reload()
+            self._read_expiry()
             around.reload()
             self.change(city)
         except PoliqiError as error:
@@ -303,9 +314,17 @@ class ControlRoom:
         else:
             self.say("reloaded", "plan, certificates and trust are read again")
 
+    def _read_expiry(self) -> None:
+        self.expiry.read(datetime.now(UTC))
+        self._warn_of_expiry()
+
+    def _warn_of_expiry(self) -> None:
+        for line in self.expiry.lines(datetime.now(UTC)):
+            self.say("expiry", line, level="warning")
+
     async def _watch(self) -> None:
-        """Look at the alarms ten times a second, and have pages refreshed twice a second."""
-        refreshed = self._loop.time()
+        """Look at the alarms ten times a second, have pages refreshed twice a second, warn of certificates."""
+        refreshed = warned = self._loop.time()
         while True:
             await asyncio.sleep(_LOOK_S)
             now = self._loop.time()
@@ -313,6 +332,9 @@ class ControlRoom:
             if now - refreshed >= _REFRESH_S:
                 refreshed = now
                 self._bump()
+            if now - warned >= _WARN_S:
+                warned = now
+                self._warn_of_expiry()
 
 
 def _is_loopback(address: Address | None) -> bool:

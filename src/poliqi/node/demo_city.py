@@ -73,6 +73,9 @@ class _Child:
                 start_new_session=True,
             )
             assert process.stdout is not None
+            self._say(
+                {"event": "process", "process": self.name, "pid": process.pid, "text": f"{self.name} started"}
+            )
             with suppress(ValueError):  # a line beyond the limit
                 async for line in process.stdout:
                     self._hear(line)
@@ -196,7 +199,8 @@ class DemoCity:
         if kind == "ends":
             self._heard_end(event, record)
         elif event == "ready":
-            self._see(name, kind, str(record["text"]))
+            self._seen.add(name)
+            self._say(kind, str(record["text"]), process=name)
         elif kind == "controller" and event.startswith("alarm"):
             self._say("alarm", str(record.get("text")), alarm=event, values=record)
 
@@ -206,7 +210,9 @@ class DemoCity:
             case "warm":
                 self._say("warm", f"kernels are ready after {record['time_s']:.1f} s")
             case "started":
-                self._ends[record["site"]] = record["pid"]
+                name = f"ends {record['site']}"
+                self._ends[name] = record["pid"]
+                self._say("process", f"{name} started", process=name, pid=record["pid"])
             case "block" if record["role"] == "bob":
                 self._rates[link] = record["net_bits"] and record["rate_bit_s"]
                 if record["net_bits"]:
@@ -264,7 +270,7 @@ class DemoCity:
         """The processes that run now."""
         found = {name: c.process for name, c in self._children.items()}
         own = {name: p.pid for name, p in found.items() if p is not None and p.returncode is None}
-        return own | {f"ends {site}": pid for site, pid in self._ends.items()}
+        return own | self._ends
 
     # ---------------------------------------------------------------- is there key for everybody
 

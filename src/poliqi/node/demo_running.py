@@ -107,7 +107,7 @@ def _read(folder: Path) -> _Mark | None:
 def _is_alive(pid: int) -> bool:
     """Whether a demonstration has this number: another program may have it since."""
     try:
-        return b"demo" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"demo" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
 

@@ -1,4 +1,4 @@
-"""The link ends of several sites on one machine: kernels are prepared once, then each site has a process of its own.
+"""The link ends of several sites on one machine: kernels are prepared once, then each site has its own process.
 
 What the processes have in common they share in memory. One that dies is started again; all end with this one.
 """

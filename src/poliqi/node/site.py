@@ -142,7 +142,7 @@ class Site:
         self._tasks: Final[set[asyncio.Task[None]]] = set()
         self._driver: Final = KmeDriver(kme, store, self._on_event, self._on_failure)
         self._streams: Final = StreamService(self._driver, OperatingSystemEntropy(), say=self._complaints())
-        self._expiry: Final = ExpiryWatch(settings)
+        self._expiry: Final = ExpiryWatch(settings.own_certificates(), settings.others_certificates())
         self._figures: Final = Figures(self._driver, self._streams, self._expiry)
         self._agent: Final = self._new_agent(stored)
         on_light = None if self._agent is None else self._agent.light

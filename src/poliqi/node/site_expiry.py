@@ -1,4 +1,4 @@
-"""When the certificates and lists end that a running site has in force: warnings, a figure a file, and readiness.
+"""When certificates and lists end that a site or a controller has in force: warnings, figures, readiness.
 
 The files are read when the doors read them, at the start and at a reload: a renewed file that nobody has had
 reloaded is in force nowhere. Wall-clock time is handed in, UTC.
@@ -14,7 +14,6 @@ from typing import Final
 
 from poliqi.base.errors import ConfigError
 from poliqi.edge.expiry import Expiring, Urgency, expiries
-from poliqi.node.site_settings import SiteSettings
 
 __all__ = ["ExpiryWatch"]
 
@@ -22,11 +21,11 @@ _AGAIN: Final = timedelta(days=1)
 
 
 class ExpiryWatch:
-    """Watches the files of one site, its own and those that others gave it."""
+    """Watches files of one's own, and those that others gave and have to renew."""
 
-    def __init__(self, settings: SiteSettings) -> None:
-        self._own: Final = settings.own_certificates()
-        self._others: Final = settings.others_certificates()
+    def __init__(self, own: tuple[Path, ...], others: tuple[Path, ...]) -> None:
+        self._own: Final = own
+        self._others: Final = others
         self._ends: list[Expiring] = []
         self._unreadable: list[ConfigError] = []
         self._said: Final[dict[tuple[Path, Urgency], datetime]] = {}

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
 from poliqi.base.errors import PoliqiError
 from poliqi.base.ids import KmeId
 from poliqi.control.city import SpanId
+from poliqi.control.servicelevel import MonthReport
 from poliqi.control.view import AlarmView, CityView
 from poliqi.edge.asgi import Application
+from poliqi.edge.outlet import Outlet, alarm_record
+from poliqi.edge.syslog import SyslogOutlet
+from poliqi.edge.webhook import WebhookOutlet, read_secret
 from poliqi.node.control import ControlRoom, Surroundings
+from poliqi.node.control_figures import METRICS, OutletCount, city_values
 from poliqi.node.plant import SpanState, read_plant, steer
 from poliqi.node.site_status import StatusApplication
 from poliqi.ops.control_toml import ControllerFile
+from poliqi.ops.month_report import read_report
 from poliqi.ops.web.application import Dashboard
 from poliqi.ops.web.settings import DashboardSettings, read_tokens
 from poliqi.ops.web.source import Action, ActionKind, Fault
@@ -53,6 +62,11 @@ class RoomSource:
         found = {SpanId(name): _fault(state) for name, state in spans.items()}
         return {span: fault for span, fault in found.items() if fault is not None}
 
+    async def report(self, year: int, month: int) -> MonthReport | None:
+        """The service of a month; read beside the loop, for a month's log is long."""
+        state, city = self._room.settings.state, self._room.driver.core.city
+        return await asyncio.to_thread(read_report, state, city, year, month, time.time_ns())
+
     async def act(self, action: Action) -> str:
         """Do what a person asks for. Nothing where it was done, else why not."""
         try:
@@ -86,12 +100,16 @@ def _fault(state: SpanState) -> Fault | None:
 class _Figures:
     """What supervisors see of a controller."""
 
-    def __init__(self, room: ControlRoom) -> None:
+    def __init__(self, room: ControlRoom, outlets: Sequence[Outlet]) -> None:
         self._room: Final = room
+        self._outlets: Final = outlets
 
     def values(self) -> Iterable[tuple[str, dict[str, str], float]]:
         """Figures for Prometheus."""
-        return ()
+        counts = [OutletCount(o.name, o.sent, o.failed, o.dropped) for o in self._outlets]
+        return city_values(
+            self._room.view(), self._room.counts, counts, self._room.expiry.days_left(datetime.now(UTC))
+        )
 
     def status(self) -> dict[str, Any]:
         """The city in a few lines."""
@@ -117,12 +135,39 @@ class _Figures:
 
 def surround(file: ControllerFile, room: ControlRoom) -> Surroundings:
     """Everything around a controller. Raises ConfigError where a file that it needs cannot be used."""
-    status = StatusApplication(_Figures(room), lambda: room.driver.failure)
-    if file.settings.web is None:
-        return Surroundings(status)
-    page = Dashboard(RoomSource(room, file.plant), _dashboard_settings(file), lambda line: room.say("web", line))
-    web = cast("Application", page)  # ASGI's mappings are typed as Starlette types them
-    return Surroundings(status, web, reload=lambda: page.change(_dashboard_settings(file)), close=page.close)
+
+    def complain(line: str) -> None:
+        room.say("outlet", line, level="warning")
+
+    outlets: list[Outlet] = [
+        SyslogOutlet(s.to, complain, None if s.authority is None else Path(s.authority)) for s in file.syslog
+    ]
+    outlets += [WebhookOutlet(w.url, read_secret(Path(w.secret_file)), complain) for w in file.webhooks]
+
+    def alarmed(alarm: AlarmView) -> None:
+        city = room.driver.core.city
+        names = city.name, file.settings.controller
+        record = alarm_record(alarm, *names, room.wall_s, is_simulated=city.is_simulated)
+        for outlet in outlets:
+            outlet.send(record)
+
+    status = StatusApplication(_Figures(room, outlets), lambda: room.driver.failure, METRICS)
+    page: Dashboard | None = None
+    if file.settings.web is not None:
+        settings = _dashboard_settings(file)
+        page = Dashboard(RoomSource(room, file.plant), settings, lambda line: room.say("web", line))
+
+    def reload() -> None:
+        if page is not None:
+            page.change(_dashboard_settings(file))
+
+    async def close() -> None:
+        if page is not None:
+            await page.close()
+        await asyncio.gather(*(outlet.close() for outlet in outlets))
+
+    web = cast("Application | None", page)  # ASGI's mappings are typed as Starlette types them
+    return Surroundings(status, web, alarmed, reload, close)
 
 
 def _dashboard_settings(file: ControllerFile) -> DashboardSettings:

@@ -18,10 +18,12 @@ DOT: Final = 9.0
 _SIDE: Final = 0.13
 _TOP: Final = 46.0
 _APART: Final = 13.0
+_LANE: Final = 2.4 * _APART
 _FLATTEST: Final = 0.34
 _CLEAR: Final = 2.6 * DOT
-_BENDS: Final = (0.0, 26.0, -26.0, 40.0, -40.0, 60.0, -60.0, 90.0, -90.0)
+_BENDS: Final = (26.0, -26.0, 40.0, -40.0, 60.0, -60.0, 90.0, -90.0)
 _PIECES: Final = 12
+_MOST_BENT: Final = 80
 _WIDE: Final = 0.55
 
 
@@ -98,21 +100,28 @@ class Shape:
     def _lane(self, span: Span) -> float:
         """How far a fibre bends: beside others between the same two sites, and around a third site."""
         same = [s.span for s in self.spans if set(s.ends) == set(span.ends)]
-        place = same.index(span.span) - (len(same) - 1) / 2.0
+        half = (len(same) - 1) / 2.0 * _LANE
         first = (min(span.ends), max(span.ends))
         if first not in self._bends:
-            self._bends[first] = self._bend(first)
+            self._bends[first] = self._bend(first, half)
         side = 1.0 if span.ends == first else -1.0
-        return (self._bends[first] + place * 2.4 * _APART) * side
+        return (self._bends[first] + same.index(span.span) * _LANE - half) * side
 
-    def _bend(self, ends: tuple[KmeId, KmeId]) -> float:
-        """0 where the straight line passes no site; else the bend that clears them and crosses fewest fibres."""
+    def _bend(self, ends: tuple[KmeId, KmeId], half: float) -> float:
+        """0 where straight lines pass no site; else the bend that clears them and crosses fewest fibres.
+
+        `half`: how far the outermost of several fibres lies from their middle. Large cities are drawn straight.
+        """
         others = [at for kme, at in self.at.items() if kme not in ends]
-        clear = [off for off in _BENDS if clearance(self._curve(ends, off), others) >= _CLEAR]
-        if not clear or clear[0] == 0.0:
+
+        def free(off: float) -> float:
+            return min(clearance(self._curve(ends, edge), others) for edge in {off - half, off + half})
+
+        if len(others) > _MOST_BENT or free(0.0) >= _CLEAR:
             return 0.0
+        clear = [off for off in _BENDS if free(off) >= _CLEAR]
         fibres = [(self.at[s.ends[0]], self.at[s.ends[1]]) for s in self.spans if not set(s.ends) & set(ends)]
-        return min(clear, key=lambda off: (crossings(self._curve(ends, off), fibres), abs(off)))
+        return min(clear, key=lambda off: (crossings(self._curve(ends, off), fibres), abs(off)), default=0.0)
 
     def _curve(self, ends: tuple[KmeId, KmeId], off: float) -> list[Point]:
         """A line between two sites, bent sideways by `off` pixels in the middle."""

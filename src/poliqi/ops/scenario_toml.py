@@ -72,7 +72,7 @@ class ScenarioTable(Table):
     name: str
     city: str
     duration: Quantity
-    settle: Quantity = "60 s"
+    settle: Quantity = "120 s"
     controller: bool = True
     delay: Quantity = "0.2 ms"
     jitter: Quantity = "0.3 ms"

@@ -16,8 +16,8 @@ import msgspec
 from poliqi.base.errors import ConfigError
 from poliqi.base.ids import KmeId
 from poliqi.base.units import parse_quantity
+from poliqi.edge.linkname import check_link_id
 from poliqi.edge.network import Address, parse_address
-from poliqi.edge.pairfile import check_link_id
 from poliqi.edge.peers import is_caller
 from poliqi.keys.etsi014 import is_sae_id
 from poliqi.node.site_settings import (

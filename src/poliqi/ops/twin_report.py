@@ -39,6 +39,7 @@ def answer(result: Result, wall_s: float) -> dict[str, Any]:
         "keys_fetched": result.keys_fetched,
         "orders_refused": result.refused,
         "worst_heal_s": result.worst_heal_s,
+        "recovered_s": result.recovered_s,
         "faults": [_fault(i) for i in result.injected],
         "faults_named": named,
         "faults_due": due,

@@ -29,12 +29,13 @@ class _Answer(Protocol):
     fun: float
 
 
-def optimise(link: LinkParameters) -> LinkParameters:
+def optimise(link: LinkParameters, *, is_near: bool = False) -> LinkParameters:
     """`link` with the best intensities, their probabilities and key-basis probability.
 
     One decoy: mu1, mu2, p1 and the key basis. Two decoys: mu1, mu2, p1, p2 and the key basis; the weakest
     intensity stays as it is. Where `receiver.key_basis` is None, Bob's share follows Alice's. Nelder-Mead climbs
-    from a few starts until one ends with a key; the best point is returned, with or without a key.
+    from a few starts until one ends with a key; the best point is returned, with or without a key. `is_near`: the
+    link's own settings are the first start where they give a key.
     """
     import scipy.optimize
 
@@ -52,8 +53,9 @@ def optimise(link: LinkParameters) -> LinkParameters:
             return _WORST
 
     best: _Answer | None = None
-    for start in _STARTS:
-        x0 = np.array([_logit(v) for v in _start(start, levels)])
+    own = [_own(link.source)] if is_near and merit(link) > 0.0 else []
+    for start in (*own, *(_start(one, levels) for one in _STARTS)):
+        x0 = np.array([_logit(v) for v in start])
         options = {"xatol": _TOLERANCE, "fatol": math.inf, "initial_simplex": _simplex(x0)}
         found = minimise(loss, x0, method="Nelder-Mead", options=options)
         if best is None or found.fun < best.fun:
@@ -67,6 +69,13 @@ def optimise(link: LinkParameters) -> LinkParameters:
 def _start(start: tuple[float, float, float, float], levels: int) -> tuple[float, ...]:
     mu, ratio, p, key_basis = start
     return (mu, ratio, p, key_basis) if levels == 2 else (mu, ratio, p, 0.6, key_basis)
+
+
+def _own(source: Source) -> tuple[float, ...]:
+    """Where `_at` finds the settings as they are."""
+    mu, p = source.intensities, source.probabilities
+    parts = [mu[0] / 2.0, mu[1] / mu[0], p[0], *([p[1] / (1.0 - p[0])] if len(mu) == 3 else []), source.key_basis]
+    return tuple(min(max(v, 1e-6), 1.0 - 1e-6) for v in parts)
 
 
 def _simplex(x0: NDArray[np.float64]) -> NDArray[np.float64]:

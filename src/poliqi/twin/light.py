@@ -1,7 +1,8 @@
 """Light of a twin's links at count level: what is done to a fibre changes the averages, blocks are drawn from them.
 
-A block under way when the light changes is lost, as its session is. Contracts are made as the real ends make them:
-a length and a leak cap that an honest block misses about once in ten thousand times, or no key at all.
+A block under way when the light goes is lost, as its session is; one under way when the light merely changes is
+drawn as if it had been so from its beginning. Contracts are made as the real ends make them: a length and a cap of
+the leak that an honest block misses about once in ten thousand times, or no key at all.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ class Condition:
         """No light arrives."""
         return self.is_cut or self.is_off
 
+    @property
+    def has_light(self) -> bool:
+        """Blocks can be made."""
+        return not (self.is_dark or self.is_away)
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -95,7 +101,6 @@ class Light:
         self._changed = now
         self._sampler: CountSampler | None = _sampler(link)
         self._noise = _noise(link)
-        self._looked = now
         self._keyless = 0
         self.reading: Reading = Reading(LightState.SILENT, reason="no block yet")
         self.blocks = 0
@@ -111,10 +116,11 @@ class Light:
         """Something is done to the fibre from now on."""
         if condition == self.condition:
             return
-        self.condition = condition
-        self._since = self._changed = now
-        self._keyless = 0
-        self._sampler = None if condition.is_dark or condition.is_away else _sampler(_under(self.link, condition))
+        before, self.condition = self.condition, condition
+        if before.has_light != condition.has_light:
+            self._since = self._changed = now
+            self._keyless = 0
+        self._sampler = _sampler(_under(self.link, condition)) if condition.has_light else None
         self._noise = _noise(_under(self.link, condition))
 
     def gather(self, now: float) -> list[int]:
@@ -179,14 +185,16 @@ class Light:
         )
 
     def _loss_db(self, counts: Counts) -> float:
-        """The channel's loss from the detections of the brightest pulses, dead time taken out."""
+        """The channel's loss from how often anything is detected, dead time taken out; noise looks like less loss.
+
+        `optics.lossestimate` does it to the last digit, a thousand times slower.
+        """
         honest = self._honest
-        planned = honest.key.detections[0] + honest.test.detections[0]
-        seen = (counts.key.detections[0] + counts.test.detections[0]) / self._contract.pulses
+        planned = honest.key.total_detections + honest.test.total_detections
+        seen = (counts.key.total_detections + counts.test.total_detections) / self._contract.pulses
         clicks = honest.clicks * seen / planned
         live = max(1e-3, 1.0 - clicks * self.link.dead_slots)
-        light = max(1e-12, clicks / live - self._noise) / max(1e-12, honest.click - _noise(self.link))
-        return _fibre_db(self.link.fibre) - 10.0 * math.log10(light)
+        return _fibre_db(self.link.fibre) - 10.0 * math.log10(max(1e-12, clicks / live / honest.click))
 
 
 def _qber(errors: float, detections: float) -> float | None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 __all__ = ["LONG_BYTES", "MarkedEntropy", "find_key", "is_key", "mark"]
 
@@ -21,8 +22,7 @@ LONG_BYTES: Final = 32
 """Draws that are at least so long are secrets and get marked; shorter ones are names."""
 
 _LONG: Final = 4096
-_MASK: Final = (1 << 32) - 1
-_TURNS: Final = (3, 10, 23)
+_IMAGES: Final = np.frombuffer(hashlib.shake_128(b"poliqi twin: images of the bits of a word").digest(128), "<u4")
 _WORDS: Final = bytes(b if (chr(b).isalnum() and b < 128) or b in b"+/_-" else 32 for b in range(256))
 """Turns all that can stand in no spelling of bytes into blanks."""
 _LEAST: Final = 20
@@ -31,15 +31,34 @@ _ROW: Final = re.compile(rb"\d\s*,\s*\d{1,3}\s*,\s*\d{1,3}\s*,")
 _NUMBERS: Final = re.compile(rb"(?:\d{1,3}\s*,\s*){15,}\d{1,3}")
 
 
+def _tables() -> NDArray[np.uint32]:
+    """M of each byte at each of its four places: sums of the images of its bits."""
+    tables = np.zeros((4, 256), np.uint32)
+    for place in range(4):
+        for bit in range(8):
+            has_bit = (np.arange(256) >> bit & 1).astype(np.bool_)
+            tables[place, has_bit] ^= _IMAGES[8 * place + bit]
+    return tables
+
+
+_TABLES: Final = _tables()
+
+
+def _image(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """M x of each word."""
+    places = np.ascontiguousarray(x).view(np.uint8).reshape(-1, 4)
+    found: NDArray[np.uint32] = _TABLES[0][places[:, 0]]
+    for place in (1, 2, 3):
+        found = found ^ _TABLES[place][places[:, place]]
+    return found
+
+
 def mark(random: bytes) -> bytes:
     """Marked bytes, twice as many as are given; `random` has a multiple of 4."""
     x = np.frombuffer(random, "<u4")
     words = np.empty((x.size, 2), "<u4")
     words[:, 0] = x
-    y = np.zeros_like(x)
-    for turn in _TURNS:
-        y ^= (x << np.uint32(turn)) | (x >> np.uint32(32 - turn))
-    words[:, 1] = y
+    words[:, 1] = _image(x)
     return words.tobytes()
 
 
@@ -77,11 +96,7 @@ def is_key(data: bytes) -> bool:
 def _is_key_at(data: bytes, start: int) -> bool:
     """Marked bytes whose words begin at `start`, or a multiple of 8 after it."""
     words = np.frombuffer(data, "<u4", count=(len(data) - start) // 8 * 2, offset=start).reshape(-1, 2)
-    x = words[:, 0]
-    y = words[:, 1].copy()
-    for turn in _TURNS:
-        y ^= (x << np.uint32(turn)) | (x >> np.uint32(32 - turn))
-    hit = (y == 0) & (x != 0) & (x != _MASK)
+    hit = (_image(words[:, 0]) == words[:, 1]) & (words[:, 0] != 0)
     return bool((hit[1:] & hit[:-1]).any())
 
 

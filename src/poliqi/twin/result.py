@@ -79,6 +79,8 @@ class Result:
     alarms: list[Alarm] = field(default_factory=list[Alarm])
     events: dict[str, int] = field(default_factory=dict[str, int])
     points: list[Point] = field(default_factory=list[Point])
+    recovered_s: float | None = None
+    """How long after everything was mended keys flowed between all pairs again."""
     keys_delivered: int = 0
     keys_fetched: int = 0
     scanned_bytes: int = 0

@@ -119,8 +119,8 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     load: Load = field(default_factory=Load)
     pace: Pace = field(default_factory=Pace)
-    settle_s: float = 60.0
-    """After the scenario everything is mended, and after so long keys must flow between all pairs again."""
+    settle_s: float = 120.0
+    """After the scenario everything is mended, and within so long keys must flow between all pairs again."""
     delay_s: float = 2e-4
     jitter_s: float = 3e-4
     """Of the network between the processes, one way."""

@@ -29,6 +29,7 @@ _COMMIT_S: Final = 1e-3
 _WALL_NS: Final = 1_750_000_000_000_000_000
 """What wall clocks show when a twin begins."""
 _REPORT_S: Final = 1.0
+_STOPPING_S: Final = 0.5
 _LEAST_TICK_S: Final = 1e-3
 
 
@@ -130,15 +131,10 @@ class TwinSite:
         self._network.lose(self, is_noticed=is_noticed, patience_s=patience_s)
         self.kme.close()
 
-    @property
-    def is_failed(self) -> bool:
-        """True where the store failed: nothing is served until the next start."""
-        return self._is_failed
-
     # ---------------------------------------------------------------- what applications and links do
 
     def order(self, order: KeyOrder) -> Ticket:
-        """Ask for keys."""
+        """Ask for keys. The ticket of a process that ends stays without an outcome: its connection ended."""
         self.requests += 1
         return self._ask(self.kme.order(order, self._clock.now), f"an order at {self.name}")
 
@@ -261,6 +257,12 @@ class TwinSite:
             stream.close(self)
         self._world.stopped(self.site, reason)
         self._flush_agent()
+        self._clock.after(_STOPPING_S, partial(self._stop, self.starts))
+
+    def _stop(self, start: int) -> None:
+        """A process whose store failed ends; whoever waited for an answer sees the connection end."""
+        if start == self.starts:
+            self.kill(is_noticed=True)
 
     def _send(self) -> None:
         for peer, frames in self.kme.take_frames().items():

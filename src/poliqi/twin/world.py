@@ -42,7 +42,9 @@ _VIEWED: Final = 10
 """Samples from one look at what pages would show to the next."""
 _ROOM: Final = 4
 """How many times its usual level a stock may hold: one end may use little of its share for long."""
-_PROBE_S: Final = 20.0
+_SWAP_S: Final = 2.0
+_PROBE_S: Final = 1.5
+_PROBES: Final = "probes"
 _PATIENCE_S: Final = 5.0
 _RULE: Final = GradeRule(frozenset({KeyOrigin.SIMULATED}))
 _TOLD: Final = frozenset(EventKind) - {EventKind.RELAY_DONE, EventKind.LOW_STOCK}
@@ -169,8 +171,7 @@ class TwinWorld:
             self._begin()
             self.clock.run(self.scenario.duration_s)
             self._mend()
-            self.clock.run(self.clock.now + self.scenario.settle_s)
-            self._probe()
+            self._recover()
         except InvariantBroken as broken:
             result.broken = f"at {self.clock.now:.6f} s: {broken}"
         except ProtocolError as error:
@@ -254,18 +255,24 @@ class TwinWorld:
         self._undo.clear()
         self._log("mended")
 
-    def _probe(self) -> None:
-        """Keys flow between all pairs again: from either end, once each, with a few tries."""
+    def _recover(self) -> None:
+        """Keys flow between all pairs again, in either direction, before the scenario's time to settle is over."""
+        began = self.clock.now
         missing = {(a, b) for pair in self._wanted_pairs() for a, b in (pair, pair[::-1])}
-        until = self.clock.now + _PROBE_S
-        while missing and self.clock.now < until:
+        while missing:
+            if self.clock.now - began > self.scenario.settle_s:
+                pairs = ", ".join(f"{a} to {b}" for a, b in sorted(missing)[:4])
+                raise InvariantBroken(
+                    f"{self.scenario.settle_s:g} s after everything was mended no keys flow from {pairs} "
+                    f"({len(missing)} pairs in all)"
+                )
+            self.clock.run(self.clock.now + _PROBE_S)
             for a, b in sorted(missing):
-                self.applications.exchange("probe", a, b, 1, done=partial(missing.discard, (a, b)))
-            self.clock.run(self.clock.now + 2.0)
-        if missing:
-            pairs = ", ".join(f"{a} to {b}" for a, b in sorted(missing)[:4])
-            raise InvariantBroken(f"everything is mended and no keys flow from {pairs} ({len(missing)} in all)")
+                self.applications.exchange(_PROBES, a, b, 1, done=partial(missing.discard, (a, b)))
+            self.clock.run(self.clock.now + _PROBE_S)
+        self.result.recovered_s = self.clock.now - began
         self.applications.stop()
+        self._look_at_all()
         self._log("end", keys=self.watch.delivered, said=self.network.digest)
 
     def _wanted_pairs(self) -> list[tuple[KmeId, KmeId]]:
@@ -406,15 +413,14 @@ class TwinWorld:
         return undo
 
     def break_store(self, site: KmeId) -> Undo:
-        """Let a site's disk fail; when it is mended the site is started anew."""
+        """Let a site's disk fail: its process ends with the next write, and is started when the disk is mended."""
         there = self.sites[site]
         there.store.broken = "no space left on the disk"
 
         def undo() -> None:
             there.store.broken = ""
-            if there.is_alive and there.is_failed:
-                there.kill(is_noticed=True)
-                there.start()
+            there.kill(is_noticed=True)
+            there.start()
 
         return undo
 
@@ -427,28 +433,35 @@ class TwinWorld:
         return lambda: None if brain.is_alive else brain.start()
 
     def rival(self) -> Undo:
-        """A second controller is started with a copy of the log; some sites reach it in place of the first.
+        """A second controller is started with a copy of the log; each site reaches now the one, now the other.
 
         When it is found it is stopped, and the first one is started anew.
         """
         first = self.brains.get("controller")
-        if first is None or "rival" in self.brains:
+        if first is None or not first.is_alive or "rival" in self.brains:
             return lambda: None
         second = self._add_brain("rival")
         second.log = [*first.log]
         second.start()
         names = sorted(self.sites)
-        for name in names:
-            if self._dice.random() < 0.5 or name == names[0]:
-                self._obeys[name] = "rival"
-                self.network.break_stream(name, first.name)
+
+        def swap() -> None:
+            if "rival" in self.brains:
+                name = names[int(self._dice.integers(len(names)))]
+                before = self._obeys[name]
+                self._obeys[name] = first.name if before == second.name else second.name
+                self.network.break_stream(name, before)
+                self.clock.after(_SWAP_S, swap)
+
+        for _ in names:
+            swap()
 
         def undo() -> None:
             second.kill()
-            del self.brains["rival"]
+            del self.brains[second.name]
             for site in self.sites.values():
                 self.network.stop_calling(site, second)
-                self._obeys[site.site] = "controller"
+                self._obeys[site.site] = first.name
             first.kill()
             first.log = max(first.log, second.log, key=len)
             first.start()

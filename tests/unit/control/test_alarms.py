@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -28,6 +30,7 @@ from poliqi.control.causes import CAUSES, Cause, cause_advice, cause_line
 from poliqi.control.city import City
 from poliqi.control.events import CityEvent, Language, event_line
 from poliqi.control.signs import SignKind, signs_of
+from poliqi.control.suspects import LINK_PATTERNS, Grade
 
 Make = Callable[[City, Random], Fault]
 
@@ -276,3 +279,33 @@ def test_partition_and_cut_together_are_two_alarms() -> None:
     heed(book, 10.0, *(e for _, _, e in fault.slow), *dark([CITY.links[1]]))
     causes = [e.values["cause"] for e in raised(run(book, 10.0, 20.0))]
     assert sorted(causes) == ["partition", "span-cut"]
+
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_every_cause_is_on_both_pages(cause: Cause) -> None:
+    row = CAUSES[cause]
+    assert (
+        f"| `{cause.value}` | {row.severity.value} | {row.english} |"
+        in (ROOT / "docs/reference/alarms.md").read_text()
+    )
+    assert f"\n### {cause.value}\n" in (ROOT / "docs/how-to/watch-a-city.md").read_text()
+
+
+def test_the_page_has_the_weights_and_the_signs() -> None:
+    page = (ROOT / "docs/reference/alarms.md").read_text()
+    for grade in Grade:
+        assert f"| {grade.name.lower()} | {grade.seen:+.1f} | {grade.missing:+.1f} |" in page
+    for cause, pattern in LINK_PATTERNS.items():
+        start = (f"| `{cause.value}` | must: ", f"| `{cause.value}` | likely: ")
+        (line,) = [line for line in page.splitlines() if line.startswith(start)]
+        assert all(sign.value in line for sign in pattern)
+
+
+def test_both_languages_fill_the_same_places() -> None:
+    for row in CAUSES.values():
+        for english, italian in ((row.english, row.italian), (row.advice_english, row.advice_italian)):
+            names = [sorted({p[1] for p in string.Formatter().parse(text) if p[1]}) for text in (english, italian)]
+            assert names[0] == names[1]

@@ -1,4 +1,4 @@
-"""The controller of a city: routes for every pair, what it does when things break, whom it believes, what it keeps."""
+"""The controller of a city: routes for every pair, what it does when things break, whom it believes."""
 
 from __future__ import annotations
 
@@ -81,6 +81,21 @@ def test_a_cut_moves_routes_at_once_before_any_answer_of_the_solver() -> None:
     assert _K.LINK_DARK in rig.kinds()
     moved = [e for e in rig.told(_K.REROUTED) if (e.site, e.values["other"]) == ("intesa", "leonardo")]
     assert moved[0].values["path"] == "intesa > bovisa > aria > santabarbara > leonardo"
+
+
+def test_an_answer_that_comes_after_a_cut_keeps_what_was_granted_over_ways_that_are_left() -> None:
+    rig = started(make_city(demands=(demand("desk", "aria", "intesa", 400.0, 5),)))
+    before = rig.controller._router.allocation  # the answer to a question from before the cut
+    assert before.grant["desk"].ways[0].paths == (("aria", "bovisa", "intesa"),)
+    rig.set_link("aria-bovisa", state=LightState.DARK)
+    rig.now += 0.1
+    rig.tick()
+    for _ in range(2):
+        rig.deliver_to_controller("aria")
+    rig.controller.planned(before, rig.now)
+    (desk,) = rig.controller.view(rig.now).demands
+    assert [route.paths for route in desk.routes] == [(("aria", "santabarbara", "leonardo", "intesa"),)]
+    assert desk.routes[0].rate_bps >= 400.0 * (1.0 - 1e-6)
 
 
 def test_after_a_cut_no_route_leads_over_the_dark_link() -> None:
@@ -216,6 +231,14 @@ def test_nothing_leads_through_a_site_that_is_drained_and_its_own_key_still_flow
     rig.controller.drain(KmeId("bovisa"), False, rig.now)
     rig.run(3.0)
     assert rig.kinds().count(_K.SITE_DRAINING) == rig.kinds().count(_K.SITE_BACK) == 1
+
+
+def test_routes_leave_a_drained_site_at_once_before_any_answer_of_the_solver() -> None:
+    rig = started(make_city())
+    rig.controller.drain(KmeId("bovisa"), True, rig.now)
+    rig.controller_out()
+    rig.deliver_to_agent("aria")
+    assert rig.paths("aria", "intesa") == [("aria", "santabarbara", "leonardo", "intesa")]
 
 
 def test_a_site_that_drains_itself_is_passed_no_more() -> None:
@@ -550,6 +573,94 @@ def test_a_site_that_sends_without_end_is_heard_no_more_than_is_due() -> None:
     assert len(rig.sites[KmeId("aria")].to_agent) <= 600
 
 
+def test_a_site_that_lets_its_key_pass_nobody_takes_no_route_from_others() -> None:
+    rig = started(make_city())
+    strict = rig.sites[KmeId("leonardo")]
+    strict.rule = replace(strict.rule, max_relays=0)
+    strict.agent.obey(strict.rule, rig.now)
+    rig.connect("leonardo")
+    rig.run(2.0)
+    assert rig.paths("aria", "intesa")
+    assert rig.paths("aria", "leonardo") == rig.paths("leonardo", "aria") == []
+    assert rig.told(_K.SITE_REFUSED) == []
+
+
+def test_a_site_that_comes_back_with_a_stricter_policy_is_led_another_way() -> None:
+    rig = started(make_city())
+    assert rig.paths("intesa", "aria") == [("intesa", "bovisa", "aria")]
+    strict = rig.sites[KmeId("intesa")]
+    strict.rule = replace(strict.rule, never_through=frozenset({KmeId("bovisa")}))
+    strict.agent.obey(strict.rule, rig.now)
+    rig.connect("intesa")
+    rig.run(2.0)
+    assert rig.paths("intesa", "aria") == [("intesa", "leonardo", "santabarbara", "aria")]
+
+
+def test_nonsense_about_ever_new_things_is_no_flood_of_events() -> None:
+    rig = started(make_city())
+    for number in range(400):
+        links = tuple(LinkReport(link=f"invented-{number}-{i}", state=LightState.LIT) for i in range(20))
+        hear(rig, "aria", msgspec.structs.replace(lying_report(rig, "aria", links=links), number=20_000 + number))
+    assert len(rig.told(_K.SITE_NONSENSE)) <= 65
+
+
+def test_notices_of_ever_new_kinds_are_no_flood_of_events() -> None:
+    rig = started(make_city())
+    site = rig.sites[KmeId("aria")]
+    assert site.connection is not None
+    for number in range(400):
+        frame = encode(Notice(kind=f"kind-{number}", text="x"))
+        rig.controller.received(site.name, site.connection, frame, rig.now, rig.wall_ns())
+    rig.controller_out()
+    assert len(rig.told(_K.SITE_NOTICE)) == 1
+
+
+def test_a_site_that_claims_to_give_out_more_than_its_links_make_is_not_given_the_city() -> None:
+    rig = started(make_city())
+    for second in range(60):
+        rig.sites[KmeId("aria")].taken_bits["aria.intesa"] = 10**9 * second
+        rig.run(1.0, 1.0)
+    asked = {g.demand.name: g.demand.rate_bps for g in rig.controller._router.allocation.grants}
+    assert asked["aria.intesa"] <= 1.25 * 2 * 2000.0
+
+
+# -------------------------------------------------------------------- what is not known yet
+
+
+def tables(rig: Rig) -> dict[str, object]:
+    """The routes that each site has, whatever it makes of them now."""
+    return {site.name: msgspec.json.decode(site.kept or b"{}").get("routes") for site in rig.sites.values()}
+
+
+def test_routes_do_not_change_before_a_restarted_controller_knows_what_there_is() -> None:
+    rig = started(make_city())
+    before = tables(rig)
+    rig.start_controller()
+    for name in ("aria", "bovisa"):
+        rig.connect(name)
+    rig.run(1.0, 0.25)
+    rig.set_link("aria-bovisa", state=LightState.DARK)
+    rig.run(1.0, 0.25)
+    assert tables(rig) == before
+    for name in ("intesa", "leonardo", "santabarbara"):
+        rig.connect(name)
+    rig.run(1.0)
+    assert rig.paths("aria", "intesa") == [("aria", "santabarbara", "leonardo", "intesa")]
+
+
+def test_a_controller_that_lost_every_site_leaves_the_routes_as_they_are() -> None:
+    rig = started(make_city())
+    before = tables(rig)
+    for name in RING:
+        rig.cut_stream(name)
+    rig.run(20.0, 1.0)
+    assert rig.told(_K.NO_ROUTE) == []
+    for name in RING:
+        rig.connect(name)
+        rig.run(0.5, 0.25)
+        assert tables(rig) == before
+
+
 # -------------------------------------------------------------------- two controllers
 
 
@@ -568,6 +679,25 @@ def test_a_site_that_obeyed_a_higher_epoch_makes_this_controller_give_no_more_or
     frames = [decode(frame) for s in rig.sites.values() for frame in s.to_agent]
     assert not any(isinstance(frame, Table) for frame in frames)
     assert len(rig.told(_K.CONTROLLER_RIVAL)) == 1
+
+
+@pytest.mark.parametrize(("above", "obeyed"), [(1, "another"), (1, ""), (0, "another")])
+def test_a_hello_of_a_site_that_obeys_another_is_a_rival_too(above: int, obeyed: str) -> None:
+    rig = started(make_city())
+    rig.cut_stream("aria")
+    number = rig.controller.connected(KmeId("aria"), rig.now)
+    hello = Hello(
+        version=1, software="", instance="aria-1", epoch=rig.controller.epoch + above, table=1, obeyed=obeyed
+    )
+    rig.controller.received(KmeId("aria"), number, encode(hello), rig.now, rig.wall_ns())
+    assert not rig.controller.view(rig.now).is_in_charge
+
+
+def test_a_hello_of_a_site_that_obeys_this_start_is_no_rival() -> None:
+    rig = started(make_city())
+    rig.connect("aria")
+    rig.run(1.0)
+    assert rig.controller.view(rig.now).is_in_charge
 
 
 def test_the_younger_of_two_controllers_is_obeyed_and_the_elder_learns_of_it() -> None:
@@ -657,6 +787,22 @@ def test_the_log_of_another_city_is_refused() -> None:
     rig = started(make_city())
     with pytest.raises(ConfigError, match=r"line 1 .* city 'milan', not of 'turin'"):
         Controller(replace(rig.city, name="turin"), KmeId("control"), "b", rig.log, 0.0, WALL_NS)
+
+
+def test_no_table_leaves_before_the_routes_in_it_were_given_to_be_written() -> None:
+    rig = started(make_city())
+    rig.set_link("aria-bovisa", state=LightState.DARK)
+    rig.now += 0.1
+    rig.tick()
+    written = rig.controller.take_records()
+    for site in ("aria", "bovisa"):
+        rig.deliver_to_controller(site)
+    early = [decode(frame) for frames in rig.controller.take_frames().values() for frame in frames]
+    assert not any(isinstance(message, Table) for message in early)
+    written += rig.controller.take_records()
+    assert any(line.startswith(b'{"type":"routes"') for line in written)
+    late = [decode(frame) for frames in rig.controller.take_frames().values() for frame in frames]
+    assert any(isinstance(message, Table) for message in late)
 
 
 def test_records_are_numbered_without_gap_over_starts() -> None:

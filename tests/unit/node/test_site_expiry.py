@@ -48,7 +48,8 @@ def settings_of(own: Authority, neighbours: tuple[NeighbourSettings, ...] = ()) 
 
 
 def watch_of(own: Authority, neighbours: tuple[NeighbourSettings, ...] = ()) -> ExpiryWatch:
-    watch = ExpiryWatch(settings_of(own, neighbours))
+    settings = settings_of(own, neighbours)
+    watch = ExpiryWatch(settings.own_certificates(), settings.others_certificates())
     watch.read(NOW)
     return watch
 

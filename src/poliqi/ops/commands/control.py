@@ -110,6 +110,40 @@ def reload(control_toml: Path, as_json: bool) -> None:
     click.echo(json.dumps(record) if as_json else f"process {pid} reads {city.name} again: see its log")
 
 
+@command.command()
+@FILE
+@click.option("--month", metavar="YYYY-MM", default=None, help="which month (UTC); the present one by default")
+@click.option("--language", type=click.Choice(["en", "it"]), default="en")
+@JSON
+def report(control_toml: Path, month: str | None, language: str, as_json: bool) -> None:
+    """How available each demand and link was in a month, and how much key it had, against the service level.
+
+    From the controller's log, whether it runs or not; time in which it was away counts as unknown. Exit code 1
+    where the service level of a demand was missed.
+    """
+    import time
+    from datetime import UTC, datetime
+
+    from poliqi.base.errors import DataRefused
+    from poliqi.control.events import Language
+    from poliqi.control.reporttext import report_lines
+    from poliqi.control.servicelevel import report_json
+    from poliqi.ops.month_report import read_report
+    from poliqi.ops.web.month import MonthName
+
+    settings, city = _load(control_toml)
+    name = month or f"{datetime.now(UTC):%Y-%m}"
+    wanted = MonthName.read(name, 0.0)
+    if wanted is None:
+        raise click.BadParameter(f"{name!r}: write it as 2026-11", param_hint="--month")
+    found = read_report(settings.state, city, wanted.year, wanted.month, time.time_ns())
+    if found is None:
+        raise DataRefused(f"the log in {settings.state} says nothing of {name}: has the controller run then?")
+    text = report_json(found).decode() if as_json else "\n".join(report_lines(found, Language(language)))
+    click.echo(text)
+    sys.exit(1 if any(found.is_met(line) is False for line in found.demands) else 0)
+
+
 @command.command(name="take-charge")
 @FILE
 @JSON

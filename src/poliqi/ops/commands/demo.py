@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -78,14 +78,18 @@ def _run(city_toml: Path | None, seconds: float | None, keep: Path | None, port:
             def say(record: dict[str, Any]) -> None:
                 if record["event"] in ("ready", "rate"):
                     memory.update(memory_of(city.pids))
-                show.say(record)
+                try:
+                    show.say(record)
+                except OSError:  # nobody reads any more
+                    city.stopping.set()
 
             city.tell = say
             await city.run(seconds)
             return city.ready_s
 
         ready_s = asyncio.run(run())
-    show.end(ready_s, memory)
+    with suppress(OSError):
+        show.end(ready_s, memory)
     return 0 if ready_s is not None else 130
 
 
@@ -115,7 +119,7 @@ class _Lines:
     def say(self, record: dict[str, Any]) -> None:
         if record["event"] == "ready":
             self._ready(record)
-        elif record["event"] not in ("warm",):
+        elif record["event"] not in ("warm", "process"):
             click.echo(f"{record['time_s']:7.1f} s  {record['text']}")
 
     def _ready(self, r: dict[str, Any]) -> None:

@@ -171,7 +171,7 @@ def drain(site_toml: Path, as_json: bool) -> None:
 @SITE
 @JSON
 def upgrade(site_toml: Path, as_json: bool) -> None:
-    """Have the running site finish what is under way and execute its program anew, as it is installed now (SIGUSR2).
+    """Have the running site finish what is under way and execute its program anew, as installed now (SIGUSR2).
 
     The process and its listening sockets stay: who connects meanwhile waits, about a second. SITE.toml is read here
     first: where it cannot be used, nothing is sent.

@@ -17,6 +17,7 @@ from poliqi.base.errors import PoliqiError
 from poliqi.control.city import SpanId
 from poliqi.ops.web.guard import HEADERS, is_for_loopback, is_same_origin
 from poliqi.ops.web.live import Broadcast, ChannelKey
+from poliqi.ops.web.month import Reports
 from poliqi.ops.web.pages import page_at
 from poliqi.ops.web.people import People, Person, Way
 from poliqi.ops.web.render import Frame, pieces_of, text_of
@@ -56,6 +57,7 @@ class Dashboard:
         self.settings = settings
         self.wall: Final = wall
         self.people: Final = People(settings, wall)
+        self.reports: Final = Reports(source, wall)
         self._complain: Final = complain
         self._broadcast: Final = Broadcast(source, self.look, self._render, settings.viewers, complain)
         self._application: Final = Starlette(

@@ -142,11 +142,17 @@ class Broadcast:
         for channel in self._channels.values():
             for viewer in channel.viewers:
                 viewer.end()
+        task = self._rest()
+        if task is not None:
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def _rest(self) -> asyncio.Task[None] | None:
+        """Stop watching the city; the task that did."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        return task
 
     async def serve(self, key: ChannelKey, holds: Callable[[], bool], receive: _Receive, send: _Send) -> None:
         """Send a page's patches until its browser is gone, its login ends or the streams are closed."""
@@ -178,9 +184,8 @@ class Broadcast:
             channel.viewers.discard(viewer)
             if not channel.viewers and self._channels.get(key) is channel:
                 del self._channels[key]
-            if not self._channels and self._task is not None:
-                self._task.cancel()
-                self._task = None
+            if not self._channels:
+                self._rest()
 
     async def _watch(self) -> None:
         """Render and send after each change, while there are viewers."""

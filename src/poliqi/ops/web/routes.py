@@ -13,14 +13,17 @@ import msgspec
 from starlette.responses import Response
 
 from poliqi.control.events import Language
+from poliqi.control.servicelevel import report_json
 from poliqi.ops.web.actions import ACTIONS, confirmation
 from poliqi.ops.web.api import RESOURCES, Resource
 from poliqi.ops.web.guard import local_path
+from poliqi.ops.web.month import MonthName, month_page
 from poliqi.ops.web.pages import PAGES, Page
 from poliqi.ops.web.people import Way
 from poliqi.ops.web.render import STATIC, page_text, static_file
 from poliqi.ops.web.roles import Permission
 from poliqi.ops.web.source import Action, ActionKind
+from poliqi.ops.web.speaker import Speaker
 from poliqi.ops.web.visit import LANGUAGE_COOKIE, Visit, json_answer, page_answer, see
 
 if TYPE_CHECKING:
@@ -94,6 +97,29 @@ def _resource(resource: Resource) -> Answer:
 
 async def _live(dashboard: Dashboard, visit: Visit) -> Response:
     return dashboard.stream(visit)
+
+
+# ---- the month report
+
+
+async def _report(dashboard: Dashboard, visit: Visit) -> Response:
+    name = MonthName.read(visit.query.get("month", ""), dashboard.wall())
+    if name is None:
+        return dashboard.refuse(visit, Kind.PAGE, HTTPStatus.NOT_FOUND)
+    found = await dashboard.reports.of(name)
+    more = month_page(dashboard.scene(visit.say), name, found)
+    json = f"/api/report?month={name}"
+    return page_answer(
+        dashboard.text("report.html", visit, visit.say("report.title"), tab="/report", json=json, **more)
+    )
+
+
+async def _report_json(dashboard: Dashboard, visit: Visit) -> Response:
+    name = MonthName.read(visit.query.get("month", ""), dashboard.wall())
+    found = None if name is None else await dashboard.reports.of(name)
+    if found is None:
+        return dashboard.refuse(visit, Kind.JSON, HTTPStatus.NOT_FOUND)
+    return json_answer(msgspec.Raw(report_json(found)))
 
 
 # ---- actions
@@ -212,7 +238,18 @@ async def _access(dashboard: Dashboard, visit: Visit) -> Response:
 
 
 async def _access_json(dashboard: Dashboard, _visit: Visit) -> Response:
-    return json_answer({"deeds": dashboard.people.deeds})
+    return json_answer(
+        [
+            {
+                "time": Speaker.stamp(deed.at_unix_s),
+                "who": deed.who,
+                "what": deed.what,
+                "subject": deed.subject,
+                "outcome": deed.outcome,
+            }
+            for deed in dashboard.people.deeds
+        ]
+    )
 
 
 async def _end_session(dashboard: Dashboard, visit: Visit) -> Response:
@@ -247,6 +284,8 @@ async def _health(_dashboard: Dashboard, _visit: Visit) -> Response:
 
 
 _OTHERS: Final = (
+    RouteRow("GET", "/report", Kind.PAGE, Permission.READ, _report, "the month report; `?month=2026-11`"),
+    RouteRow("GET", "/api/report", Kind.JSON, Permission.READ, _report_json, "the month report; `?month=2026-11`"),
     RouteRow(
         "GET", "/live", Kind.STREAM, Permission.READ, _live, "patches of the page `?at=`, as server-sent events"
     ),

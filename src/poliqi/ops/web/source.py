@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from poliqi.control.city import SpanId
+from poliqi.control.servicelevel import MonthReport
 from poliqi.control.view import AlarmView, CityView
 
 __all__ = ["Action", "ActionKind", "CitySource", "Fault"]
@@ -64,6 +65,10 @@ class CitySource(Protocol):
 
     def faults(self) -> Mapping[SpanId, Fault]:
         """What was done to simulated fibres; nothing in a real city."""
+        ...
+
+    async def report(self, year: int, month: int) -> MonthReport | None:
+        """The service of a month of UTC; None where nothing of it is recorded. It may take a second, elsewhere."""
         ...
 
     async def act(self, action: Action) -> str:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from bench.citymodel import LiveCity, milan
 from dashboard_rig import Rig, fill, parsed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.citymodel import LiveCity, milan
 from poliqi.control.events import CityEvent, CityEventKind, Language
 from poliqi.control.view import CityView
 from poliqi.ops.web import Action, ActionKind, DashboardSettings, Role
 from poliqi.ops.web.pages import PAGES
-
-import asyncio
 
 
 def showing(rig: Rig, **changes: Any) -> None:
@@ -237,7 +236,7 @@ def test_no_name_becomes_markup(title: str, note: str, reason: str, software: st
 
 
 def shape(rig: Rig, path: str) -> list[tuple[str, list[str]]]:
-    """A page's elements and the names of their attributes: what no text may change. A map places its texts freely."""
+    """A page's elements and the names of their attributes: what no text may change. A map's own parts aside."""
     page = parsed(rig.ask(path).text)
     return [
         (tag, sorted(attrs))

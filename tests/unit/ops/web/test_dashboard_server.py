@@ -11,11 +11,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from bench.citymodel import LiveCity
 from certificates import Authority, client_context
 from http_wire import until
 from kme_fixture import LoopThread, served
 
+from bench.citymodel import LiveCity
 from poliqi.edge.https import HttpsServer
 from poliqi.edge.network import Address
 from poliqi.edge.tls import TlsFiles

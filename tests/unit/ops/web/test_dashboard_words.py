@@ -44,7 +44,7 @@ def sources() -> str:
 
 
 def test_every_phrase_has_every_language() -> None:
-    assert {key: set(texts) for key, texts in catalogue().items()} == dict.fromkeys(catalogue(), set(Language))
+    assert {key: set(texts) for key, texts in catalogue().items()} == {key: set(Language) for key in catalogue()}
     assert not [key for key, texts in catalogue().items() if not all(t.strip() for t in texts.values())]
 
 

@@ -20,32 +20,43 @@
     children(element, box.content);
   };
 
-  const search = document.querySelector("input[type=search]");
   const filter = () => {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const search = document.querySelector("input[type=search]");
+    const words = search ? search.value.toLowerCase().split(/\s+/).filter(Boolean) : [];
     for (const row of document.querySelectorAll("table[data-search] tbody tr")) {
       const text = row.textContent.toLowerCase();
       row.hidden = !words.every((word) => text.includes(word));
     }
   };
-  if (search && document.querySelector("table[data-search]")) search.addEventListener("input", filter);
+  addEventListener("input", filter);
 
   const main = document.querySelector("[data-stream]");
   if (!main || !window.EventSource) return;
   const lost = document.getElementById("lost");
-  const stream = new EventSource(main.dataset.stream);
-  stream.onopen = () => { lost.hidden = true; };
-  stream.onerror = () => {
-    lost.hidden = false;
-    if (stream.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 10000);
+  let stream, idle;
+  const connect = () => {
+    if (stream && stream.readyState !== EventSource.CLOSED) return;
+    stream = new EventSource(main.dataset.stream);
+    stream.onopen = () => { lost.hidden = true; };
+    stream.onerror = () => {
+      lost.hidden = false;
+      if (stream.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 10000);
+    };
+    stream.onmessage = (event) => {
+      for (const [id, html] of Object.entries(JSON.parse(event.data))) {
+        if (id === "title") document.title = html;
+        else { const place = document.getElementById(id); if (place) show(place, html); }
+      }
+      filter();
+    };
   };
-  stream.onmessage = (event) => {
-    lost.hidden = true;
-    for (const [id, html] of Object.entries(JSON.parse(event.data))) {
-      if (id === "title") document.title = html;
-      else { const place = document.getElementById(id); if (place) show(place, html); }
-    }
-  };
+  connect();
+  // A browser allows six connections to one address: tabs that nobody looks at give theirs back after a minute.
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(idle);
+    if (!document.hidden) connect();
+    else idle = setTimeout(() => { stream.close(); document.title = "\u23f8 " + document.title; }, 60000);
+  });
   addEventListener("pagehide", () => stream.close());
-  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  addEventListener("pageshow", (event) => { if (event.persisted) connect(); });
 })();

@@ -1,0 +1,135 @@
+"""Pictures of the dashboard for the documentation: `python docs/screenshots.py [URL] [--to FOLDER]`.
+
+Without a URL the pages show a city in memory whose figures are made up; with one, a running dashboard as it is.
+Needs Chromium and the extra "test".
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+WIDE, NARROW = (1280, 860), (390, 844)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture. `is_cut`: taken after a fibre was cut."""
+
+    name: str
+    path: str
+    size: tuple[int, int] = WIDE
+    scheme: str = "light"
+    locale: str = "en-GB"
+    is_cut: bool = True
+    whole: bool = False
+
+
+SHOTS = (
+    Shot("dashboard-overview", "/", is_cut=False),
+    Shot("dashboard-alarm", "/"),
+    Shot("dashboard-alarm-dark", "/", scheme="dark"),
+    Shot("dashboard-italian", "/", locale="it-IT"),
+    Shot("dashboard-telephone", "/", size=NARROW, scheme="dark"),
+    Shot("dashboard-link", "/links/leonardo-bovisa", whole=True),
+    Shot("dashboard-links", "/links"),
+    Shot("dashboard-demands", "/demands"),
+    Shot("dashboard-events", "/events"),
+    Shot("dashboard-report", "/report"),
+    Shot("dashboard-confirm", "/confirm/cut/aria-leonardo"),
+)
+
+
+@contextmanager
+def sample_city() -> Iterator[str]:
+    """A dashboard over a city in memory; its address."""
+    from bench.citymodel import LiveCity, sample_month
+    from poliqi.edge.https import HttpsServer
+    from poliqi.edge.network import Address
+    from poliqi.ops.web import DashboardSettings, Role, dashboard
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    city, (year, month) = LiveCity(), time.gmtime()[:2]
+    city.months[year, month] = sample_month(city.city, year, month)
+    page = dashboard(city, DashboardSettings(open_role=Role.OPERATOR, is_demo=True))
+    server = HttpsServer(page, Address("127.0.0.1", 0), None)
+    where = asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
+
+    async def close() -> None:
+        await page.close()
+        await server.close()
+
+    try:
+        yield f"http://{where}"
+    finally:
+        asyncio.run_coroutine_threadsafe(close(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+def take(base: str, folder: Path) -> list[Path]:
+    """All pictures of a dashboard; the fibre that is cut on the way is mended again."""
+    import httpx
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or "/usr/bin/chromium"
+    if not os.access(chromium, os.X_OK):
+        sys.exit("no Chromium here: pictures need one, such as Debian's package chromium")
+    folder.mkdir(parents=True, exist_ok=True)
+    fibre = {"subject": "leonardo-bovisa"}
+    done: list[Path] = []
+    with sync_playwright() as playwright, httpx.Client(base_url=base, trust_env=False) as client:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        is_cut = False
+        for shot in SHOTS:
+            if shot.is_cut and not is_cut:
+                client.post("/api/act/cut", json=fibre).raise_for_status()
+                is_cut = True
+            width, height = shot.size
+            context = browser.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme=shot.scheme,
+                locale=shot.locale,
+                device_scale_factor=1.5,
+            )
+            page = context.new_page()
+            page.goto(base + shot.path)
+            if shot.is_cut and shot.path == "/":
+                page.wait_for_selector(".alarm", timeout=20_000)
+            done.append(folder / f"{shot.name}.png")
+            page.screenshot(path=str(done[-1]), full_page=shot.whole)
+            context.close()
+        browser.close()
+        if is_cut:
+            client.post("/api/act/mend", json=fibre)
+    return done
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url", nargs="?", help="of a running dashboard; without it, a city in memory")
+    parser.add_argument("--to", type=Path, default=ROOT / "docs/_build/screenshots")
+    args = parser.parse_args()
+    if args.url:
+        done = take(args.url.rstrip("/"), args.to)
+    else:
+        with sample_city() as base:
+            done = take(base, args.to)
+    print(*done, sep="\n")
+
+
+if __name__ == "__main__":
+    main()
