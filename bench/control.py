@@ -13,6 +13,7 @@ import rustworkx
 from scipy.optimize import linprog
 from scipy.sparse import coo_matrix
 
+from bench.heal import heal as measure_heal
 from bench.report import Metric, best
 from poliqi.base.ids import KmeId, LinkId
 from poliqi.control.allocation import (
@@ -164,7 +165,14 @@ def reoptimise(quick: bool, details: dict[str, Any]) -> list[Metric]:
     return results
 
 
-PARTS: tuple[Part, ...] = (route, reoptimise)
+def heal(quick: bool, details: dict[str, Any]) -> list[Metric]:
+    """A cut fibre in a city of real processes."""
+    metric, found = measure_heal(quick=quick)
+    details |= found
+    return [metric]
+
+
+PARTS: tuple[Part, ...] = (route, reoptimise, heal)
 
 
 def run(quick: bool) -> tuple[list[Metric], dict[str, Any]]:

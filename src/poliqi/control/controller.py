@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from poliqi.base.errors import ProtocolError
@@ -20,7 +19,6 @@ from poliqi.control.events import CityEvent, CityEventKind
 from poliqi.control.hearing import Hearing
 from poliqi.control.journal import Journal
 from poliqi.control.messages import (
-    VERSION,
     Applied,
     ControlMessage,
     Heard,
@@ -28,16 +26,17 @@ from poliqi.control.messages import (
     Notice,
     Report,
     Table,
-    Welcome,
     decode,
     encode,
 )
 from poliqi.control.plandigest import change_text, plan_digest
-from poliqi.control.records import CityChanged, Drained, SiteChanged, Standing, Started, load
+from poliqi.control.presence import Presence
+from poliqi.control.records import Drained, load
 from poliqi.control.roster import SiteWatch
 from poliqi.control.router import Router
 from poliqi.control.sampling import Sampler
 from poliqi.control.service import ServiceClock
+from poliqi.control.tenure import Tenure
 from poliqi.control.view import CityView
 from poliqi.control.viewing import demand_views, link_views, pool_views, site_views
 from poliqi.control.ways import site_route
@@ -45,11 +44,6 @@ from poliqi.control.ways import site_route
 __all__ = ["Controller"]
 
 _TICK_S: Final = 1.0
-_SETTLE_S: Final = 5.0
-"""So long after the start, or after all were lost, sites have to report before routes change without them."""
-_LOST_S: Final = 1.0
-"""A site whose stream broke counts as lost after that, or when a neighbour has lost it too."""
-_STANDING_NS: Final = 86_400_000_000_000
 _EVENTS: Final = 500
 _WAITING: Final = 10_000
 
@@ -64,49 +58,25 @@ class Controller:
     ) -> None:
         """`stored` are the lines of its log. Raises ConfigError where they are not its own."""
         loaded = load(stored, city.name)
-        self.name: Final = name
-        self.instance: Final = instance
         self._journal: Final = Journal(loaded.number)
         self._journal.wall_ns = wall_ns
-        self._epoch = max(loaded.epoch + 1, wall_ns // 1_000_000_000)
         self._state: Final = CityState(city)
         self._ring: Final = deque[CityEvent](maxlen=_EVENTS)
         self._events: Final = deque[CityEvent](maxlen=_WAITING)
-        self._router: Final = Router(self._state, self._journal, self._tell)
+        parts = (self._state, self._journal, self._tell)
+        self._tenure: Final = Tenure(name, instance, *parts, loaded, now)
+        self._router: Final = Router(*parts)
+        self._presence: Final = Presence(self._state, self._router, self._journal, self._tell, now)
         self._hearing: Final = Hearing(self._state, self._router, self._journal, self._tell)
         self._sampler: Final = Sampler(self._state, self._router, ServiceClock(now))
         self._out: Final[dict[KmeId, list[bytes]]] = {}
-        self._settles_from = now
-        self._now = now
-        self._ticked_at = now
-        self._stood_ns = wall_ns
+        self._now = self._ticked_at = now
         self._connections = 0
-        self._is_in_charge = True
         self._took_s = 0.0
-        self._has_settled = False
-        self._rival_epoch = 0
-        self._start(loaded.version, loaded.digest)
         for site in loaded.drained:
             if (watch := self._state.sites.get(KmeId(site))) is not None:
                 watch.is_draining = True
         self._router.restore(loaded.routes.values())
-
-    def _start(self, version: int, digest: str) -> None:
-        """The first records: the epoch, and the plan if it is another."""
-        city = self.city
-        self._journal.write(
-            Started(n=0, wall_ns=0, city=city.name, controller=self.name, instance=self.instance, epoch=self._epoch)
-        )
-        self._tell_started()
-        new = plan_digest(city)
-        if new != digest:
-            self._changed(max(version + 1, city.version), new, "the plan was read")
-        else:
-            self._number_plan(version)
-
-    def _tell_started(self) -> None:
-        values: dict[str, str | int | float] = {"controller": self.name, "epoch": self._epoch}
-        self._tell(CityEvent(_K.CONTROLLER_STARTED, self._now, values=values))
 
     @property
     def city(self) -> City:
@@ -116,7 +86,7 @@ class Controller:
     @property
     def epoch(self) -> int:
         """Higher with each start; sites obey the highest that they met."""
-        return self._epoch
+        return self._tenure.epoch
 
     def _tell(self, event: CityEvent) -> None:
         self._ring.appendleft(event)
@@ -142,7 +112,7 @@ class Controller:
             watch.end(now)
             self._out.pop(site, None)
             self._state.judge_lost.add(site)
-            self._judge_all_lost(now)
+            self._presence.judge(now)
             self._mend(now)
 
     def received(self, site: KmeId, connection: int, frame: bytes, now: float, wall_ns: int) -> None:
@@ -162,7 +132,7 @@ class Controller:
         except ProtocolError as error:
             self._hearing.nonsense(watch, "frame", str(error)[:200], now)
             raise
-        self._judge_all_lost(now)
+        self._presence.judge(now)
         self._mend(now)
 
     def _heed(self, watch: SiteWatch, message: ControlMessage | None, now: float, wall_ns: int) -> None:
@@ -176,7 +146,7 @@ class Controller:
                 self._greeted(watch, message, now)
             case Report():
                 self._hearing.report(watch, message, now, wall_ns)
-                self._send(watch, encode(Heard(epoch=self._epoch, number=message.number)))
+                self._send(watch, encode(Heard(epoch=self.epoch, number=message.number)))
             case Notice():
                 self._hearing.notice(watch, message, now)
             case Applied():
@@ -190,90 +160,41 @@ class Controller:
         policy = watch.policy
         if watch.greet(hello):
             watch.forget_start()
-        self._settles_from = min(self._settles_from, now)
         if watch.policy != policy:
             self._router.change(is_urgent=True)
-        if not watch.is_up:
-            self._set_up(watch, True, now)
-        self._send(
-            watch,
-            encode(Welcome(version=VERSION, controller=self.name, instance=self.instance, epoch=self._epoch)),
-        )
-        is_other = hello.epoch == self._epoch and hello.obeyed not in ("", self.instance)
-        if hello.epoch > self._epoch or is_other:
-            self._met_rival(watch.kme, hello.epoch, now)
-        if hello.epoch == self._epoch and hello.obeyed == self.instance and hello.table == watch.table:
+        self._presence.came(watch, now)
+        self._send(watch, self._tenure.welcome())
+        if self._tenure.heed(watch.kme, hello, now) and hello.table == watch.table:
             watch.applied = hello.table
         else:
             self._state.tables_due[watch.kme] = None
 
     def _applied(self, watch: SiteWatch, applied: Applied, now: float) -> None:
-        if applied.epoch > self._epoch:
-            self._met_rival(watch.kme, applied.epoch, now)
+        if applied.epoch > self.epoch:
+            self._tenure.met_rival(watch.kme, applied.epoch, now)
             return
-        if applied.epoch != self._epoch or applied.table > watch.table:
+        if applied.epoch != self.epoch or applied.table > watch.table:
             return
         watch.applied = applied.table
         for text in [text for text in applied.refused if text not in watch.refused][:8]:
             self._tell(CityEvent(_K.SITE_REFUSED, now, site=watch.kme, values={"what": text}))
         watch.refused = applied.refused
 
-    def _met_rival(self, site: KmeId, epoch: int, now: float) -> None:
-        """A site obeys another controller: from now on this one gives no orders."""
-        if self._is_in_charge:
-            self._is_in_charge = False
-            self._rival_epoch = epoch
-            self._tell(CityEvent(_K.CONTROLLER_RIVAL, now, site=site, values={"epoch": epoch}))
-        self._rival_epoch = max(self._rival_epoch, epoch)
-
     def take_charge(self, now: float, wall_ns: int) -> None:
         """By the operator's word, after a rival was met and stopped: a new epoch, above the rival's."""
         self._now, self._journal.wall_ns = now, wall_ns
-        self._epoch = max(self._epoch, self._rival_epoch) + 1
-        self._is_in_charge = True
-        self._start(self.city.version, plan_digest(self.city))
-        values: dict[str, str | int | float] = {"controller": self.name, "epoch": self._epoch}
-        self._tell(CityEvent(_K.CONTROLLER_ALONE, now, values=values))
+        self._tenure.take_charge(now)
         for watch in self._state.sites.values():
             watch.table, watch.applied = 0, 0
             self._state.table_due(watch.kme)
             if watch.hello is not None:
-                welcome = Welcome(version=VERSION, controller=self.name, instance=self.instance, epoch=self._epoch)
-                self._send(watch, encode(welcome))
+                self._send(watch, self._tenure.welcome())
 
     def _send(self, watch: SiteWatch, frame: bytes) -> None:
         if watch.connection is not None:
             self._out.setdefault(watch.kme, []).append(frame)
 
-    # ---------------------------------------------------------------- sites that come and go
-
-    def _set_up(self, watch: SiteWatch, is_up: bool, now: float) -> None:
-        watch.is_up = is_up
-        self._journal.write(SiteChanged(n=0, wall_ns=0, site=watch.kme, is_up=is_up))
-        self._tell(CityEvent(_K.SITE_CONNECTED if is_up else _K.SITE_LOST, now, site=watch.kme))
-        for name in self._state.links_at.get(watch.kme, ()):
-            self._router.touch(name)
-        self._router.change(is_urgent=not is_up)
-        if not any(other.is_up for other in self._state.sites.values()):
-            self._has_settled, self._settles_from = False, float("inf")
-
-    def _judge_all_lost(self, now: float) -> None:
-        """A site without a stream is lost after a moment, at once where a site that is up has lost it too."""
-        suspects = self._state.judge_lost
-        for name in sorted(suspects):
-            watch = self._state.sites.get(name)
-            if watch is None or watch.lost_at is None or not watch.is_up:
-                suspects.discard(name)
-            elif now >= watch.lost_at + _LOST_S or self._is_missed(watch):
-                suspects.discard(name)
-                self._set_up(watch, False, now)
-
-    def _is_missed(self, watch: SiteWatch) -> bool:
-        others = (self._state.sites.get(KmeId(name)) for name in watch.peers)
-        return any(
-            other is not None and other.is_up and other.hello is not None and other.peers.get(watch.kme) is False
-            for other in others
-        )
+    # ---------------------------------------------------------------- plans and drains
 
     def change(self, city: City, now: float) -> None:
         """A new plan of the same city: sites and links that join or leave, other demands."""
@@ -288,18 +209,9 @@ class Controller:
             if site.kme not in city.site:
                 self._out.pop(site.kme, None)
         self._state.take(city)
-        self._changed(version, digest, text)
+        self._tenure.plan(version, digest, text, now)
         self._router.replan_all()
         self._mend(now)
-
-    def _changed(self, version: int, digest: str, text: str) -> None:
-        self._number_plan(version)
-        self._journal.write(CityChanged(n=0, wall_ns=0, version=version, digest=digest, change=text))
-        self._tell(CityEvent(_K.CITY_CHANGED, self._now, values={"change": text}))
-
-    def _number_plan(self, version: int) -> None:
-        if self.city.version != version:
-            self._state.city = replace(self.city, version=version)
 
     def drain(self, site: KmeId, is_draining: bool, now: float) -> None:
         """Lead nothing through a site any more, or again. Raises ValueError for a site that is not of the city."""
@@ -320,7 +232,7 @@ class Controller:
     def tick(self, now: float, wall_ns: int) -> list[KmeId]:
         """Let time pass; the agents whose stream should be dropped because they say nothing."""
         self._now, self._journal.wall_ns = now, wall_ns
-        self._judge_all_lost(now)
+        self._presence.judge(now)
         self._hearing.rise(now)
         stuck: list[KmeId] = []
         if now >= self._ticked_at + _TICK_S:
@@ -337,47 +249,20 @@ class Controller:
         served = self._sampler.served(now) if self._may_plan(now) else self._sampler.skip(now)
         if served is not None:
             self._journal.write(served)
-        if self._journal.wall_ns - self._stood_ns >= _STANDING_NS:
-            self._stand()
-
-    def _stand(self) -> None:
-        """Write down all that stands, so that the log may be cut here."""
-        self._stood_ns = self._journal.wall_ns
-        names = (self.city.name, self.name, self.instance)
-        self._journal.write(
-            Standing(n=0, wall_ns=0, city=names[0], controller=names[1], instance=names[2], epoch=self._epoch)
-        )
-        version, digest = self.city.version, plan_digest(self.city)
-        self._journal.write(CityChanged(n=0, wall_ns=0, version=version, digest=digest, change="as before"))
-        for watch in self._state.sites.values():
-            if watch.is_draining:
-                self._journal.write(Drained(n=0, wall_ns=0, site=watch.kme, is_draining=True))
-        self._router.record_all()
+        if self._tenure.stand():
+            self._router.record_all()
 
     def next_timeout(self, now: float) -> float:
         """When to call `tick` next."""
-        due = [self._ticked_at + _TICK_S]
-        for name in self._state.judge_lost:
-            watch = self._state.sites.get(name)
-            if watch is not None and watch.lost_at is not None:
-                due.append(watch.lost_at + _LOST_S)
-        due += self._hearing.rises
-        if not self._has_settled:
-            due.append(self._settles_from + _SETTLE_S)
-        elif self._is_in_charge and (at := self._router.asks_at()) is not None:
+        due = [self._ticked_at + _TICK_S, *self._presence.timeouts(), *self._hearing.rises]
+        if self._may_plan(now) and (at := self._router.asks_at()) is not None:
             due.append(at)
         return max(now, min(due))
 
-    # ---------------------------------------------------------------- plans
+    # ---------------------------------------------------------------- routes
 
     def _may_plan(self, now: float) -> bool:
-        if not self._is_in_charge:
-            return False
-        if not self._has_settled:
-            reported = [watch.reported_at for watch in self._state.sites.values()]
-            is_all_here = all(at is not None and at >= self._settles_from for at in reported)
-            self._has_settled = is_all_here or now >= self._settles_from + _SETTLE_S
-        return self._has_settled
+        return self._tenure.is_in_charge and self._presence.has_settled(now)
 
     def _mend(self, now: float) -> None:
         """Routes that broke move at once; not before it is known what there is."""
@@ -405,13 +290,13 @@ class Controller:
         return self._journal.take()
 
     def take_frames(self) -> dict[KmeId, list[bytes]]:
-        """Frames for the agents that are connected; tables among them only once `take_records` gave their routes."""
+        """Frames for the agents that are connected; tables only once `take_records` gave their routes."""
         out = {site: frames for site, frames in self._out.items() if frames}
         self._out.clear()
         return out
 
     def _make_tables(self) -> None:
-        if not (self._is_in_charge and self._router.has_routes):
+        if not (self._tenure.is_in_charge and self._router.has_routes):
             return
         for name in list(self._state.tables_due):
             watch = self._state.sites.get(name)
@@ -431,7 +316,7 @@ class Controller:
             for pair in found
             if (pair.ways or pair.spares) and relayed_pool(KmeId(pair.ends[0]), KmeId(pair.ends[1])) in watch.pools
         )
-        return Table(epoch=self._epoch, table=watch.table, routes=routes)
+        return Table(epoch=self.epoch, table=watch.table, routes=routes)
 
     def take_events(self) -> list[CityEvent]:
         """What happened since the last call."""
@@ -444,10 +329,10 @@ class Controller:
         state = self._state
         return CityView(
             city=state.city,
-            controller=self.name,
-            epoch=self._epoch,
+            controller=self._tenure.name,
+            epoch=self.epoch,
             now=now,
-            is_in_charge=self._is_in_charge,
+            is_in_charge=self._tenure.is_in_charge,
             sites=site_views(state.sites.values(), now),
             links=link_views(state, self._router, now),
             pools=pool_views(state.stocks.values()),

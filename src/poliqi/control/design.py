@@ -20,7 +20,17 @@ from poliqi.control.city import Demand, QuantumLink, SpanId
 from poliqi.control.failures import Failure, concerns
 from poliqi.control.planner import Tell, silent
 
-__all__ = ["Design", "DesignProblem", "DesignState", "LinkChoice", "Shortfall", "shortfalls", "solve_design"]
+__all__ = [
+    "Design",
+    "DesignProblem",
+    "DesignState",
+    "LinkChoice",
+    "Shortfall",
+    "everything",
+    "price",
+    "shortfalls",
+    "solve_design",
+]
 
 _MET: Final = 1.0 - 1e-6
 _AT_ONCE: Final = 4
@@ -70,7 +80,7 @@ class DesignState(StrEnum):
     IMPOSSIBLE = "impossible"
     """Not even everything together serves the demands."""
     UNFINISHED = "unfinished"
-    """The time was over before a design was found that survives all failures."""
+    """The time was over before any design was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +116,22 @@ class Design:
 
 def everything(problem: DesignProblem) -> Design:
     """The design that leaves nothing out."""
-    return Design(
+    whole = Design(
         DesignState.FEASIBLE,
         frozenset(c.link.link for c in problem.links if c.is_new),
         frozenset(problem.spans),
         frozenset(problem.relays),
         frozenset(problem.switches),
-        cost=sum(c.cost for c in problem.links if c.is_new)
-        + sum(sum(prices.values()) for prices in (problem.spans, problem.relays, problem.switches)),
     )
+    return replace(whole, cost=price(problem, whole))
+
+
+def price(problem: DesignProblem, design: Design) -> float:
+    """What a design costs."""
+    links = sum(c.cost for c in problem.links if c.is_new and c.link.link in design.links)
+    relays = sum(problem.relays[v] for v in design.relays)
+    spans = sum(problem.spans[s] for s in design.spans)
+    return links + relays + spans + sum(problem.switches[w] for w in design.switches)
 
 
 def shortfalls(problem: DesignProblem, design: Design, failure: Failure | None) -> tuple[Shortfall, ...]:
@@ -136,6 +153,7 @@ def shortfalls(problem: DesignProblem, design: Design, failure: Failure | None) 
 def solve_design(problem: DesignProblem, time_limit_s: float = 60.0, tell: Tell = silent) -> Design:
     """The cheapest design, or the best that was found within the time of the solver."""
     from poliqi.control.design_model import solve  # HiGHS is loaded where it is used
+    from poliqi.control.design_repair import repair
 
     every: tuple[Failure | None, ...] = (None, *problem.failures)
     whole = everything(problem)
@@ -150,19 +168,17 @@ def solve_design(problem: DesignProblem, time_limit_s: float = 60.0, tell: Tell 
     while True:
         tell("designs", len(known), len(every))
         rounds += 1
-        answer = solve(problem, known, time_limit_s - spent)
+        answer = solve(problem, known, min(time_limit_s - spent, 0.5 * time_limit_s))
         spent += answer.solver_s
         bound = max(bound, answer.bound)
-        found = replace(answer, bound=min(bound, answer.cost), rounds=rounds, scenarios=len(known), solver_s=spent)
-        if answer.state is DesignState.UNFINISHED:
-            return found
+        found = replace(answer, bound=bound, rounds=rounds, scenarios=len(known), solver_s=spent)
         short = [shortfalls(problem, answer, failure) for failure in every]
         worst = sorted(
             (sum(1.0 - s.share for s in one), i) for i, one in enumerate(short) if one and every[i] not in known
         )
-        if not worst:
-            left = tuple(s for one in short for s in one)
-            return replace(found, state=DesignState.UNFINISHED, short=left) if left else found
+        if not any(short):
+            return found
+        if not worst or spent >= time_limit_s:
+            tell("ways", 0, 1)
+            return repair(problem, found)
         known += [every[i] for _, i in worst[-_AT_ONCE:]]
-        if spent >= time_limit_s:
-            return replace(found, state=DesignState.UNFINISHED, short=tuple(s for one in short for s in one))

@@ -13,7 +13,7 @@ __all__ = ["read_report"]
 
 
 def read_report(state: Path, city: City, year: int, month: int, now_ns: int) -> MonthReport | None:
-    """The report of a month (UTC), up to now; None where the log says nothing of it. Raises ConfigError, StoreError."""
+    """The report of a month (UTC), up to now; None where the log is silent. Raises ConfigError, StoreError."""
     lines = read_month(state, f"{year:04d}-{month:02d}")
     if not lines:
         return None

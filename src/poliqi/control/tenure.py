@@ -1,0 +1,114 @@
+"""Who commands: this start's epoch, rivals that sites obey instead, and the records by which a next start knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from poliqi.base.ids import KmeId
+from poliqi.control.citystate import CityState
+from poliqi.control.events import CityEvent, CityEventKind
+from poliqi.control.journal import Journal
+from poliqi.control.lines import Value
+from poliqi.control.messages import VERSION, Hello, Welcome, encode
+from poliqi.control.plandigest import plan_digest
+from poliqi.control.records import CityChanged, Drained, Loaded, Standing, Started
+
+__all__ = ["Tenure"]
+
+_STANDING_NS: Final = 86_400_000_000_000
+
+_K = CityEventKind
+
+
+class Tenure:
+    """One controller's time in charge."""
+
+    def __init__(
+        self,
+        name: KmeId,
+        instance: str,
+        state: CityState,
+        journal: Journal,
+        tell: Callable[[CityEvent], None],
+        loaded: Loaded,
+        now: float,
+    ) -> None:
+        """Writes the first records: the epoch, and the plan where it is another than the log's."""
+        self.name: Final = name
+        self.instance: Final = instance
+        self.epoch = max(loaded.epoch + 1, journal.wall_ns // 1_000_000_000)
+        self.is_in_charge = True
+        self._rival_epoch = 0
+        self._state: Final = state
+        self._journal: Final = journal
+        self._tell: Final = tell
+        self._stood_ns = journal.wall_ns
+        self._begin(now)
+        digest = plan_digest(state.city)
+        if digest == loaded.digest:
+            self._number_plan(loaded.version)
+        else:
+            self.plan(max(loaded.version + 1, state.city.version), digest, "the plan was read", now)
+
+    def _begin(self, now: float) -> None:
+        city, name = self._state.city.name, self.name
+        self._journal.write(
+            Started(n=0, wall_ns=0, city=city, controller=name, instance=self.instance, epoch=self.epoch)
+        )
+        self._tell(CityEvent(_K.CONTROLLER_STARTED, now, values=self._words()))
+
+    def _words(self) -> dict[str, Value]:
+        return {"controller": self.name, "epoch": self.epoch}
+
+    def welcome(self) -> bytes:
+        """What every site is told first."""
+        return encode(Welcome(version=VERSION, controller=self.name, instance=self.instance, epoch=self.epoch))
+
+    def heed(self, site: KmeId, hello: Hello, now: float) -> bool:
+        """Whom a site obeyed; True where it obeyed this start."""
+        is_other = hello.epoch == self.epoch and hello.obeyed not in ("", self.instance)
+        if hello.epoch > self.epoch or is_other:
+            self.met_rival(site, hello.epoch, now)
+        return hello.epoch == self.epoch and hello.obeyed == self.instance
+
+    def met_rival(self, site: KmeId, epoch: int, now: float) -> None:
+        """A site obeys another controller: from now on this one gives no orders."""
+        self._rival_epoch = max(self._rival_epoch, epoch)
+        if self.is_in_charge:
+            self.is_in_charge = False
+            self._tell(CityEvent(_K.CONTROLLER_RIVAL, now, site=site, values={"epoch": epoch}))
+
+    def take_charge(self, now: float) -> None:
+        """A new epoch, above the rival's."""
+        self.epoch = max(self.epoch, self._rival_epoch) + 1
+        self.is_in_charge = True
+        self._begin(now)
+        self._tell(CityEvent(_K.CONTROLLER_ALONE, now, values=self._words()))
+
+    def plan(self, version: int, digest: str, text: str, now: float) -> None:
+        """The plan is new, or another."""
+        self._number_plan(version)
+        self._journal.write(CityChanged(n=0, wall_ns=0, version=version, digest=digest, change=text))
+        self._tell(CityEvent(_K.CITY_CHANGED, now, values={"change": text}))
+
+    def _number_plan(self, version: int) -> None:
+        if self._state.city.version != version:
+            self._state.city = replace(self._state.city, version=version)
+
+    def stand(self) -> bool:
+        """Once a day, begin to write down all that stands, so that the log may be cut here; routes follow."""
+        if self._journal.wall_ns - self._stood_ns < _STANDING_NS:
+            return False
+        self._stood_ns = self._journal.wall_ns
+        city, name = self._state.city, self.name
+        self._journal.write(
+            Standing(n=0, wall_ns=0, city=city.name, controller=name, instance=self.instance, epoch=self.epoch)
+        )
+        digest = plan_digest(city)
+        self._journal.write(CityChanged(n=0, wall_ns=0, version=city.version, digest=digest, change="as before"))
+        for watch in self._state.sites.values():
+            if watch.is_draining:
+                self._journal.write(Drained(n=0, wall_ns=0, site=watch.kme, is_draining=True))
+        return True
