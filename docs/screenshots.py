@@ -80,8 +80,8 @@ def sample_city() -> Iterator[str]:
         thread.join()
 
 
-def take(base: str, folder: Path) -> list[Path]:
-    """All pictures of a dashboard; the fibre that is cut on the way is mended again."""
+def take(base: str, folder: Path, shots: list[Shot], scale: float) -> list[Path]:
+    """Pictures of a dashboard; the fibre that is cut on the way is mended again."""
     import httpx
     from playwright.sync_api import sync_playwright
 
@@ -94,7 +94,7 @@ def take(base: str, folder: Path) -> list[Path]:
     with sync_playwright() as playwright, httpx.Client(base_url=base, trust_env=False) as client:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         is_cut = False
-        for shot in SHOTS:
+        for shot in shots:
             if shot.is_cut and not is_cut:
                 client.post("/api/act/cut", json=fibre).raise_for_status()
                 is_cut = True
@@ -103,7 +103,7 @@ def take(base: str, folder: Path) -> list[Path]:
                 viewport={"width": width, "height": height},
                 color_scheme=shot.scheme,
                 locale=shot.locale,
-                device_scale_factor=1.5,
+                device_scale_factor=scale,
             )
             page = context.new_page()
             page.goto(base + shot.path)
@@ -122,12 +122,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url", nargs="?", help="of a running dashboard; without it, a city in memory")
     parser.add_argument("--to", type=Path, default=ROOT / "docs/_build/screenshots")
+    parser.add_argument("--only", action="append", choices=[shot.name for shot in SHOTS])
+    parser.add_argument("--scale", type=float, default=1.5, help="pixels of the picture for one of the page")
     args = parser.parse_args()
+    shots = [shot for shot in SHOTS if not args.only or shot.name in args.only]
     if args.url:
-        done = take(args.url.rstrip("/"), args.to)
+        done = take(args.url.rstrip("/"), args.to, shots, args.scale)
     else:
         with sample_city() as base:
-            done = take(base, args.to)
+            done = take(base, args.to, shots, args.scale)
     print(*done, sep="\n")
 
 

@@ -1,4 +1,4 @@
-"""`poliqi demo` as a newcomer runs it: two processes, one key; with Eve, no key; nothing left behind."""
+"""`poliqi link demo` as a newcomer runs it: two processes, one key; with Eve, no key; nothing left behind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ def summary(answer: Answer) -> dict[str, object]:
 
 def test_two_blocks_become_one_key_without_a_home(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    answer = poliqi("link", "demo", "--link", TINY, "--blocks", 2, "--seed", 1, "--keep", kept, "--json", home=False)
+    answer = poliqi(
+        "link", "demo", "--link", TINY, "--blocks", 2, "--seed", 1, "--keep", kept, "--json", home=False
+    )
     told = summary(answer)
     assert (told["blocks"], told["equal"], told["light"], told["epsilon"]) == (2, True, "simulated light", None)
     keys = [[record.key.take() for record in read_keys(kept / f"{end}.keys")[1]] for end in ("alice", "bob")]

@@ -108,6 +108,7 @@ MESSAGES: st.SearchStrategy[ControlMessage] = st.one_of(
 )
 
 
+@settings(max_examples=60)
 @given(MESSAGES)
 def test_every_message_comes_back_from_its_frame(message: ControlMessage) -> None:
     assert decode(encode(message)) == message
@@ -122,6 +123,7 @@ def test_arbitrary_bytes_are_a_message_or_a_protocol_error(frame: bytes) -> None
         assert len(str(error)) < 1000
 
 
+@settings(max_examples=60)
 @given(MESSAGES, st.data())
 def test_a_frame_with_a_byte_changed_is_a_message_or_a_protocol_error(
     message: ControlMessage, data: st.DataObject
@@ -132,6 +134,7 @@ def test_a_frame_with_a_byte_changed_is_a_message_or_a_protocol_error(
         decode(bytes(frame))
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=8), max_size=4), MESSAGES)
 def test_fields_that_are_not_known_are_passed_over(extra: dict[str, int | str], message: ControlMessage) -> None:
     plain = msgspec.json.decode(encode(message))
@@ -148,7 +151,7 @@ def test_a_frame_over_the_limit_is_refused_unread() -> None:
         raise AssertionError("it was read")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(MESSAGES, max_size=6))
 def test_a_controller_lives_through_whatever_a_site_says(messages: list[ControlMessage]) -> None:
     rig = started(make_city(("aria", "bovisa", "intesa"), [("aria", "bovisa"), ("bovisa", "intesa")]))
@@ -170,7 +173,7 @@ def test_a_controller_lives_through_whatever_a_site_says(messages: list[ControlM
         assert all(decode(frame) is not None for frame in frames)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(MESSAGES | st.binary(max_size=40), max_size=8))
 def test_an_agent_lives_through_whatever_a_controller_says(messages: list[ControlMessage | bytes]) -> None:
     rule = AgentRule({LinkId("aria.intesa"): KmeId("intesa")}, frozenset({KmeId("bovisa")}), 2)

@@ -189,5 +189,5 @@ class CityMachine(RuleBasedStateMachine):
             assert found.torn is None
 
 
-CityMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+CityMachine.TestCase.settings = settings(max_examples=16, stateful_step_count=30, deadline=None)
 TestCity = CityMachine.TestCase

@@ -9,25 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 
 import msgspec
 
 from poliqi.base.errors import ProtocolError, StoreError
 from poliqi.base.ids import KmeId, LinkId
-from poliqi.control.admission import TokenBucket
 from poliqi.control.filling import Filling
 from poliqi.control.messages import (
     VERSION,
     Applied,
     Heard,
     Hello,
-    LightState,
     LinkReport,
     Notice,
-    PeerReport,
-    PoolReport,
     Report,
     Route,
     Table,
@@ -35,6 +30,7 @@ from poliqi.control.messages import (
     decode,
     encode,
 )
+from poliqi.control.reporting import Observation, Reporter, one_line
 from poliqi.control.tablecheck import AgentRule, check_table
 from poliqi.keys.desk_state import EventKind
 from poliqi.keys.relaying import RelayRoute
@@ -43,32 +39,14 @@ __all__ = ["ALONE_S", "Agent", "AgentRule", "Observation"]
 
 ALONE_S: Final = 2.0
 """So long after the controller's last word a site helps itself with spares."""
-_REPORT_S: Final = 1.0
-_LEAST_S: Final = 0.05
-"""No two reports nearer to each other."""
 _TURN_S: Final = 1.0
 _LEAST_TURN_S: Final = 0.02
-_NOTICES_PER_S: Final = 5.0
-_NOTICES_AT_ONCE: Final = 50.0
 _MOST_FRAMES: Final = 256
 _GIVEN_UP: Final = re.compile(r"a relay to (\S+) was given up: ")
 _DONE: Final = re.compile(r"([0-9]{1,9}) bytes for (\S+) over ")
 _UNTOLD: Final = frozenset(
     {str(kind) for kind in (EventKind.RELAY_DONE, EventKind.PEER_UP, EventKind.PEER_DOWN, EventKind.KEM_AGREED)}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What the site's owner sees, taken each second: the parts of a report."""
-
-    links: tuple[LinkReport, ...] = ()
-    pools: tuple[PoolReport, ...] = ()
-    peers: tuple[PeerReport, ...] = ()
-    keys_delivered: int = 0
-    requests: int = 0
-    requests_refused: int = 0
-    is_draining: bool = False
 
 
 class _Remembered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,12 +85,7 @@ class Agent:
         """Whether the controller of this stream is the one to obey; None until it has said who it is."""
         self._heard_at: float | None = None
         self._began_at: float | None = None
-        self._seen: Observation | None = None
-        self._light: dict[str, tuple[LinkReport, float]] = {}
-        self._number = 0
-        self._reported_at = float("-inf")
-        self._is_urgent = False
-        self._notices: TokenBucket | None = None
+        self._reporter: Final = Reporter()
         if remembered is not None:
             self._remember(remembered)
 
@@ -136,7 +109,7 @@ class Agent:
             encode(
                 Hello(
                     version=VERSION,
-                    software=_line(self._software),
+                    software=one_line(self._software),
                     instance=self._instance,
                     epoch=self._epoch,
                     table=self._table,
@@ -146,7 +119,7 @@ class Agent:
                 )
             )
         ]
-        self._reported_at = now - _REPORT_S
+        self._reporter.begin(now)
 
     def disconnected(self, now: float) -> None:
         """The stream is over."""
@@ -210,26 +183,12 @@ class Agent:
     # ---------------------------------------------------------------- what the site sees
 
     def observe(self, figures: Observation, now: float) -> None:
-        """Everything, each second. Light that was told since by `light` stays, where it is newer."""
-        before = self._seen
-        self._seen = figures
-        is_news = before is None or (before.peers, before.is_draining) != (figures.peers, figures.is_draining)
-        for report in figures.links:
-            is_news |= self._see_light(report, now)
-        names = {report.link for report in figures.links}
-        for gone in [link for link in self._light if link not in names]:
-            del self._light[gone]
-        self._is_urgent |= is_news
+        """Everything, each second."""
+        self._reporter.observe(figures, now)
 
     def light(self, report: LinkReport, now: float) -> None:
         """A device's news, at once."""
-        self._is_urgent |= self._see_light(report, now)
-
-    def _see_light(self, report: LinkReport, now: float) -> bool:
-        """Take the report; True where its state is news."""
-        before = self._light.get(report.link)
-        self._light[report.link] = report, now
-        return before is None or before[0].state is not report.state
+        self._reporter.light(report, now)
 
     def notice(self, kind: str, text: str, peer: KmeId | None, now: float) -> None:
         """An event of the site's key management. What became of relays moves the turns of the ways."""
@@ -241,14 +200,10 @@ class Agent:
             for filling in self._fillings.values():
                 if filling.route.to == given_up[1]:
                     filling.refused(now)
-        if kind in _UNTOLD:
-            self._is_urgent |= kind != EventKind.RELAY_DONE
-            return
-        if self._notices is None:
-            self._notices = TokenBucket(_NOTICES_PER_S, _NOTICES_AT_ONCE, now)
-        if self._notices.level(now) >= 1.0:
-            self._notices.take(1.0, now)
-            self._send(Notice(kind=kind[:128], text=_line(text), peer=peer))
+        if kind in (EventKind.PEER_UP, EventKind.PEER_DOWN):
+            self._reporter.hurry()
+        if kind not in _UNTOLD and (notice := self._reporter.notice(kind, text, peer, now)) is not None:
+            self._send(notice)
 
     # ---------------------------------------------------------------- time
 
@@ -257,36 +212,16 @@ class Agent:
         if self._began_at is None:
             self._began_at = now
             self._use(now)
-        if self._seen is not None and now >= self._report_at():
-            self._report(self._seen, now, wall_ns)
+        seen, due_at = self._reporter.seen, self._reporter.due_at()
+        if self._is_connected and seen is not None and due_at is not None and now >= due_at:
+            self._send(self._reporter.report(seen, now, wall_ns))
         self._choose(now)
-
-    def _report_at(self) -> float:
-        """When the next report is due."""
-        return self._reported_at + (_LEAST_S if self._is_urgent else _REPORT_S)
-
-    def _report(self, seen: Observation, now: float, wall_ns: int) -> None:
-        self._number += 1
-        self._reported_at, self._is_urgent = now, False
-        self._send(
-            Report(
-                number=self._number,
-                wall_ns=wall_ns,
-                links=tuple(_aged(report, now - at) for report, at in self._light.values()),
-                pools=seen.pools,
-                peers=seen.peers,
-                keys_delivered=seen.keys_delivered,
-                requests=seen.requests,
-                requests_refused=seen.requests_refused,
-                is_draining=seen.is_draining,
-            )
-        )
 
     def next_timeout(self, now: float) -> float:
         """When to call `tick` next."""
         due = [now + _TURN_S]
-        if self._is_connected and self._seen is not None:
-            due.append(self._report_at())
+        if self._is_connected and (at := self._reporter.due_at()) is not None:
+            due.append(at)
         if self._heard_at is not None and now - self._heard_at < ALONE_S:
             due.append(self._heard_at + ALONE_S)
         turns = [at for f in self._fillings.values() if (at := f.next_timeout(now)) is not None]
@@ -320,24 +255,9 @@ class Agent:
         self._choose(now)
 
     def _choose(self, now: float) -> None:
-        dead, is_alone = self._dead_neighbours(), self.is_alone(now)
+        dead, is_alone = self._reporter.dead_neighbours(), self.is_alone(now)
         found = (f.relay_route(pool, now, is_alone, dead) for pool, f in self._fillings.items())
         self._routes = tuple(route for route in found if route is not None)
-
-    def _dead_neighbours(self) -> set[str]:
-        """Neighbours to which no link gives light, or that are not connected."""
-        if self._seen is None:
-            return set()
-        links: dict[str, list[str]] = {}
-        for pool in self._seen.pools:
-            if not pool.is_relayed:
-                links.setdefault(pool.peer, []).append(pool.pool)
-        dead = {peer for peer, names in links.items() if all(self._is_dark(name) for name in names)}
-        return dead | {peer.site for peer in self._seen.peers if not peer.is_connected}
-
-    def _is_dark(self, link: str) -> bool:
-        told = self._light.get(link)
-        return told is not None and told[0].state is LightState.DARK
 
     @property
     def spares(self) -> Mapping[LinkId, bool]:
@@ -362,15 +282,3 @@ class Agent:
         """What a restart of the site needs, where it changed since the last call."""
         keep, self._keep = self._keep, None
         return keep
-
-
-def _line(text: str) -> str:
-    """Text as a message may have it: one line."""
-    return "".join(c if c.isprintable() else " " for c in text[:512])
-
-
-def _aged(report: LinkReport, by_s: float) -> LinkReport:
-    """A report that has waited."""
-    if by_s <= 0.0 and report.reason.isprintable():
-        return report
-    return msgspec.structs.replace(report, age_s=report.age_s + max(0.0, by_s), reason=_line(report.reason))

@@ -32,6 +32,8 @@ for peers to lose patience with a site that is gone.
 """
 _NEW_S: Final = 30.0
 """After the start: what was never well, and what runs short, is given so long to begin."""
+_REPORTED_S: Final = 1.5
+"""Sites report a second apart: so long after one site's news the others' must have come."""
 _HOLD_S: Final = 3.0
 """An alarm whose signs are gone stays open for so long, in case they come back."""
 _REMEMBERED_S: Final = 600.0
@@ -162,12 +164,18 @@ class AlarmBook:
         self._now = now
         if self._signs.fade(now) or self._is_stale:
             newly = [span for span, at in self._lit.items() if now - at < _NEWLY_LIT_S]
-            self._found = diagnose(self._city, self._signs, newly, tuple(self._open))
+            before, self._found = self._found, diagnose(self._city, self._signs, newly, tuple(self._open))
+            keys = {finding.key for finding in self._found}
+            for finding in before:
+                if finding.key in self._open and finding.key not in keys and self._is_over(finding):
+                    self._signs.refresh(finding.signs, now)
         self._is_stale = self._is_waiting = False
         events: list[CityEvent] = []
         found: set[tuple[str, ...]] = set()
         due = {finding.key: self._due(finding) for finding in self._found}
-        network = [due[f.key] for f in self._found if f.suspect.cause in _NETWORK and f.key not in self._open]
+        waiting = [f for f in self._found if f.suspect.cause in _NETWORK and f.key not in self._open]
+        network = [due[f.key] for f in waiting]
+        network += [self._signs.since[s] + _REPORTED_S for f in waiting for s in f.signs if s in self._signs.up]
         for finding in self._found:
             found.add(finding.key)
             at = max(network) if finding.suspect.cause in _NETWORK and network else due[finding.key]
@@ -202,6 +210,10 @@ class AlarmBook:
         alarm.gone = None
         alarm.add(self._signs.up[sign] for sign in sorted(signs, key=lambda sign: self._signs.since[sign]))
         alarm.touches |= {site for sign in signs for site in self._sites(sign)}
+
+    def _is_over(self, finding: Finding) -> bool:
+        """Whether one of the signs by which a cause was named is down again."""
+        return any(sign not in self._signs.up for sign in finding.signs)
 
     def _due(self, finding: Finding) -> float:
         """When a finding may be named: its first sign has settled, and no new one came for a moment."""

@@ -112,7 +112,7 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
     _C.SITE_UNREACHED: CauseRow(
         _S.WARNING,
         -0.5,
-        5.0,
+        7.0,
         "the controller does not reach {site}, which goes on serving keys with its last routes",
         "il controllore non raggiunge {site}, che continua a fornire chiavi con gli ultimi percorsi",
         "Look at the network between the controller and {site}, and at the certificate of its control connection.",

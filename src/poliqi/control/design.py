@@ -3,7 +3,7 @@
 The mixed-integer program (design_model.py) knows few failures at first. Whatever design it gives is tried against
 all of them by the controller's own allocation; those that leave a demand short are added, and it is solved again.
 Every program is a relaxation of the whole one, so its bound is one for the whole, and the last design is optimal
-to within the printed gap.
+to within the printed gap. When the time is over, the design at hand is repaired (design_repair.py).
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def solve_design(problem: DesignProblem, time_limit_s: float = 60.0, tell: Tell 
         worst = sorted(
             (sum(1.0 - s.share for s in one), i) for i, one in enumerate(short) if one and every[i] not in known
         )
-        if not any(short):
+        if not any(short) and found.state is DesignState.OPTIMAL:
             return found
         if not worst or spent >= time_limit_s:
             tell("ways", 0, 1)

@@ -8,8 +8,8 @@ Flows of a demand are in parts of its rate. For each failure f, demand d and lin
     disjoint paths    flow into v <= 1 - direct
     hops              sum of the flow <= 8 paths
 and x_l <= x_s, x_l <= x_w for the spans and switches that link l stands on. x is 0 or 1, everything else a share.
-A flow of `paths` parts, at most one through each site, is a mixture of node-disjoint paths (Ford and Fulkerson). What
-a link between the two ends carries passes no relay, so it serves alone, whatever number of paths is asked for.
+A flow of `paths` parts, at most one through each site, is a mixture of node-disjoint paths (Ford and Fulkerson).
+What a link between the two ends carries passes no relay, so it serves alone, whatever number of paths is asked for.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def _cheapest(
 
 
 def _by_price(problem: DesignProblem, design: Design) -> list[tuple[str, str]]:
-    """What is built, the dearest first: a relay or a switch takes links with it, so these come by their own price."""
+    """What is built, the dearest first."""
     link = {c.link.link: c.cost for c in problem.links}
     prices = {"links": link, "relays": problem.relays, "spans": problem.spans, "switches": problem.switches}
     built = [(float(prices[kind][name]), kind, str(name)) for kind in _KINDS for name in getattr(design, kind)]

@@ -21,6 +21,8 @@ __all__ = ["Finding", "diagnose"]
 _INERTIA = 1.5
 """Added to what was found before, so that two causes of near equal score do not take turns."""
 _RIVALS = 3
+_RIVALS_OF = 16
+"""Rivals are sought of so many causes: in a catastrophe nobody reads them, and the search would be slow."""
 _RIVAL_WITHIN = 3.0
 _SITES = frozenset(
     {SignKind.NONSENSE, SignKind.LOST, SignKind.CLOCK, SignKind.STORE, SignKind.DAMAGE, SignKind.RIVAL}
@@ -71,7 +73,8 @@ def diagnose(
         if heap and -heap[0][0] > score:
             heapq.heappush(heap, (-score, place, suspect))
             continue
-        close = [entry[2] for entry in heap if -entry[0] >= score - _RIVAL_WITHIN]
+        is_early = len(found) < _RIVALS_OF
+        close = [entry[2] for entry in heap if is_early and -entry[0] >= score - _RIVAL_WITHIN]
         rivals = sorted({(-scored(s), s.cause) for s in close if shown.intersection(s.expects) == shown})
         causes = dict.fromkeys(cause for minus, cause in rivals if -minus >= score - _RIVAL_WITHIN)
         causes.pop(suspect.cause, None)

@@ -23,6 +23,8 @@ __all__ = ["Hearing"]
 
 _SKEW_S: Final = 5.0
 _PARTED_S: Final = 3.0
+_PARTED_LOST_S: Final = 1.0
+"""Where one of the two is lost to the controller as well: what its peers say tells whether it is down."""
 _NOTICE_S: Final = 10.0
 _K = CityEventKind
 _STORE: Final = {"store-failed": _K.STORE_FAILED, "store-back": _K.STORE_BACK}
@@ -176,11 +178,15 @@ class Hearing:
     def _tell_parted(self, now: float) -> None:
         for pair, since in list(self._parted.items()):
             one, other = self._state.sites.get(pair[0]), self._state.sites.get(pair[1])
-            if one is None or other is None or not self._state.are_parted(*pair):
+            if one is None or other is None:
                 self._met(pair, now)
-            elif not (one.is_up and other.is_up):
+            elif not one.is_up and not other.is_up:
                 self._parted[pair] = now
-            elif pair not in self._parted_told and now - since >= _PARTED_S:
+            elif not self._state.are_parted(*pair):
+                self._met(pair, now)
+            elif pair not in self._parted_told and now - since >= (
+                _PARTED_S if one.is_up and other.is_up else _PARTED_LOST_S
+            ):
                 self._parted_told.add(pair)
                 self._tell(CityEvent(_K.PEERS_PARTED, now, site=pair[0], values={"other": pair[1]}))
 

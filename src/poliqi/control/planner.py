@@ -43,8 +43,9 @@ _WORSE_DB: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class DemandCheck:
-    """What a demand would get. `share` of its rate with nothing broken; `worst_share` under the single failure that
-    hurts it most, `fails_at` the failures that it must outlive and does not.
+    """What a demand would get: `share` of its rate with nothing broken, `worst_share` under the failure that hurts
+    it most of those that its rule names (of all, where it names none), `fails_at` the failures that it must outlive
+    and does not, `hurts` every single failure that leaves it short and what it keeps, the worst first.
     """
 
     demand: Demand
@@ -54,6 +55,7 @@ class DemandCheck:
     worst_share: float
     worst: Failure | None
     fails_at: tuple[Failure, ...]
+    hurts: tuple[tuple[Failure, float], ...]
 
     @property
     def is_served(self) -> bool:
@@ -162,7 +164,8 @@ def _check_demands(
         judged = due or left
         worst = min(judged, key=lambda pair: pair[0], default=(grant.share, None))
         fails = tuple(f for share, f in due if share < _MET)
-        found.append(DemandCheck(demand, rule, grant.share, grant.ways, worst[0], worst[1], fails))
+        hurts = tuple((f, share) for share, f in sorted(left, key=lambda pair: pair[0]) if share < _MET)
+        found.append(DemandCheck(demand, rule, grant.share, grant.ways, worst[0], worst[1], fails, hurts))
     return tuple(found)
 
 

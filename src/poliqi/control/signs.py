@@ -5,6 +5,7 @@ An event puts a sign up or takes signs down. Signs that no event takes down for 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -84,7 +85,9 @@ _FIGURES: Final = {
 }
 _DAMAGES: Final = frozenset({"segment-mismatch", "segment-damaged", "peer-rolled-back"})
 _STATES: Final = (_S.DARK, _S.SILENT, _S.AWAY, *KEYLESS)
-_OWN_DEVICE: Final = ("process", "does not run", "device", "no report")
+_OWN_DEVICE: Final = ("process", "does not run", "device")
+NO_REPORT: Final = "no report"
+"""Reason of a silent end whose site reports nothing at all: a matter of the site, not of the device."""
 _RISES: Final = (
     ("qber_key", _S.QBER_STEP, 0.008, 0.3),
     ("qber_test", _S.QBER_STEP, 0.012, 0.3),
@@ -92,6 +95,7 @@ _RISES: Final = (
     ("noise", _S.NOISE, 2e-7, 0.5),
 )
 """A figure of a keyless link, and by how much it must be over the usual one: at least, and as a part of it."""
+_CREPT: Final = 1.1
 _FADES_S: Final = {_S.NONSENSE: 60.0, _S.DISAGREE: 300.0, _S.DAMAGE: 3600.0}
 """Seconds after the latest event of its kind when a sign that nothing took down goes by itself."""
 
@@ -109,14 +113,24 @@ def _measured(event: CityEvent) -> tuple[list[SignKind], bool]:
     return list(found), is_known
 
 
+def _has_crept(event: CityEvent) -> bool:
+    """Whether the errors are a little more than usual: enough to cost the key, too little for a jump."""
+    value, usual = event.values.get("qber_key"), event.values.get("qber_key_usual")
+    return isinstance(value, int | float) and isinstance(usual, int | float) and value > _CREPT * usual
+
+
 def _keyless(event: CityEvent) -> list[SignKind]:
     """Why a link gives no key: the hint `why`, else what is measured, else words of the reason."""
     why, what = event.values.get("why"), str(event.values.get("what", "")).lower()
     found, is_known = _measured(event)
-    if why == "decoy" or (why is None and not found and any(w in what for w in ("decoy", "single photon"))):
+    has_crept = _has_crept(event)
+    is_told = any(word in what for word in ("decoy", "single photon"))
+    if why == "decoy" or (why is None and is_told and not found and not has_crept):
         return [_S.KEYLESS_DECOY, *found]
-    if why == "qber" or _S.QBER_STEP in found or (not is_known and "qber" in what):
+    if _S.QBER_STEP in found:
         return [_S.KEYLESS_QBER, *found]
+    if has_crept or why == "qber" or any(w in what for w in ("qber", "error rate", "correction")):
+        return [_S.KEYLESS_QBER, *([_S.QBER_RAMP] if has_crept else []), *found]
     return [_S.KEYLESS_DECOY if is_known and not found else _S.KEYLESS_OTHER, *found]
 
 
@@ -135,6 +149,8 @@ def _sign_of(event: CityEvent) -> Sign | None:
             return Sign(_S.DARK, (link,))
         case _K.LINK_SILENT:
             what = str(values.get("what", ""))
+            if what == NO_REPORT:
+                return None
             is_own = not what or any(word in what for word in _OWN_DEVICE)
             return Sign(_S.SILENT if is_own else _S.AWAY, (link, site))
         case _K.LINK_QBER:
@@ -239,7 +255,8 @@ class Signs:
                     self._down(sign)
             case _K.LINK_DARK | _K.LINK_SILENT:
                 self.live.discard(link)
-                self._told.setdefault(link, set()).add(str(event.site or ""))
+                if event.values.get("what") != NO_REPORT:
+                    self._told.setdefault(link, set()).add(str(event.site or ""))
             case _K.PEERS_MET:
                 pair = tuple(sorted((str(event.site), str(event.values.get("other", "")))))
                 self._down(Sign(_S.PARTED, pair))
@@ -254,13 +271,20 @@ class Signs:
 
     def _raise(self, event: CityEvent, raised: tuple[Sign, ...], now: float) -> None:
         for place, sign in enumerate(raised):
-            if place and sign.kind is _S.QBER_STEP and Sign(_S.QBER_RAMP, sign.subject) in self.up:
+            other = {_S.QBER_STEP: _S.QBER_RAMP, _S.QBER_RAMP: _S.QBER_STEP}.get(sign.kind)
+            if place and other is not None and Sign(other, sign.subject) in self.up:
                 continue
             if place and sign not in self.up:
                 self._shown.add(sign)
             self.up.setdefault(sign, event)
             self.since.setdefault(sign, now)
             self._latest[sign] = now
+
+    def refresh(self, signs: Iterable[Sign], now: float) -> None:
+        """Signs whose cause is over and that are still up look for another one, from now on."""
+        for sign in signs:
+            if sign in self.up:
+                self.since[sign] = now
 
     def fade(self, now: float) -> bool:
         """Take down what nothing repeated for long; whether anything changed."""

@@ -282,15 +282,17 @@ class _Search:
         silent = {Sign(_S.SILENT, (link.link, site)): _MAY for link in links}
         disagree = {Sign(_S.DISAGREE, (link.link,)): _TELLING for link in links}
         dark = self._pattern({_S.DARK: _MAY, **dict.fromkeys(KEYLESS, _MAY)}, links)
+        store = Sign(_S.STORE, (site,))
         for cause, expects in (
             (_C.SITE_DOWN, down),
             (_C.SITE_UNREACHED, {lost: _MUST, **silent}),
             (_C.LYING_SITE, {Sign(_S.NONSENSE, (site,)): _LIKELY, **disagree, **dark}),
             (_C.CLOCK_SKEW, {Sign(_S.CLOCK, (site,)): _MUST}),
-            (_C.STORE_FAILED, {**away, lost: _TELLING, Sign(_S.STORE, (site,)): _MUST}),
+            (_C.STORE_FAILED, {**away, lost: _TELLING, store: _MUST} if store in self._up else {store: _MUST}),
             (_C.STORE_DAMAGED, {Sign(_S.DAMAGE, (site,)): _MUST}),
         ):
-            yield Suspect(cause, (site,), expects, CAUSES[cause].lean, site=KmeId(site))
+            if not self._up.isdisjoint(expects):
+                yield Suspect(cause, (site,), expects, CAUSES[cause].lean, site=KmeId(site))
         if site in self._draining:
             work = _C.PLANNED_WORK
             yield Suspect(work, (site,), {**away, lost: _TELLING}, CAUSES[work].lean, site=KmeId(site))

@@ -84,8 +84,9 @@ class Doors:
         """Keep the sockets of applications and peers open for the program that comes after this one."""
         for server in self._servers:
             handover.keep(server.listeners)
-        if self._network is not None:
-            handover.keep(self._network.listeners)
+        for door in (self._network, self._sdn):
+            if door is not None:
+                handover.keep(door.listeners)
 
     def add_peers(self, peers: Iterable[PeerSettings]) -> None:
         """Call and admit more peers from now on. Raises ConfigError."""

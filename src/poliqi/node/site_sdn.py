@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
@@ -89,6 +90,11 @@ class SiteSdn:
                 await self._looking
         self._stream.close()
         await self._server.drain(_CLOSE_S)
+
+    @property
+    def listeners(self) -> tuple[socket.socket, ...]:
+        """The sockets that it listens on."""
+        return self._server.listeners
 
     def reload(self) -> None:
         """Read certificates and revocations again. Raises ConfigError; the old ones then stay."""

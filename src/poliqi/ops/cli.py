@@ -16,7 +16,7 @@ __all__ = ["main"]
 # command -> (module, one line for --help; the module is imported only when the command runs)
 COMMANDS: Final = {
     "control": "run the controller of a city: routes, alarms, dashboard, reports",
-    "demo": "photons to a shared key between two processes, on this machine",
+    "demo": "a city on this machine: sites, links of simulated light, controller, dashboard",
     "doctor": "what this machine runs: kernels and their speed, where compiled code is kept",
     "distill": "run both parties over a recording and report what key it gives",
     "keylength": "secret length of a table of counts, with its proof",

@@ -191,12 +191,12 @@ def read_link(text: str, where: str = "LINK.toml") -> LinkParameters:
 
 
 def default_link_text() -> str:
-    """The text of the link that `poliqi demo` runs where no file is given."""
+    """The text of the link that `poliqi link demo` runs where no file is given."""
     return files("poliqi.ops").joinpath(_DEFAULT).read_text(encoding="utf-8")
 
 
 def default_link() -> LinkParameters:
-    """The link that `poliqi demo` runs where no file is given; its fibre's figures are invented."""
+    """The link that `poliqi link demo` runs where no file is given; its fibre's figures are invented."""
     return read_link(default_link_text(), _DEFAULT)
 
 

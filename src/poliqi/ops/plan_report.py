@@ -118,6 +118,7 @@ def _demand_answer(d: DemandCheck) -> dict[str, Any]:
         "worst_share": min(1.0, d.worst_share),
         "worst": None if d.worst is None else str(d.worst),
         "fails_at": [str(f) for f in d.fails_at],
+        "hurt_by": [{"failure": str(f), "share": share} for f, share in d.hurts],
         "ways": [{"paths": way.paths, "rate_bps": way.rate_bps} for way in d.ways],
     }
 

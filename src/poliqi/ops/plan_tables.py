@@ -112,8 +112,9 @@ def _survives(d: DemandCheck) -> str:
         more = f" and {len(d.fails_at) - 1} more" if len(d.fails_at) > 1 else ""
         return f"NO: {100 * d.worst_share:.0f} % left at {worst}{more}"
     said = {"none": "need not", "span": "any span", "site": "any span, any site"}[d.rule.value]
-    if d.rule.value == "none" and d.worst is not None and d.worst_share < 1.0 - 1e-6:
-        return f"{said} ({100 * d.worst_share:.0f} % at {d.worst})"
+    if d.hurts:
+        failure, share = d.hurts[0]
+        return f"{said} ({100 * share:.0f} % left at {failure})"
     return said
 
 

@@ -74,6 +74,7 @@ class ScenarioTable(Table):
     duration: Quantity
     settle: Quantity = "120 s"
     controller: bool = True
+    optimise: bool = True
     delay: Quantity = "0.2 ms"
     jitter: Quantity = "0.3 ms"
     capacity: Quantity = "8 Mbit"
@@ -202,6 +203,7 @@ def _scenario(t: ScenarioTable, plan: CityPlan) -> Scenario:
         low_water=int(low) // 8,
         sifted_key=sifted,
         controller=t.controller,
+        optimise=t.optimise,
     )
 
 
@@ -253,7 +255,7 @@ def _check_keys(t: FaultTable, kind: FaultKind | None, key: str) -> None:
     allowed = {*_ALWAYS, *(FAULT_KEYS[kind] if kind is not None else ())}
     for name in sorted({n for table in FAULT_KEYS.values() for n in table} - allowed):
         if getattr(t, name) is not None:
-            word = "any" if kind is None else kind
+            word = "any" if kind is None else kind.value
             takes = ", ".join(n for n in sorted(allowed) if n != "kind")
             raise ConfigError(f"{key}: {name}: a fault of kind {word!r} takes {takes}; leave it out")
 

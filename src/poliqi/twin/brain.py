@@ -42,7 +42,10 @@ class Brain:
         watch: Watch,
         on_events: Callable[[str, list[CityEvent]], None],
         tick_s: float,
+        *,
+        is_optimising: bool,
     ) -> None:
+        self._is_optimising: Final = is_optimising
         self.name: str = name
         self.city = city
         self.log: list[bytes] = []
@@ -119,7 +122,7 @@ class Brain:
 
     def _turn(self) -> None:
         """What the core decided is in the log before any site hears of it."""
-        if not self._is_planning:
+        if not self._is_planning and self._is_optimising:
             problem = self.core.take_problem()
             if problem is not None:
                 self._is_planning = True

@@ -151,7 +151,15 @@ class TwinWorld:
 
     def _add_brain(self, name: str) -> Brain:
         brain = Brain(
-            name, self.city, self._seed, self.clock, self.network, self.watch, self._said, self.scenario.pace.tick_s
+            name,
+            self.city,
+            self._seed,
+            self.clock,
+            self.network,
+            self.watch,
+            self._said,
+            self.scenario.pace.tick_s,
+            is_optimising=self.scenario.optimise,
         )
         self.brains[name] = brain
         for site in self.sites.values():

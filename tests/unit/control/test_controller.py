@@ -343,6 +343,14 @@ def test_a_site_whose_stream_alone_broke_is_not_lost_within_a_second() -> None:
     assert rig.kinds().count(_K.SITE_CONNECTED) == 5
 
 
+def test_a_site_that_the_controller_lost_is_passed_no_more_though_its_links_are_lit() -> None:
+    rig = started(make_city())
+    rig.cut_stream("bovisa")
+    rig.run(2.0)
+    assert [e.site for e in rig.told(_K.SITE_LOST)] == ["bovisa"]
+    assert rig.paths("aria", "intesa") == [("aria", "santabarbara", "leonardo", "intesa")]
+
+
 def test_a_site_that_says_nothing_for_five_seconds_has_its_stream_dropped() -> None:
     rig = started(make_city())
     dropped: list[KmeId] = []
@@ -362,6 +370,16 @@ def test_a_stream_that_never_says_hello_is_dropped() -> None:
     rig = Rig(make_city())
     rig.controller.connected(KmeId("aria"), rig.now)
     assert rig.controller.tick(rig.now + 6.0, rig.wall_ns()) == ["aria"]
+
+
+def test_a_site_that_lost_its_memory_is_sent_its_table_again() -> None:
+    rig = started(make_city())
+    rig.sites[KmeId("aria")].kept = None
+    rig.restart("aria")
+    assert rig.paths("aria", "intesa") == []
+    rig.connect("aria")
+    rig.run(1.0)
+    assert rig.paths("aria", "intesa")
 
 
 def test_two_sites_that_do_not_meet_are_told_once_and_their_link_is_not_used() -> None:
@@ -428,6 +446,18 @@ def test_a_link_that_cannot_be_as_reported_is_told_and_not_routed_over(link: Lin
     assert words in str(event.values["what"])
     rate = next(v.key_rate_bps for v in rig.controller.view(rig.now).links if v.link == "aria-bovisa")
     assert rate == 2000.0
+
+
+def test_of_an_end_that_lies_not_even_what_it_said_before_counts() -> None:
+    rig = started(make_city())
+    honest = rig.link[LinkId("aria-bovisa")].report("aria-bovisa")
+    hear(rig, "aria", lying_report(rig, "aria", links=(msgspec.structs.replace(honest, key_rate_bps=500.0),)))
+    rate = {v.link: v.key_rate_bps for v in rig.controller.view(rig.now).links}
+    assert rate[LinkId("aria-bovisa")] == 500.0
+    lie = msgspec.structs.replace(honest, key_rate_bps=1e14)
+    hear(rig, "aria", msgspec.structs.replace(lying_report(rig, "aria", links=(lie,)), number=30_000))
+    rate = {v.link: v.key_rate_bps for v in rig.controller.view(rig.now).links}
+    assert rate[LinkId("aria-bovisa")] == 2000.0
 
 
 def test_of_two_ends_the_smaller_rate_counts_and_a_large_difference_is_told_once() -> None:
@@ -673,12 +703,14 @@ def test_a_site_that_obeyed_a_higher_epoch_makes_this_controller_give_no_more_or
     rig.controller_out()
     (event,) = rig.told(_K.CONTROLLER_RIVAL)
     assert (event.site, event.values["epoch"]) == ("aria", 1 << 40)
-    rig.set_link("bovisa-intesa", state=LightState.DARK)
+    before = tables(rig)
+    rig.controller.drain(KmeId("bovisa"), True, rig.now)
+    rig.add_site(KmeId("leonardo"))
+    rig.connect("leonardo")
     rig.run(5.0)
     assert not rig.controller.view(rig.now).is_in_charge
-    frames = [decode(frame) for s in rig.sites.values() for frame in s.to_agent]
-    assert not any(isinstance(frame, Table) for frame in frames)
     assert len(rig.told(_K.CONTROLLER_RIVAL)) == 1
+    assert tables(rig) == {**before, "leonardo": []}
 
 
 @pytest.mark.parametrize(("above", "obeyed"), [(1, "another"), (1, ""), (0, "another")])

@@ -13,7 +13,8 @@ import scipy.optimize
 from poliqi.base.ids import KmeId, LinkId
 from poliqi.control.candidates import Survives
 from poliqi.control.city import Demand, QuantumLink, SpanId
-from poliqi.control.design import DesignProblem, DesignState, LinkChoice, solve_design
+from poliqi.control.design import Design, DesignProblem, DesignState, LinkChoice, price, solve_design
+from poliqi.control.design_repair import repair
 from poliqi.control.failures import Failure, FailureKind
 
 S, P = SpanId, KmeId
@@ -191,3 +192,20 @@ def test_cost_equals_that_of_the_best_subset(seed: int) -> None:
         assert design.state is DesignState.OPTIMAL
         assert design.cost == pytest.approx(expected)
         assert design.gap == 0.0
+
+
+@pytest.mark.parametrize("seed", [3, 6, 8, 9, 10])
+def test_a_repaired_design_serves_and_hides_no_cost(seed: int) -> None:
+    """From nothing, as when the solver's time was over at once."""
+    problem = random_problem(seed)
+    best = solve_design(problem)
+    if best.state is DesignState.IMPOSSIBLE:
+        pytest.fail("nothing serves this problem; take another seed")
+    found = repair(problem, Design(DesignState.UNFINISHED, bound=0.5 * best.cost))
+    built = [c for c in problem.links if not c.is_new or c.link.link in found.links]
+    assert all(c.spans <= found.spans and c.switches <= found.switches for c in built)
+    relays = set(problem.trusted) | set(found.relays)
+    assert all(serves(problem, built, relays, f) for f in (None, *problem.failures))
+    assert found.state is DesignState.FEASIBLE
+    assert found.cost == price(problem, found) >= best.cost
+    assert found.gap == pytest.approx(1.0 - 0.5 * best.cost / found.cost if found.cost else 0.0)

@@ -81,7 +81,12 @@ def test_demands_outlive_what_their_rule_names() -> None:
     )
     rules = {"two-ways": Survives.SITE, "guarded": Survives.SPAN, "careless": Survives.NONE}
     found = {d.demand.name: d for d in check_city(ring(4, demands), RATES, rules).demands}
-    assert found["two-ways"].survives
+    assert found["two-ways"].survives and not found["two-ways"].hurts
+    assert {(str(f), share) for f, share in found["careless"].hurts} == {
+        ("span s2", 0.0),
+        ("span s3", 0.0),
+        ("site r3", 0.0),
+    }
     assert not found["guarded"].survives
     assert {str(f) for f in found["guarded"].fails_at} == {"span s2", "span s3"}
     assert found["guarded"].worst_share == 0.0

@@ -70,6 +70,7 @@ def test_a_proposal_mends_it_with_a_printed_gap(tmp_path: Path) -> None:
     assert [e.get("data-span") for e in tree.iter() if e.get("class") == "span candidate"] == ["leonardo-sixth"]
 
 
+@pytest.mark.slow
 def test_from_scratch_is_no_dearer_than_what_stands() -> None:
     """Five links and five trusted nodes of the file would cost 75."""
     said = answer("city.toml", "--propose", "--from-scratch")["proposal"]
@@ -78,6 +79,7 @@ def test_from_scratch_is_no_dearer_than_what_stands() -> None:
     assert 50.0 <= said["cost"] <= 75.0
 
 
+@pytest.mark.slow
 def test_settings_of_the_file_give_less_than_the_best_ones() -> None:
     best, file = (answer("ring-5km.city.toml", *o)["links"][0]["key_rate_bps"] for o in ((), ("--as-set",)))
     assert 0.8 * best < file < best

@@ -39,7 +39,7 @@ def test_keys_side_by_side_are_fine() -> None:
         (key(1, 64), "was given out twice"),
         (key(2), "share bits"),
         (key(2, 8), "share bits"),
-        (key(2, 4), "share bits"),
+        (key(2, 16), "share bits"),
     ],
 )
 def test_a_second_use_is_noticed(again: Key, said: str) -> None:

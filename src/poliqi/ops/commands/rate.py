@@ -195,7 +195,7 @@ def _wrapped(text: str, indent: int) -> list[str]:
 @click.command(
     help="""What a link will give: gains, QBER, finite key per block and per second, block time.
 
-    LINK is a LINK.toml (docs: reference/link-toml); without one the Leonardo-Bovisa link that `poliqi demo` runs is
+    LINK is a LINK.toml (docs: reference/link-toml); without one the Leonardo-Bovisa link of `poliqi link demo` is
     taken, whose fibre is invented. The numbers are averages of the channel model, put through the proof for a block
     of the size in the file. Where there is no key the reason is named and the exit code is 0.
 

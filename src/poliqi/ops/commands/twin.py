@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -136,8 +137,9 @@ def sweep(
 
 def replay_line(scenario: Path, seed: int, settings: tuple[str, ...] = ()) -> str:
     """The command that does it again."""
-    more = "".join(f" --set {text}" for text in settings)
-    return f"poliqi twin run {scenario} --seed {seed}{more}"
+    return shlex.join(
+        ["poliqi", "twin", "run", str(scenario), "--seed", str(seed), *(w for t in settings for w in ("--set", t))]
+    )
 
 
 def read_seeds(text: str) -> range:

@@ -21,13 +21,14 @@ from poliqi.ops.web.month import Reports
 from poliqi.ops.web.pages import page_at
 from poliqi.ops.web.people import People, Person, Way
 from poliqi.ops.web.render import Frame, pieces_of, text_of
-from poliqi.ops.web.routes import SESSION_COOKIE, Kind, RouteRow, routes
+from poliqi.ops.web.route import Kind, RouteRow
+from poliqi.ops.web.routes import routes
 from poliqi.ops.web.scene import Scene
 from poliqi.ops.web.settings import DashboardSettings
 from poliqi.ops.web.snapshot import Snapshot
 from poliqi.ops.web.source import CitySource, Fault
 from poliqi.ops.web.speaker import Speaker
-from poliqi.ops.web.visit import Visit, form_of, json_answer, language_of, page_answer, see
+from poliqi.ops.web.visit import Visit, form_of, json_answer, language_of, page_answer, see, session_cookie
 
 __all__ = ["Dashboard", "dashboard"]
 
@@ -57,7 +58,7 @@ class Dashboard:
         self.settings = settings
         self.wall: Final = wall
         self.people: Final = People(settings, wall)
-        self.reports: Final = Reports(source, wall)
+        self.reports: Final = Reports(source, wall, complain)
         self._complain: Final = complain
         self._broadcast: Final = Broadcast(source, self.look, self._render, settings.viewers, complain)
         self._application: Final = Starlette(
@@ -126,21 +127,24 @@ class Dashboard:
             return visit.request.headers.get("content-type", "").partition(";")[0] == "application/json"
         return self.people.is_form_token(person, visit.form.get("token", ""))
 
-    async def _visit(self, request: Request) -> Visit:
+    def _person(self, request: Request) -> Person | None:
+        """Who asks."""
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-        person = self.people.recognise(
+        return self.people.recognise(
             request.url.scheme,
             request.scope.get("state", {}).get("caller"),
-            request.cookies.get(SESSION_COOKIE, ""),
+            request.cookies.get(session_cookie(request)[0], ""),
             bearer if scheme.lower() == "bearer" else "",
         )
+
+    async def _visit(self, request: Request) -> Visit:
         form: dict[str, str] = {}
         if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
             try:
                 form = form_of(await request.body())
             except ValueError:
                 form = {}
-        return Visit(request, person, Speaker(language_of(request)), form)
+        return Visit(request, self._person(request), Speaker(language_of(request)), form)
 
     def _send_to_login(self, visit: Visit, kind: Kind) -> Response:
         if kind is Kind.PAGE and visit.request.method == "GET":
@@ -199,19 +203,7 @@ class Dashboard:
         if self._broadcast.is_full:
             return self.refuse(visit, Kind.STREAM, HTTPStatus.SERVICE_UNAVAILABLE)
         key = ChannelKey(at, visit.say.language, visit.person.role)
-        return _Stream(self._broadcast, key, lambda: self._holds(visit))
-
-    def _holds(self, visit: Visit) -> bool:
-        """Whether who opened a stream would still be let in, as the same."""
-        caller = visit.request.scope.get("state", {}).get("caller")
-        person = visit.person
-        if person is None or person.way is not Way.TOKEN:
-            again = self.people.recognise(visit.request.url.scheme, caller, "", "")
-        else:
-            bearer = person.key.startswith("bearer:")
-            known = any(t.name == person.name and t.role == person.role for t in self.settings.tokens)
-            return known and (bearer or self.people.session(person.key) is not None)
-        return again is not None and again.role == person.role if person else False
+        return _Stream(self._broadcast, key, lambda: self._person(visit.request) == visit.person)
 
     def _render(self, key: ChannelKey, snapshot: Snapshot) -> dict[str, str] | None:
         path, _, query = key.at.partition("?")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from poliqi.base.errors import PoliqiError
 from poliqi.control.reporttext import WORDS, ReportTable, report_tables
 from poliqi.control.servicelevel import MonthReport, ServiceLine
 from poliqi.ops.web.scene import Level, Scene
@@ -51,9 +52,10 @@ class MonthName:
 class Reports:
     """Reports as they were made within the last minute: each costs the reading of a month's log."""
 
-    def __init__(self, source: CitySource, wall: Callable[[], float]) -> None:
+    def __init__(self, source: CitySource, wall: Callable[[], float], complain: Callable[[str], None]) -> None:
         self._source: Final = source
         self._wall: Final = wall
+        self._complain: Final = complain
         self._made: Final[OrderedDict[MonthName, tuple[float, MonthReport | None]]] = OrderedDict()
         self._one_at_a_time: Final = asyncio.Lock()
 
@@ -62,10 +64,17 @@ class Reports:
         async with self._one_at_a_time:
             made = self._made.get(name)
             if made is None or not 0.0 <= self._wall() - made[0] < _FRESH_S:
-                made = self._made[name] = (self._wall(), await self._source.report(name.year, name.month))
+                made = self._made[name] = (self._wall(), await self._make(name))
                 if len(self._made) > _KEPT:
                     self._made.popitem(last=False)
             return made[1]
+
+    async def _make(self, name: MonthName) -> MonthReport | None:
+        try:
+            return await self._source.report(name.year, name.month)
+        except PoliqiError as error:
+            self._complain(f"no report of {name}: {error}")
+            return None
 
 
 def month_page(scene: Scene, name: MonthName, found: MonthReport | None) -> dict[str, Any]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -12,54 +9,22 @@ from urllib.parse import quote
 import msgspec
 from starlette.responses import Response
 
-from poliqi.control.events import Language
 from poliqi.control.servicelevel import report_json
+from poliqi.ops.web import entrance
 from poliqi.ops.web.actions import ACTIONS, confirmation
 from poliqi.ops.web.api import RESOURCES, Resource
-from poliqi.ops.web.guard import local_path
 from poliqi.ops.web.month import MonthName, month_page
 from poliqi.ops.web.pages import PAGES, Page
-from poliqi.ops.web.people import Way
-from poliqi.ops.web.render import STATIC, page_text, static_file
+from poliqi.ops.web.render import page_text
 from poliqi.ops.web.roles import Permission
+from poliqi.ops.web.route import Answer, Kind, RouteRow
 from poliqi.ops.web.source import Action, ActionKind
-from poliqi.ops.web.speaker import Speaker
-from poliqi.ops.web.visit import LANGUAGE_COOKIE, Visit, json_answer, page_answer, see
+from poliqi.ops.web.visit import Visit, json_answer, page_answer, see
 
 if TYPE_CHECKING:
     from poliqi.ops.web.application import Dashboard
 
-__all__ = ["Kind", "RouteRow", "routes"]
-
-SESSION_COOKIE: Final = "poliqi_session"
-_YEAR_S: Final = 365 * 86400
-_SUBJECT: Final = 128
-
-
-class Kind(StrEnum):
-    """How a route speaks, also where it refuses."""
-
-    PAGE = "page"
-    FORM = "form"
-    """A POST of a page of ours, with its form token."""
-    JSON = "json"
-    STREAM = "stream"
-    FILE = "file"
-
-
-Answer = Callable[["Dashboard", Visit], Awaitable[Response]]
-
-
-@dataclass(frozen=True, slots=True)
-class RouteRow:
-    """`permission` None: for everybody, known or not."""
-
-    method: str
-    path: str
-    kind: Kind
-    permission: Permission | None
-    answer: Answer
-    meaning: str
+__all__ = ["routes"]
 
 
 def routes(is_demo: bool) -> tuple[RouteRow, ...]:
@@ -138,7 +103,7 @@ def _action_rows(kind: ActionKind) -> tuple[RouteRow, ...]:
     async def act(dashboard: Dashboard, visit: Visit) -> Response:
         subject = visit.form.get("subject", "")
         asked = confirmation(dashboard.scene(visit.say), kind, subject)
-        refused = await _do(dashboard, visit, kind, subject)
+        refused = "" if asked is None else await _do(dashboard, visit, kind, subject)
         if asked is None or refused:
             return _question(dashboard, visit, kind, subject, refused)
         return see(asked.back)
@@ -185,102 +150,11 @@ def _question(dashboard: Dashboard, visit: Visit, kind: ActionKind, subject: str
 
 async def _do(dashboard: Dashboard, visit: Visit, kind: ActionKind, subject: str) -> str:
     """Have it done; why not, where it was not."""
-    if len(subject) > _SUBJECT or confirmation(dashboard.scene(visit.say), kind, subject) is None:
-        return ""
     assert visit.person is not None
     who = visit.person.name or visit.person.role.value
     refused = await dashboard.source.act(Action(kind, subject, who))
     dashboard.people.note(who, kind.value, subject, refused)
     return refused
-
-
-# ---- logging in and out
-
-
-async def _login_page(dashboard: Dashboard, visit: Visit) -> Response:
-    return _login_form(dashboard, visit, local_path(visit.query.get("back", "/")))
-
-
-def _login_form(dashboard: Dashboard, visit: Visit, back: str, refused: str = "", status: int = 200) -> Response:
-    return page_answer(
-        dashboard.text("login.html", visit, visit.say("login.title"), back=back, refused=refused), status
-    )
-
-
-async def _login(dashboard: Dashboard, visit: Visit) -> Response:
-    back = local_path(visit.form.get("back", "/"))
-    address = visit.request.client.host if visit.request.client else ""
-    if not dashboard.people.may_try(address):
-        return _login_form(dashboard, visit, back, visit.say("login.too_often"), HTTPStatus.TOO_MANY_REQUESTS)
-    cookie = dashboard.people.log_in(visit.form.get("secret", "").strip(), address)
-    if cookie is None:
-        return _login_form(dashboard, visit, back, visit.say("login.unknown"), HTTPStatus.FORBIDDEN)
-    answer = see(back)
-    is_secure = visit.request.url.scheme == "https"
-    age_s = int(dashboard.settings.session_s)
-    answer.set_cookie(SESSION_COOKIE, cookie, age_s, secure=is_secure, httponly=True, samesite="strict")
-    return answer
-
-
-async def _logout(dashboard: Dashboard, visit: Visit) -> Response:
-    assert visit.person is not None
-    if visit.person.way is Way.TOKEN:
-        dashboard.people.log_out(visit.person.key)
-    answer = see("/login")
-    answer.delete_cookie(SESSION_COOKIE)
-    return answer
-
-
-async def _access(dashboard: Dashboard, visit: Visit) -> Response:
-    people = dashboard.people
-    more = {"sessions": list(people.sessions.items()), "deeds": people.deeds[:200], "now_unix_s": dashboard.wall()}
-    return page_answer(dashboard.text("access.html", visit, visit.say("access.title"), tab="/access", **more))
-
-
-async def _access_json(dashboard: Dashboard, _visit: Visit) -> Response:
-    return json_answer(
-        [
-            {
-                "time": Speaker.stamp(deed.at_unix_s),
-                "who": deed.who,
-                "what": deed.what,
-                "subject": deed.subject,
-                "outcome": deed.outcome,
-            }
-            for deed in dashboard.people.deeds
-        ]
-    )
-
-
-async def _end_session(dashboard: Dashboard, visit: Visit) -> Response:
-    ended = dashboard.people.log_out(visit.form.get("session", ""))
-    if ended is not None:
-        assert visit.person is not None
-        dashboard.people.note(visit.person.name or visit.person.role.value, "end-session", ended.name, "")
-    return see("/access")
-
-
-# ---- what everybody gets
-
-
-async def _language(_dashboard: Dashboard, visit: Visit) -> Response:
-    answer = see(local_path(visit.query.get("back", "/")))
-    if visit.names["language"] in set(Language):
-        is_secure = visit.request.url.scheme == "https"
-        answer.set_cookie(LANGUAGE_COOKIE, visit.names["language"], _YEAR_S, secure=is_secure, samesite="lax")
-    return answer
-
-
-async def _static(dashboard: Dashboard, visit: Visit) -> Response:
-    name = visit.names["name"]
-    if name not in STATIC:
-        return dashboard.refuse(visit, Kind.PAGE, HTTPStatus.NOT_FOUND)
-    keep = {"cache-control": f"public, max-age={_YEAR_S}, immutable"}
-    return Response(static_file(name), 200, keep, STATIC[name])
-
-
-async def _health(_dashboard: Dashboard, _visit: Visit) -> Response:
-    return Response("alive\n", 200, {"cache-control": "no-store"}, "text/plain; charset=utf-8")
 
 
 _OTHERS: Final = (
@@ -289,13 +163,19 @@ _OTHERS: Final = (
     RouteRow(
         "GET", "/live", Kind.STREAM, Permission.READ, _live, "patches of the page `?at=`, as server-sent events"
     ),
-    RouteRow("GET", "/access", Kind.PAGE, Permission.ACCESS, _access, "who is logged in, and what was done"),
-    RouteRow("GET", "/api/access", Kind.JSON, Permission.ACCESS, _access_json, "what was done, newest first"),
-    RouteRow("POST", "/access/end", Kind.FORM, Permission.ACCESS, _end_session, "logs somebody out"),
-    RouteRow("POST", "/logout", Kind.FORM, Permission.READ, _logout, "ends one's own login"),
-    RouteRow("GET", "/login", Kind.PAGE, None, _login_page, "asks for a token"),
-    RouteRow("POST", "/login", Kind.PAGE, None, _login, "logs in with a token"),
-    RouteRow("GET", "/language/{language}", Kind.PAGE, None, _language, "chooses `en` or `it`, goes `?back=`"),
-    RouteRow("GET", "/static/{version}/{name}", Kind.FILE, None, _static, "style sheet, script and icon"),
-    RouteRow("GET", "/health", Kind.FILE, None, _health, "says that the process is alive"),
+    RouteRow(
+        "GET", "/access", Kind.PAGE, Permission.ACCESS, entrance.access, "who is logged in, and what was done"
+    ),
+    RouteRow(
+        "GET", "/api/access", Kind.JSON, Permission.ACCESS, entrance.access_json, "what was done, newest first"
+    ),
+    RouteRow("POST", "/access/end", Kind.FORM, Permission.ACCESS, entrance.end_session, "logs somebody out"),
+    RouteRow("POST", "/logout", Kind.FORM, Permission.READ, entrance.logout, "ends one's own login"),
+    RouteRow("GET", "/login", Kind.PAGE, None, entrance.login_page, "asks for a token"),
+    RouteRow("POST", "/login", Kind.PAGE, None, entrance.login, "logs in with a token"),
+    RouteRow(
+        "GET", "/language/{language}", Kind.PAGE, None, entrance.language, "chooses `en` or `it`, goes `?back=`"
+    ),
+    RouteRow("GET", "/static/{version}/{name}", Kind.FILE, None, entrance.static, "style sheet, script and icon"),
+    RouteRow("GET", "/health", Kind.FILE, None, entrance.health, "says that the process is alive"),
 )

@@ -16,7 +16,16 @@ from poliqi.control.events import Language
 from poliqi.ops.web.people import Person
 from poliqi.ops.web.speaker import Speaker
 
-__all__ = ["LANGUAGE_COOKIE", "Visit", "form_of", "json_answer", "language_of", "page_answer", "see"]
+__all__ = [
+    "LANGUAGE_COOKIE",
+    "Visit",
+    "form_of",
+    "json_answer",
+    "language_of",
+    "page_answer",
+    "see",
+    "session_cookie",
+]
 
 LANGUAGE_COOKIE: Final = "poliqi_language"
 _FIELDS: Final = 16
@@ -45,6 +54,14 @@ class Visit:
     @property
     def query(self) -> Mapping[str, str]:
         return dict(self.request.query_params)
+
+
+def session_cookie(request: Request) -> tuple[str, bool]:
+    """The name of the cookie of a login, and whether it is Secure. Over TLS no other host can set one of its name
+    (RFC 6265bis, section 4.1.3).
+    """
+    is_secure = request.url.scheme == "https"
+    return ("__Host-poliqi", True) if is_secure else ("poliqi", False)
 
 
 def form_of(body: bytes) -> dict[str, str]:

@@ -8,6 +8,7 @@ import pytest
 from dashboard_rig import Rig, parsed
 
 from bench.citymodel import sample_month
+from poliqi.base.errors import StoreError
 from poliqi.control.servicelevel import ServiceLine
 from poliqi.ops.web.month import MonthName
 
@@ -71,6 +72,15 @@ def test_the_report_as_an_object(rig: Rig) -> None:
     assert found["target"] == 0.999
     assert [d["is_met"] for d in found["demands"]].count(False) == 1
     assert len(found["links"]) == 5
+
+
+def test_a_log_that_cannot_be_read_is_no_report_and_is_complained_of(rig: Rig) -> None:
+    async def report(year: int, month: int) -> None:
+        raise StoreError("city-2026-11.log: cannot be read")
+
+    rig.city.report = report  # type: ignore[method-assign]
+    assert "Nothing is recorded of this month." in rig.ask("/report").text
+    assert rig.complaints == ["no report of 2026-11: city-2026-11.log: cannot be read"]
 
 
 def test_a_log_is_not_read_anew_for_every_reader(rig: Rig) -> None:

@@ -14,7 +14,8 @@ from poliqi.base.errors import ConfigError
 from poliqi.edge.identity import CallerKind
 from poliqi.ops.web import Action, ActionKind, DashboardSettings, Role, new_token, read_tokens
 from poliqi.ops.web.roles import MAY, Permission
-from poliqi.ops.web.routes import Kind, RouteRow, routes
+from poliqi.ops.web.route import Kind, RouteRow
+from poliqi.ops.web.routes import routes
 
 DEMO = DashboardSettings(is_demo=True)
 ROUTES = routes(is_demo=True)
@@ -319,7 +320,7 @@ def test_no_page_shows_a_cookie_or_a_token(tmp_path: Path) -> None:
     rig = https(replace(DEMO, tokens=(olga.entry,)))
     cookies = rig.log_in(olga.text)
     text = rig.ask("/access", cookies=cookies).text + rig.ask("/api/access", cookies=cookies).text
-    assert cookies["poliqi_session"] not in text
+    assert cookies["__Host-poliqi"] not in text
     assert olga.text not in text
 
 
