@@ -90,10 +90,11 @@ def lone_fault(seed: int) -> Scenario:
     dice: np.random.Generator = generator(seed, "lone fault")
     kind = ALARMING[seed % len(ALARMING)]
     city = ring(5, bypass=kind is FaultKind.SWITCH or bool(dice.random() < 0.3), group=kind is FaultKind.GROUP_CUT)
+    is_slow = kind is FaultKind.DRIFT
     return quiet(
         city,
-        75.0,
-        Fault(kind, at_s=40.0, for_s=30.0),
+        190.0 if is_slow else 75.0,
+        Fault(kind, at_s=40.0, for_s=150.0 if is_slow else 30.0),
         pace=Pace(tick_s=0.5, light_s=0.25, watch_s=10.0),
         load=Load(every_s=4.0, share=0.05, most_keys=1),
     )

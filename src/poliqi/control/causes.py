@@ -83,7 +83,7 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
     _C.DEVICE_FAILED: CauseRow(
         _S.ERROR,
         -0.5,
-        1.5,
+        7.0,
         "the device of {link} at {site} does not work; its fibre is not the cause",
         "il dispositivo di {link} presso {site} non funziona; la fibra non c'entra",
         "At {site} look at the link end's log, the device's power and its process; restart the link end.",
@@ -160,7 +160,7 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
     _C.PHOTON_SPLITTING: CauseRow(
         _S.CRITICAL,
         -0.5,
-        1.0,
+        8.0,
         "somebody may be splitting photons on {span}: {link} makes no key by its decoy states, error rate and "
         "loss are "
         "as usual",

@@ -120,7 +120,7 @@ class LinkWatch:
         self.figures = _joined([end for _, end in fresh])
         self._settle(fresh, now, events)
         self._compare(fresh, now, events)
-        if self.state is LightState.LIT:
+        if self.state in (LightState.LIT, LightState.KEYLESS):
             self._watch(now, events)
         return events
 

@@ -34,6 +34,8 @@ class Sampler:
         self._clock: Final = clock
         self._short_since: dict[str, float] = {}
         self._short: Final[set[str]] = set()
+        self._has_begun = False
+        """Some link has made key: before, a city that starts would call every demand short."""
 
     def events(self, now: float) -> Iterator[CityEvent]:
         """Stocks that became low or enough, demands that became short or are met."""
@@ -46,7 +48,8 @@ class Sampler:
                     values["left"] = left
                 kind = _K.STOCK_LOW if news else _K.STOCK_BACK
                 yield CityEvent(kind, now, site=pair[0], values=values)
-        if self._router.allocation.grants:
+        self._has_begun |= any(watch.ever_lit for watch in self._state.links.values())
+        if self._has_begun and self._router.allocation.grants:
             yield from self._demands(now)
 
     def _demands(self, now: float) -> Iterator[CityEvent]:

@@ -71,6 +71,8 @@ class Exchange:
         try:
             await application(self._scope, self.receive, self.send)
         except Exception as error:  # whatever a handler raises, its caller learns nothing of it
+            if self._lost and isinstance(error, OSError):
+                return
             self._channel.complain(f"a request failed inside: {type(error).__name__}")
             if not self._is_begun:
                 await self._make_up()
@@ -98,9 +100,12 @@ class Exchange:
             self._gone.set_result(None)
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Send a head or a part of the body. A whole answer leaves in one piece."""
+        """Send a head or a part of the body. A whole answer leaves in one piece.
+
+        Raises OSError once the connection is lost (ASGI 2.4), so that an endless answer ends.
+        """
         if self._lost:
-            return
+            raise ConnectionResetError("whoever asked is gone")
         if message["type"] == "http.response.start":
             self.status, self._head = message["status"], list(message.get("headers", ()))
             return

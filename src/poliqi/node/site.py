@@ -231,6 +231,8 @@ class Site:
     def _on_failure(self, reason: str) -> None:
         self._failure = reason
         self._say("failed", f"{reason}; nothing is served any more", level="error")
+        if self._agent is not None:
+            self._agent.failed(reason)
         self._stopping.set()
 
     async def _drain(self) -> None:

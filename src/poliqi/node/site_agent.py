@@ -138,6 +138,11 @@ class SiteAgent:
         self._driver.agent.notice(event.kind.value, event.text, event.peer, now)
         self._driver.kick()
 
+    def failed(self, reason: str) -> None:
+        """The key store failed: the controller hears of it before the site stops."""
+        self._driver.agent.notice("store-failed", reason, None, asyncio.get_running_loop().time())
+        self._driver.kick()
+
     def look(self) -> None:
         """Look at the site now; the agent decides when to report."""
         self._driver.agent.observe(self.observation(), asyncio.get_running_loop().time())
