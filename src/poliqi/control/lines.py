@@ -45,13 +45,13 @@ def _scaled(value: float, unit: str) -> str:
 
 
 def rate_text(rate_bps: float) -> str:
-    """A rate with three digits and a decimal prefix: 1234.0 is "1.23 kb/s"."""
-    return _scaled(rate_bps, "b/s")
+    """A rate with three digits and a decimal prefix: 1234.0 is "1.23 kbit/s"."""
+    return _scaled(rate_bps, "bit/s")
 
 
 def bits_text(bits: float) -> str:
-    """An amount of key with three digits and a decimal prefix: 2500000 is "2.5 Mb"."""
-    return _scaled(bits, "b")
+    """An amount of key with three digits and a decimal prefix: 2500000 is "2.5 Mbit"."""
+    return _scaled(bits, "bit")
 
 
 def time_text(seconds: float) -> str:
@@ -79,9 +79,14 @@ class _Filler(string.Formatter):
             return str(value) if words is None else words[self._language is Language.ITALIAN]
         if not isinstance(value, int | float):
             return str(value)
+        text = self._number(value, format_spec)
+        return text.replace(".", ",") if self._language is Language.ITALIAN else text
+
+    @staticmethod
+    def _number(value: float, format_spec: str) -> str:
         match format_spec:
             case "percent":
-                return f"{value:.2%}"
+                return f"{100.0 * value:.2f} %"
             case "rate":
                 return rate_text(value)
             case "bits":

@@ -16,7 +16,7 @@ from poliqi.base.ids import KmeId
 from poliqi.control.city import QuantumLink
 from poliqi.control.drift import Baseline, Change, Sensitivity
 from poliqi.control.events import CityEvent, CityEventKind
-from poliqi.control.lines import Value
+from poliqi.control.lines import Value, rate_text
 from poliqi.control.messages import LightState, LinkReport
 
 __all__ = ["STALE_S", "LinkFigures", "LinkWatch"]
@@ -289,5 +289,5 @@ def _contradiction(told: list[tuple[KmeId, LinkReport]]) -> str | None:
         return None
     low, high = sorted((a.key_rate_bps, b.key_rate_bps))
     if high > _LEAST_APART_BPS and high > _APART * low:
-        return f"{here} {a.key_rate_bps:.3g} b/s, {there} {b.key_rate_bps:.3g} b/s"
+        return f"{here} {rate_text(a.key_rate_bps)}, {there} {rate_text(b.key_rate_bps)}"
     return None

@@ -7,6 +7,7 @@ from typing import Final
 
 from poliqi.base.ids import KmeId, LinkId
 from poliqi.control.city import City, QuantumLink
+from poliqi.control.lines import rate_text
 from poliqi.control.messages import LightState, LinkReport, PoolReport, Report
 
 __all__ = ["bad_counters", "bad_link", "bad_pool", "most_rate_bps"]
@@ -37,7 +38,7 @@ def bad_link(site: KmeId, report: LinkReport, link: QuantumLink | None, planned_
         return f"link {report.link}, which ends at {' and '.join(link.ends)}"
     rate, most = report.key_rate_bps or 0.0, most_rate_bps(planned_loss_db)
     if rate > most:
-        return f"{rate:.3g} b/s on {report.link}, whose loss allows {most:.3g} b/s"
+        return f"{rate_text(rate)} on {report.link}, whose loss allows {rate_text(most)}"
     qber = report.qber_key
     if report.state is LightState.LIT and qber is not None and qber > _KEY_QBER:
         return f"key on {report.link} at an error rate of {qber:.2%}"

@@ -15,7 +15,7 @@ from poliqi.keys.relay_messages import MAX_SECRET_BYTES
 __all__ = ["AgentRule", "check_table"]
 
 _TEXT: Final = 512
-_MOST_SHARE: Final = 1.0 + 1e-6
+_MOST_SHARE: Final = 1.0 + 1e-4
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from poliqi.base.ids import KmeId
 from poliqi.control.alarms import AlarmBook
 from poliqi.control.city import City
 from poliqi.control.controller import Controller
-from poliqi.control.events import EVENTS, CityEvent, CityEventKind, event_line
+from poliqi.control.events import CityEvent, CityEventKind, event_record
 from poliqi.control.view import AlarmView, CityView
 from poliqi.edge.asgi import Application
 from poliqi.edge.complaints import Complaints
@@ -194,17 +194,7 @@ class ControlRoom:
         for event in events:
             self._events.append(event)
             self.counts[event.kind] += 1
-            where = {"site": event.site, "link": event.link, "span": event.span, "demand": event.demand}
-            self._tell(
-                {
-                    "event": event.kind.value,
-                    "text": event_line(event),
-                    "level": EVENTS[event.kind].severity.value,
-                    "wall_s": round(self.wall_s(event.at), 3),
-                    **{name: value for name, value in where.items() if value is not None},
-                    **event.values,
-                }
-            )
+            self._tell(dict(event_record(event, self.wall_s(event.at))))
             if event.kind in (CityEventKind.ALARM_RAISED, CityEventKind.ALARM_CLEARED):
                 self._pass_on(event)
         if events:

@@ -37,13 +37,20 @@ def exposition(figures: Shown, metrics: Sequence[Metric] = METRICS) -> str:
     values: dict[str, list[str]] = {}
     for name, labels, value in figures.values():
         marks = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
-        values.setdefault(name, []).append(f"{name}{{{marks}}} {value:g}" if marks else f"{name} {value:.17g}")
+        values.setdefault(name, []).append(
+            f"{name}{{{marks}}} {_number(value)}" if marks else f"{name} {_number(value)}"
+        )
     lines: list[str] = []
     for metric in metrics:
         if metric.name in values:
             lines += [f"# HELP {metric.name} {metric.meaning}", f"# TYPE {metric.name} {metric.kind}"]
             lines += values[metric.name]
     return "\n".join(lines) + "\n"
+
+
+def _number(value: float) -> str:
+    """The shortest text that reads as the same number."""
+    return repr(value).removesuffix(".0")
 
 
 def _escaped(text: str) -> str:

@@ -468,7 +468,7 @@ def test_of_two_ends_the_smaller_rate_counts_and_a_large_difference_is_told_once
     view = next(v for v in rig.controller.view(rig.now).links if v.link == "aria-bovisa")
     assert view.key_rate_bps == 2000.0
     (event,) = rig.told(_K.LINK_DISAGREE)
-    assert event.values["what"] == "aria 9e+04 b/s, bovisa 2e+03 b/s"
+    assert event.values["what"] == "aria 90 kbit/s, bovisa 2 kbit/s"
     del rig.sites[KmeId("aria")].says["aria-bovisa"]
     rig.run(3.0)
     assert len(rig.told(_K.LINK_AGREE)) == 1

@@ -57,9 +57,9 @@ def test_a_line_is_made_whatever_is_missing(kind: CityEventKind, language: Langu
 
 def test_figures_get_their_units() -> None:
     event = CityEvent(K.DEMAND_SHORT, 0.0, demand="x", values={"granted": 1234.5, "wanted": 2e6})
-    assert event_line(event) == "x gets 1.23 kb/s of 2 Mb/s"
+    assert event_line(event) == "x gets 1.23 kbit/s of 2 Mbit/s"
     event = CityEvent(K.LINK_QBER, 0.0, values={"qber": 0.0512, "usual": 0.02, "basis": "key"})
-    assert "5.12%" in event_line(event)
+    assert "5.12 %" in event_line(event)
     assert "base di chiave" in event_line(event, Language.ITALIAN)
 
 
@@ -102,10 +102,10 @@ def test_words_are_in_both_languages() -> None:
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (rate_text(0.0), "0 b/s"),
-        (rate_text(999.0), "999 b/s"),
-        (rate_text(1e9), "1 Gb/s"),
-        (bits_text(2_500_000), "2.5 Mb"),
+        (rate_text(0.0), "0 bit/s"),
+        (rate_text(999.0), "999 bit/s"),
+        (rate_text(1e9), "1 Gbit/s"),
+        (bits_text(2_500_000), "2.5 Mbit"),
         (time_text(45.0), "45 s"),
         (time_text(90.0), "1.5 min"),
         (time_text(86_400.0), "24 h"),
