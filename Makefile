@@ -33,7 +33,7 @@ demo: $(STAMPS)/base
 	@$(BIN)/poliqi demo $(ARGS)
 
 test: $(STAMPS)/all
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 soak: $(STAMPS)/all
 	@$(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)
@@ -54,6 +54,8 @@ bench: $(STAMPS)/all
 
 docs: $(STAMPS)/all
 	@$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	@if command -v chromium >/dev/null; then $(BIN)/python docs/screenshots.py --to docs/_build/screenshots; \
+	  else echo "no Chromium: no pictures of the dashboard"; fi
 
 lock: $(STAMPS)/venv
 	@$(BIN)/python -m uv pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 \
