@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import os
+import shutil
 import signal
 import subprocess
 import time
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 from demo_rig import LiveDemo, Requests
 
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("city")]
 
 
@@ -77,6 +80,31 @@ def test_keys_go_on_while_a_fibre_is_cut_and_the_alarm_names_it(city: LiveDemo) 
     assert not asking.failures
     assert "cut" in alarm["text"]
     assert len(set(asking.keys)) == len(asking.keys)
+
+
+def test_a_browser_cuts_a_fibre_and_sees_the_alarm_with_its_cause_and_the_new_route(city: LiveDemo) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra 'test'")
+    if not os.access(CHROMIUM, os.X_OK):
+        pytest.skip("no Chromium on this machine")
+    url = city.of("ready")[0]["dashboard"].rstrip("/")
+    with playwright.sync_playwright() as made, Requests(city, "lab", "hospital") as asking:
+        browser = made.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        watching, acting = browser.new_page(), browser.new_page()
+        try:
+            watching.goto(f"{url}/", wait_until="domcontentloaded")
+            acting.goto(f"{url}/links/leonardo-bovisa", wait_until="domcontentloaded")
+            acting.click("a[href^='/confirm/cut/leonardo-bovisa'], form[action*='cut'] button")
+            acting.click("form button")
+            watching.get_by_text("Fibre leonardo-bovisa is cut").first.wait_for(timeout=20_000)  # without a reload
+            acting.goto(f"{url}/events", wait_until="domcontentloaded")
+            acting.get_by_text(
+                "keys between bovisa and leonardo now go over bovisa > santa-barbara"
+            ).first.wait_for(timeout=20_000)
+        finally:
+            browser.close()
+            city.command("mend", "leonardo-bovisa")
+        city.wait(lambda: [r for r in city.of("alarm") if r["alarm"] == "alarm-cleared"], "the end of the alarm")
+    assert not asking.failures
 
 
 def test_listening_on_a_fibre_is_noticed(city: LiveDemo) -> None:
