@@ -103,7 +103,9 @@ class AlarmBook:
         self._symptoms: Final = Symptoms()
         self._open: Final[dict[tuple[str, ...], _Alarm]] = {}
         self._recent: Final[deque[_Alarm]] = deque(maxlen=_RECENT)
-        self._found: list[Finding] = []
+        self._found: dict[tuple[str, ...], Finding] = {}
+        self._unnamed: Final[dict[tuple[str, ...], tuple[Finding, float]]] = {}
+        """Causes that were found and not named yet, and when they may be."""
         self._lit: dict[SpanId, float] = {}
         self._number = 0
         self._began: float | None = None
@@ -162,25 +164,14 @@ class AlarmBook:
     def tick(self, now: float) -> list[CityEvent]:
         """Raise and clear what is due; the events of that, which need not be handed to `heed`."""
         self._now = now
-        if self._signs.fade(now) or self._is_stale:
-            newly = [span for span, at in self._lit.items() if now - at < _NEWLY_LIT_S]
-            before, self._found = self._found, diagnose(self._city, self._signs, newly, tuple(self._open))
-            keys = {finding.key for finding in self._found}
-            for finding in before:
-                if finding.key in self._open and finding.key not in keys and self._is_over(finding):
-                    self._signs.refresh(finding.signs, now)
-        self._is_stale = self._is_waiting = False
         events: list[CityEvent] = []
-        found: set[tuple[str, ...]] = set()
-        due = {finding.key: self._due(finding) for finding in self._found}
-        waiting = [f for f in self._found if f.suspect.cause in _NETWORK and f.key not in self._open]
-        network = [due[f.key] for f in waiting]
-        network += [self._signs.since[s] + _REPORTED_S for f in waiting for s in f.signs if s in self._signs.up]
-        for finding in self._found:
-            found.add(finding.key)
-            at = max(network) if finding.suspect.cause in _NETWORK and network else due[finding.key]
-            self._follow(finding, min(at, due[finding.key] + _UNSURE_S), now, events)
+        if self._signs.fade(now) or self._is_stale:
+            self._diagnose(now)
+        self._is_stale = False
+        self._name(now, events)
+        self._is_waiting = bool(self._unnamed)
         self._claim(now)
+        found = set(self._found)
         for complaint in self._symptoms.complaints(self._signs.draining):
             key = (complaint.cause, *complaint.key)
             if key not in found:
@@ -189,24 +180,47 @@ class AlarmBook:
         self._end(found, now, events)
         return events
 
-    def _follow(self, finding: Finding, due: float, now: float, events: list[CityEvent]) -> None:
-        signs = [sign for sign in finding.signs if sign in self._signs.up]
-        if not signs:
-            return
-        alarm = self._open.get(finding.key)
-        if alarm is None:
-            if now < due:
-                self._is_waiting = True
-                return
-            since = min(self._signs.since[sign] for sign in signs)
-            alarm = self._raised(finding.suspect.cause, finding.key, since)
-            if alarm is None:
-                return
-            suspect = finding.suspect
-            alarm.site, alarm.link, alarm.span = suspect.site, suspect.link, suspect.span
-            alarm.values = {**self._measured(signs), **_places(alarm), **suspect.values}
-            alarm.rivals = tuple(finding.rivals)
-            events.append(self._event(CityEventKind.ALARM_RAISED, alarm, now))
+    def _diagnose(self, now: float) -> None:
+        """Seek the causes of what is wrong anew. What was named goes on; the others wait until they are due."""
+        newly = [span for span, at in self._lit.items() if now - at < _NEWLY_LIT_S]
+        before = self._found
+        self._found = {f.key: f for f in diagnose(self._city, self._signs, newly, tuple(self._open))}
+        for key, finding in before.items():
+            if key in self._open and key not in self._found and self._is_over(finding):
+                self._signs.refresh(finding.signs, now)
+        self._unnamed.clear()
+        for key, finding in self._found.items():
+            signs = [sign for sign in finding.signs if sign in self._signs.up]
+            if signs and (alarm := self._open.get(key)) is not None:
+                self._explain(alarm, signs)
+            elif signs:
+                self._unnamed[key] = finding, self._due(finding, signs)
+
+    def _name(self, now: float, events: list[CityEvent]) -> None:
+        """Raise the causes that are due."""
+        network = [
+            at
+            for finding, due in self._unnamed.values()
+            if finding.suspect.cause in _NETWORK
+            for at in (due, *(self._signs.since[s] + _REPORTED_S for s in finding.signs if s in self._signs.up))
+        ]
+        latest = max(network, default=0.0)
+        for key, (finding, due) in list(self._unnamed.items()):
+            at = min(latest, due + _UNSURE_S) if finding.suspect.cause in _NETWORK else due
+            if now >= at and (alarm := self._raised(finding.suspect.cause, key, now)) is not None:
+                del self._unnamed[key]
+                self._raise(alarm, finding, now, events)
+
+    def _raise(self, alarm: _Alarm, finding: Finding, now: float, events: list[CityEvent]) -> None:
+        signs, suspect = [sign for sign in finding.signs if sign in self._signs.up], finding.suspect
+        alarm.since = min(self._signs.since[sign] for sign in signs)
+        alarm.site, alarm.link, alarm.span = suspect.site, suspect.link, suspect.span
+        alarm.values = {**self._measured(signs), **_places(alarm), **suspect.values}
+        alarm.rivals = tuple(finding.rivals)
+        events.append(self._event(CityEventKind.ALARM_RAISED, alarm, now))
+        self._explain(alarm, signs)
+
+    def _explain(self, alarm: _Alarm, signs: Iterable[Sign]) -> None:
         alarm.gone = None
         alarm.add(self._signs.up[sign] for sign in sorted(signs, key=lambda sign: self._signs.since[sign]))
         alarm.touches |= {site for sign in signs for site in self._sites(sign)}
@@ -215,9 +229,8 @@ class AlarmBook:
         """Whether one of the signs by which a cause was named is down again."""
         return any(sign not in self._signs.up for sign in finding.signs)
 
-    def _due(self, finding: Finding) -> float:
+    def _due(self, finding: Finding, signs: list[Sign]) -> float:
         """When a finding may be named: its first sign has settled, and no new one came for a moment."""
-        signs = [sign for sign in finding.signs if sign in self._signs.up]
         settle_s = CAUSES[finding.suspect.cause].settle_s
         dark = [sign for sign in signs if sign.kind is SignKind.DARK]
         if not finding.is_whole or (dark and not any(self._signs.is_sure(sign) for sign in dark)):
@@ -269,7 +282,7 @@ class AlarmBook:
         times = [symptom.since for symptom in complaint.symptoms]
         alarm = self._open.get(key)
         if alarm is None:
-            if any(finding.key not in self._open for finding in self._found):
+            if any(key not in self._open for key in self._found):
                 self._is_waiting = True
                 return
             settle_s = max(CAUSES[complaint.cause].settle_s, _NEW_S - (min(times) - (self._began or 0.0)))

@@ -8,7 +8,7 @@ from typing import Final
 from poliqi.base.ids import KmeId, LinkId
 from poliqi.control.admission import Deficits, TokenBucket
 from poliqi.control.messages import Route, site_path
-from poliqi.keys.relay_messages import MAX_SECRET_BYTES, Scheme
+from poliqi.keys.relay_messages import MAX_SECRET_BYTES, MIN_SECRET_BYTES, Scheme
 from poliqi.keys.relaying import RelayRoute
 
 __all__ = ["Filling"]
@@ -16,6 +16,7 @@ __all__ = ["Filling"]
 _BLOCK_S: Final = 2.0
 """So much of the rate goes into one block: fewer, larger blocks cost less key for tags."""
 _BURST_S: Final = 4.0
+_MOST_HALVINGS: Final = 4
 _REST_S: Final = 10.0
 """So long a way that was refused is not tried while there are others."""
 
@@ -28,6 +29,7 @@ class Filling:
     def __init__(self, route: Route, block_bytes: int, now: float) -> None:
         self.route = route
         self._least: Final = block_bytes
+        self._halvings = 0
         self._bucket: Final = TokenBucket(route.rate_bps, self._burst_bits(), now)
         self._turns = Deficits([way.share for way in route.ways])
         self._rests_until: Final[dict[Way, float]] = {}
@@ -36,9 +38,9 @@ class Filling:
 
     @property
     def block_bytes(self) -> int:
-        """Size of a block at this rate."""
+        """Size of a block at this rate; smaller where larger ones were refused."""
         wanted = 256 * round(self.route.rate_bps * _BLOCK_S / 8 / 256)
-        return max(self._least, min(wanted, MAX_SECRET_BYTES))
+        return max(MIN_SECRET_BYTES, max(self._least, min(wanted, MAX_SECRET_BYTES)) >> self._halvings)
 
     def _burst_bits(self) -> float:
         return max(8.0 * self.block_bytes, self.route.rate_bps * _BURST_S)
@@ -54,11 +56,13 @@ class Filling:
     def done(self, size: int, now: float) -> None:
         """A block arrived at the other end."""
         self._bucket.take(8.0 * size, now)
+        self._halvings = max(0, self._halvings - 1)
         if self._on is not None and self._on in self.route.ways:
             self._turns.used(self.route.ways.index(self._on), size)
 
     def refused(self, now: float) -> None:
-        """A block over the present way was refused, or lost."""
+        """A block over the present way was refused or lost: the next is smaller, for key may be short there."""
+        self._halvings = min(_MOST_HALVINGS, self._halvings + 1)
         if self._on is not None:
             self._rests_until[self._on] = now + _REST_S
 

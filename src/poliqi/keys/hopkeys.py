@@ -16,7 +16,8 @@ from poliqi.keys.stock import Piece
 
 __all__ = ["HopKeys", "Taken"]
 
-_RANGE_BYTES: Final = 4096
+_UNIT_BYTES: Final = 64
+"""Key is taken in so many bytes at a time, all that is needed or none; what is over at the end is burnt."""
 
 
 class Taken(NamedTuple):
@@ -46,18 +47,10 @@ class HopKeys:
         for pool in s.pools_for(neighbour, None):
             if pool.is_relayed or pool.own_bytes < total:
                 continue
-            pieces: list[tuple[Piece, int]] = []
-            left = total
-            while left:
-                size = min(left, _RANGE_BYTES)
-                found = s.stock.take(pool, size, 1, acceptable, link.met)
-                if found is None:
-                    break
-                pieces.append((found[0], size))
-                left -= size
-            if not left:
+            found = s.stock.take(pool, _UNIT_BYTES, -(-total // _UNIT_BYTES), acceptable, link.met)
+            if found is not None:
                 pool.relayed_bytes += total
-                return self._key_of(pieces)
+                return self._key_of(_trimmed(found, total))
         return None
 
     def _key_of(self, pieces: list[tuple[Piece, int]]) -> Taken | None:
@@ -94,3 +87,13 @@ class HopKeys:
             key += bits[pad.offset : end]
             grades[pad.block] = record.grade
         return SecretBytes(key), weakest(grades.values())
+
+
+def _trimmed(pieces: list[Piece], total: int) -> list[tuple[Piece, int]]:
+    """Pieces and how many bytes of each, `total` together."""
+    found: list[tuple[Piece, int]] = []
+    for piece in pieces:
+        size = min(total, piece.count * _UNIT_BYTES)
+        found.append((piece, size))
+        total -= size
+    return found

@@ -54,7 +54,11 @@ from poliqi.keys.segment import cut
 
 __all__ = ["RelayRoute", "Relays"]
 
-_PATIENCE_S: Final = 60.0
+_PATIENCE_S: Final = 20.0
+_ANSWER_S: Final = 10.0
+"""An order that is not done by then is given up: a relay on its way is gone."""
+_REROUTED_S: Final = 0.5
+"""An order whose way is no longer in use is given so long to arrive all the same."""
 _PAUSE_S: Final = 1.0
 
 
@@ -105,8 +109,11 @@ class Relays:
     def tick(self, now: float) -> None:
         """Begin orders for pools that run low, give up those that took too long, store what lingered."""
         for block, sent in list(self._sent.items()):
-            if now - sent.since > _PATIENCE_S:
+            if now - sent.since > _ANSWER_S:
                 self._give_up(block, "no answer in time", now)
+            elif now - sent.since > _REROUTED_S and not self._is_in_use(sent.order):
+                self._give_up(block, "its way is no longer in use", now)
+                self._not_before.pop(LinkId(sent.order.pool), None)
         for route in self.routes:
             pool = self._s.stock.pools[route.pool]
             is_open = any(sent.order.pool == route.pool for sent in self._sent.values())
@@ -120,6 +127,11 @@ class Relays:
             self._s.tell(
                 EventKind.RELAY_REFUSED, f"a relayed block from {order.order.origin} never came over {ways}"
             )
+
+    def _is_in_use(self, order: RelayOrder) -> bool:
+        """Whether the order's way is one that is to be used; a stock with no route now keeps what is under way."""
+        ways = [route.paths for route in self.routes if route.pool == order.pool]
+        return not ways or tuple(tuple(KmeId(site) for site in path) for path in order.paths) in ways
 
     def _begin(self, route: RelayRoute, now: float) -> None:
         s = self._s

@@ -17,6 +17,8 @@ __all__ = ["LightLog"]
 
 _BLOCKS: Final = 4
 """The rate is that of so many blocks."""
+_MISSES: Final = 2
+"""So many blocks without key in a row, and the link gives none; a single one is chance, as contracts allow it."""
 _AWAY_S: Final = 2.0
 """A session may be renewed for so long before the other end counts as away."""
 _AWAY_KEYLESS_S: Final = 330.0
@@ -44,6 +46,7 @@ class LightLog:
         self._measured_at = now
         self._blocks = 0
         self._keyless = ""
+        self._misses = 0
         self._ready = False
         self._since = now - _AWAY_S
         self._why_away = "the other end is not there yet"
@@ -61,12 +64,15 @@ class LightLog:
     def block(self, report: BlockReport, reason: str | None, now: float) -> None:
         """A block ended; `reason` says why it gave no key, None where it gave one."""
         light_s = report.pulses / self._link.source.clock_hz
-        self._keyless = "" if reason is None else reason or "the block gave no key"
+        self._misses = 0 if reason is None else self._misses + 1
+        self._keyless = (reason or "the block gave no key") if self._misses >= _MISSES else ""
         if reason is None:
             self._blocks += 1
             self._rates.append((report.net_bits, light_s))
-        else:
+        elif self._keyless:
             self._rates.clear()
+        else:
+            self._rates.append((0, light_s))
         real = report.origin is Origin.PHOTONS and report.ledger is not None and report.gross_bits > 0
         loss = estimated_loss_db(self._link, report.detections / report.pulses) if report.pulses else None
         epsilon = report.ledger.total if real and report.ledger is not None else None

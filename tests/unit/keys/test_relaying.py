@@ -9,11 +9,13 @@ import msgspec
 import pytest
 from relay_rig import RelayCity
 
-from poliqi.base.ids import KmeId
+from poliqi.base.ids import KmeId, LinkId
 from poliqi.keys import relaying
+from poliqi.keys.hopkeys import HopKeys
 from poliqi.keys.messages import ParcelMessage, decode, encode
 from poliqi.keys.peer import PeerLink
 from poliqi.keys.relay_messages import RelayParcel, Scheme, decode_relay, encode_relay
+from poliqi.keys.relaying import RelayRoute
 from poliqi.keys.requests import Delivered, Refused
 
 TWO = [["a", "b", "e"], ["a", "c", "e"]]
@@ -157,3 +159,36 @@ def test_parities_straight_to_the_end(paths: list[list[str]], scheme: Scheme) ->
     assert grade.authenticity == "computational"
     assert grade.relays == {site for path in paths for site in path[1:-1]}
     assert grade.threshold == len(paths)
+
+
+def rerouted(city: RelayCity, path: list[str]) -> None:
+    """From now on the stock is filled over this path."""
+    route = RelayRoute(city.virtual, KmeId("e"), Scheme.SINGLE, 1, (tuple(KmeId(s) for s in path),), 4096)
+    city.sites[KmeId("a")].kme.fill((route,))
+
+
+def test_a_block_that_a_dead_relay_holds_up_is_sent_again_over_the_new_way_at_once() -> None:
+    city = RelayCity(TWO, Scheme.XOR, 2)
+    rerouted(city, TWO[0])
+    city.kill("b", is_noticed=False)
+    city.tick(1.0)
+    assert city.sites[KmeId("a")].kme.state.stock.pools[city.virtual].own_bytes == 0
+    rerouted(city, TWO[1])
+    city.tick(1.0)
+    city.settle()
+    ordered, fetched = city.exchange("a1", "e1")
+    assert [k.value for k in ordered.keys] == [k.value for k in fetched.keys]
+    assert ordered.keys[0].grade.relays == {"c"}
+
+
+def test_pads_that_do_not_suffice_are_not_burnt() -> None:
+    city = RelayCity([["a", "b", "e"]])
+    pool = city.sites[KmeId("a")].kme.state.stock.pools[LinkId("a-b")]
+    left = pool.own_bytes
+    hops = HopKeys(city.sites[KmeId("a")].kme.state)
+    assert hops.take(KmeId("b"), left + 64) is None
+    assert pool.own_bytes == left
+    taken = hops.take(KmeId("b"), left // 2 + 7)
+    assert taken is not None
+    assert sum(pad.size for pad in taken.pads) == len(taken.key) == left // 2 + 7
+    assert left // 2 - 64 <= pool.own_bytes <= left // 2

@@ -71,6 +71,11 @@ def test_rate_is_net_bits_over_the_time_of_light(log: LightLog) -> None:
 def test_blocks_without_key_are_keyless_and_say_why(log: LightLog) -> None:
     log.met()
     log.block(block(1000), None, 101.0)
+    before = log.report(BRIGHT, 101.0).key_rate_bps
+    assert before is not None
+    log.block(block(qber=0.12), "leak cap", 101.5)
+    assert log.report(BRIGHT, 101.5).state is LightState.LIT, "one block without key is chance"
+    assert log.report(BRIGHT, 101.5).key_rate_bps == pytest.approx(0.5 * before), "and makes none"
     log.block(block(qber=0.12), "leak cap", 102.0)
     report = log.report(BRIGHT, 102.0)
     assert (report.state, report.key_rate_bps, report.reason) == (LightState.KEYLESS, 0.0, "leak cap")
@@ -103,5 +108,6 @@ def test_an_other_end_that_stays_away_is_silent_after_a_moment(log: LightLog) ->
 def test_a_long_reason_is_cut() -> None:
     log = LightLog(LinkId("a-b"), LINK, 0.0)
     log.met()
+    log.block(block(), "x" * 5000, 0.5)
     log.block(block(), "x" * 5000, 1.0)
     assert len(log.report(BRIGHT, 1.0).reason) == 512
