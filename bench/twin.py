@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,39 +46,64 @@ def thousand(duration_s: float) -> Scenario:
         pace=Pace(tick_s=4.0, light_s=4.0, watch_s=60.0),
         capacity=1 << 16,
         low_water=1 << 13,
-        optimise=False,
         pairs=tuple((min(d.ends), max(d.ends)) for d in demands),
     )
 
 
-def _timed(scenario: Scenario, seed: int) -> tuple[float, Result]:
-    began = time.perf_counter()
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A run and its cost: time of the processor, which other programs do not lengthen, and time on the wall."""
+
+    result: Result
+    cpu_s: float
+    wall_s: float
+
+    @property
+    def virtual_s(self) -> float:
+        """Virtual time that passed, the recovery after the scenario's end included."""
+        return self.result.duration_s + (self.result.recovered_s or 0.0)
+
+
+def timed(scenario: Scenario, seed: int) -> Timed:
+    """A run from its set-up to its end. Raises RuntimeError where an invariant broke."""
+    wall, cpu = time.perf_counter(), time.process_time()
     result = run_twin(scenario, seed)
-    took = time.perf_counter() - began
+    cpu_s, wall_s = time.process_time() - cpu, time.perf_counter() - wall
     if result.broken:
         raise RuntimeError(f"{scenario.name}, seed {seed}: {result.broken}")
-    return took, result
+    return Timed(result, cpu_s, wall_s)
 
 
 def run(quick: bool) -> tuple[list[Metric], dict[str, Any]]:
-    """All at count level, every invariant checked."""
-    day = load_scenario(EXAMPLES / "day.scenario.toml", {"duration": "2 h"} if quick else {})
-    day_s, result = _timed(replace(day, faults=() if quick else day.faults), 1)
-    day_s *= 86400.0 / day.duration_s
-    many = thousand(20.0 if quick else 60.0)
-    began = time.perf_counter()
-    large = run_twin(many, 1)
-    large_s = time.perf_counter() - began
-    virtual_s = many.duration_s + (large.recovered_s or 0.0)
+    """All at count level, every invariant checked. Metrics are process time; the details say the wall's as well."""
+    scenario = load_scenario(EXAMPLES / "day.scenario.toml", {"duration": "2 h"} if quick else {})
+    day = timed(replace(scenario, faults=() if quick else scenario.faults), 1)
+    large = timed(thousand(20.0 if quick else 60.0), 1)
     storm = load_scenario(EXAMPLES / "storm.scenario.toml", {"duration": "30 s"})
-    seeds = 3 if quick else 10
-    spent = sum(_timed(storm, seed)[0] for seed in range(seeds))
+    storms = [timed(storm, seed) for seed in range(3 if quick else 10)]
+    times = 86400.0 / scenario.duration_s
     details = {
-        "day": {"digest": result.digest, "keys": result.keys_delivered, "blocks": result.blocks, "scaled": quick},
-        "1000 nodes": {"broken": large.broken or None, "steps": large.steps, "virtual_s": virtual_s},
+        "clock": "process time, set-up included",
+        "day": {
+            "digest": day.result.digest,
+            "keys": day.result.keys_delivered,
+            "blocks": day.result.blocks,
+            "hours_run": scenario.duration_s / 3600.0,
+            "wall_s": day.wall_s * times,
+        },
+        "1000 nodes": {
+            "steps": large.result.steps,
+            "keys": large.result.keys_delivered,
+            "virtual_s": large.virtual_s,
+            "cpu_s": large.cpu_s,
+            "wall_s": large.wall_s,
+        },
+        "storms": {"cpu_s": sum(one.cpu_s for one in storms), "wall_s": sum(one.wall_s for one in storms)},
     }
     return [
-        Metric("24 h of the five-site city s", day_s, "s", 60.0, "max"),
-        Metric("1000 nodes, times real time", virtual_s / large_s, "x", 1.0, "min"),
-        Metric("storms over five sites (30 s) a second", seeds / spent, "1/s", None, "min"),
+        Metric("24 h of the five-site city s", day.cpu_s * times, "s", 60.0, "max"),
+        Metric("1000 nodes, times real time", large.virtual_s / large.cpu_s, "x", 1.0, "min"),
+        Metric(
+            "storms over five sites (30 s) a second", len(storms) / sum(o.cpu_s for o in storms), "1/s", None, "min"
+        ),
     ], details

@@ -145,7 +145,7 @@ class CityMachine(RuleBasedStateMachine):
             if site.connection is None:
                 rig.connect(site.name)
         rig.run(3.0, 1.0, solve=False)
-        if not rig.controller.view(rig.now).is_in_charge:
+        if rig.controller.has_rival:
             rig.controller.take_charge(rig.now, rig.wall_ns())
         rig.run(70.0, 5.0, solve=False)
         for site in rig.sites.values():

@@ -38,6 +38,7 @@ from poliqi.keys.relaying import RelayRoute
 __all__ = ["ALONE_S", "Agent", "AgentRule", "Observation"]
 
 ALONE_S: Final = 2.0
+_AHEAD_S: Final = 86_400
 """So long after the controller's last word a site helps itself with spares."""
 _TURN_S: Final = 1.0
 _LEAST_TURN_S: Final = 0.02
@@ -75,6 +76,7 @@ class Agent:
         self.rule = rule
         self._epoch, self._obeyed, self._table = 0, "", 0
         self._given: tuple[Route, ...] = ()
+        self._wall_s = 0
         self._fillings: dict[LinkId, Filling] = {}
         self._routes: tuple[RelayRoute, ...] = ()
         self._taken: tuple[RelayRoute, ...] = ()
@@ -144,7 +146,12 @@ class Agent:
                 raise ProtocolError(f"a controller sent {type(message).__name__.lower()!r}, which only sites send")
 
     def _welcomed(self, welcome: Welcome, now: float) -> None:
-        """Obey the controller of the highest epoch that was ever met, and of two of one epoch the first."""
+        """Obey the controller of the highest epoch that was ever met, and of two of one epoch the first.
+
+        Raises ProtocolError for an epoch of the future, which would shut out every controller to come.
+        """
+        if self._wall_s and welcome.epoch > max(self._epoch, self._wall_s) + _AHEAD_S:
+            raise ProtocolError(f"{welcome.controller} says epoch {welcome.epoch}, which lies in the future")
         is_same = welcome.epoch == self._epoch and self._obeyed in ("", welcome.instance)
         if welcome.epoch > self._epoch or is_same:
             if welcome.epoch > self._epoch:
@@ -209,6 +216,7 @@ class Agent:
 
     def tick(self, now: float, wall_ns: int) -> None:
         """Let time pass: report where it is due, choose ways."""
+        self._wall_s = wall_ns // 1_000_000_000
         if self._began_at is None:
             self._began_at = now
             self._use(now)

@@ -38,7 +38,8 @@ def reroute(problem: AllocationProblem, previous: Allocation) -> Allocation:
 def _is_whole(problem: AllocationProblem, demand: Demand, way: GrantedWay) -> bool:
     relays = {site for path in way.paths for site in path[1:-1]}
     return (
-        relays <= problem.relays
+        (way.is_direct or len(way.paths) == demand.paths)
+        and relays <= problem.relays
         and relays.isdisjoint(demand.never_through)
         and all(hop_of(*hop) in problem.capacity for path in way.paths for hop in pairwise(path))
     )

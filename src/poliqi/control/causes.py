@@ -67,9 +67,9 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
         0.6,
         "fibre {span} is cut: no light on {links}",
         "la fibra {span} è interrotta: nessuna luce su {links}",
-        "Call the fibre's owner and measure from either end with an OTDR; keys take other ways meanwhile.",
-        "Chiamare il gestore della fibra e misurare con un OTDR da un estremo; intanto le chiavi fanno altri "
-        "percorsi.",
+        "Call the fibre's owner and measure from either end with an OTDR; keys that have another way take it.",
+        "Chiamare il gestore della fibra e misurare con un OTDR da un estremo; le chiavi che hanno un "
+        "altro percorso lo seguono.",
     ),
     _C.GROUP_CUT: CauseRow(
         _S.CRITICAL,
@@ -161,19 +161,17 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
         _S.CRITICAL,
         -0.5,
         8.0,
-        "somebody may be splitting photons on {span}: {link} makes no key by its decoy states, error rate and "
-        "loss are "
-        "as usual",
-        "qualcuno potrebbe separare fotoni su {span}: {link} non dà chiave per gli stati esca, errore e perdita "
-        "sono nella "
-        "norma",
+        "somebody may be splitting photons on {span}: {link} makes no key by its decoy states, and its error rate "
+        "is as usual",
+        "qualcuno potrebbe separare fotoni su {span}: {link} non dà chiave per gli stati esca, e il tasso d'errore "
+        "è nella norma",
         "Inform the security officer; check the source's intensities at Alice's end, then inspect {span}.",
         "Avvisare il responsabile della sicurezza; verificare le intensità della sorgente, poi ispezionare {span}.",
     ),
     _C.MISALIGNED: CauseRow(
         _S.WARNING,
         0.5,
-        1.0,
+        8.0,
         "{link} drifts out of alignment: its error rate grows slowly",
         "{link} perde l'allineamento: il tasso d'errore cresce lentamente",
         "Run the alignment of the devices of {link}; look at temperature and polarisation control.",
@@ -193,7 +191,7 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
     _C.TAP_OR_BEND: CauseRow(
         _S.ERROR,
         0.0,
-        1.0,
+        10.0,
         "{span} loses more light than before, the error rate did not change: a bend, a connector or a tap",
         "{span} perde più luce di prima, il tasso d'errore non è cambiato: una curva, un connettore o una "
         "derivazione",
@@ -224,8 +222,8 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
         0.3,
         "two controllers run; the sites obey the newer one, epoch {epoch}",
         "sono attivi due controllori; i siti obbediscono al più recente, epoca {epoch}",
-        "Stop one of the two; a controller that is not in charge must be started anew to take over.",
-        "Fermarne uno; un controllore che non comanda va riavviato per subentrare.",
+        "Stop one of the two, then have the other one take charge: poliqi control take-charge.",
+        "Fermarne uno, poi far assumere il comando all'altro: poliqi control take-charge.",
     ),
     _C.CLOCK_SKEW: CauseRow(
         _S.WARNING,

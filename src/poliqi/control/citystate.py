@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from poliqi.base.ids import KmeId, LinkId
@@ -33,6 +34,7 @@ class CityState:
         """Sites whose table is new, or was not applied yet."""
         self.judge_lost: Final[set[KmeId]] = set()
         """Sites that another site has lost, or whose stream broke."""
+        self._shown: tuple[City, City] | None = None
         self.take(city)
 
     def take(self, city: City) -> None:
@@ -54,6 +56,15 @@ class CityState:
         for link in city.links:
             for end in link.ends:
                 self.links_at.setdefault(end, []).append(link.link)
+
+    @property
+    def shown_city(self) -> City:
+        """The plan as people see it: simulated where the plan says so, or any end of a link does."""
+        if self.city.is_simulated or not any(watch.is_simulated for watch in self.links.values()):
+            return self.city
+        if self._shown is None or self._shown[0] is not self.city:
+            self._shown = self.city, replace(self.city, is_simulated=True)
+        return self._shown[1]
 
     def table_due(self, site: KmeId) -> None:
         """The routes of a site are others."""

@@ -121,9 +121,11 @@ class Controller:
         watch = self._state.sites.get(site)
         if watch is None:
             raise ProtocolError(f"{site} is no site of {self.city.name}: add it to the plan of the city")
+        if watch.connection is None:
+            raise ProtocolError(f"{site} joined the plan while its stream stood: say hello on a new one")
         if watch.connection != connection:
             return
-        if not watch.may_speak(now):
+        if not watch.may_speak(now, len(frame)):
             self._hearing.nonsense(watch, "flood", "more frames than a site may send", now)
             return
         try:
@@ -158,8 +160,12 @@ class Controller:
 
     def _greeted(self, watch: SiteWatch, hello: Hello, now: float) -> None:
         policy = watch.policy
+        drained = watch.drains
         if watch.greet(hello):
             watch.forget_start()
+            if drained and not watch.drains:
+                self._tell(CityEvent(_K.SITE_BACK, now, site=watch.kme))
+                self._router.change()
         if watch.policy != policy:
             self._router.change(is_urgent=True)
         self._presence.came(watch, now)
@@ -176,9 +182,18 @@ class Controller:
         if applied.epoch != self.epoch or applied.table > watch.table:
             return
         watch.applied = applied.table
-        for text in [text for text in applied.refused if text not in watch.refused][:8]:
-            self._tell(CityEvent(_K.SITE_REFUSED, now, site=watch.kme, values={"what": text}))
+        known = set(watch.refused)
+        for text in [text for text in applied.refused if text not in known][:8]:
+            if watch.may_tell(f"refused {text[:40]}", now):
+                self._tell(CityEvent(_K.SITE_REFUSED, now, site=watch.kme, values={"what": text}))
         watch.refused = applied.refused
+        if applied.epoch == self.epoch:
+            self._tenure.back(watch.kme, now)
+
+    @property
+    def has_rival(self) -> bool:
+        """Whether any site obeys another controller: the operator stops one of the two."""
+        return self._tenure.has_rival
 
     def take_charge(self, now: float, wall_ns: int) -> None:
         """By the operator's word, after a rival was met and stopped: a new epoch, above the rival's."""
@@ -254,7 +269,7 @@ class Controller:
 
     def next_timeout(self, now: float) -> float:
         """When to call `tick` next."""
-        due = [self._ticked_at + _TICK_S, *self._presence.timeouts(), *self._hearing.rises]
+        due = [self._ticked_at + _TICK_S, *self._presence.timeouts(now), *self._hearing.rises]
         if self._may_plan(now) and (at := self._router.asks_at()) is not None:
             due.append(at)
         return max(now, min(due))
@@ -328,7 +343,7 @@ class Controller:
         """Everything, for pages and metrics."""
         state = self._state
         return CityView(
-            city=state.city,
+            city=state.shown_city,
             controller=self._tenure.name,
             epoch=self.epoch,
             now=now,

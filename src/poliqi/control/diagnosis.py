@@ -56,6 +56,7 @@ def diagnose(
     all_suspects, known = suspects(city, signs, set(newly_lit)), set(before)
     explained: set[Sign] = set()
     unknown = _unknown(all_suspects, signs)
+    seen_or_unseeable = left | unknown
 
     def scored(suspect: Suspect) -> float:
         bonus = _INERTIA if (suspect.cause, *suspect.key) in known else 0.0
@@ -74,14 +75,12 @@ def diagnose(
             heapq.heappush(heap, (-score, place, suspect))
             continue
         is_early = len(found) < _RIVALS_OF
-        close = [entry[2] for entry in heap if is_early and -entry[0] >= score - _RIVAL_WITHIN]
+        close = [entry[2] for entry in heap if -entry[0] >= score - _RIVAL_WITHIN] if is_early else []
         rivals = sorted({(-scored(s), s.cause) for s in close if shown.intersection(s.expects) == shown})
         causes = dict.fromkeys(cause for minus, cause in rivals if -minus >= score - _RIVAL_WITHIN)
         causes.pop(suspect.cause, None)
-        missing = [
-            s for s, grade in suspect.expects.items() if grade.missing and s not in left | explained | unknown
-        ]
-        found.append(Finding(suspect, score, frozenset(shown), not missing, tuple(causes)[:_RIVALS]))
+        is_whole = all(s in seen_or_unseeable for s, grade in suspect.expects.items() if grade.missing)
+        found.append(Finding(suspect, score, frozenset(shown), is_whole, tuple(causes)[:_RIVALS]))
         left -= shown
         explained |= shown
     return found

@@ -11,9 +11,9 @@ from poliqi.control.events import CityEvent, CityEventKind
 from poliqi.control.journal import Journal
 from poliqi.control.lines import Value
 from poliqi.control.linkstate import LinkWatch
-from poliqi.control.messages import Notice, PeerReport, PoolReport, Report
+from poliqi.control.messages import LightState, Notice, PeerReport, PoolReport, Report
 from poliqi.control.pairstock import Pair, pair_of
-from poliqi.control.plausible import bad_counters, bad_link, bad_pool
+from poliqi.control.plausible import bad_counters, bad_link, bad_pool, missing_pool
 from poliqi.control.records import LinkChanged
 from poliqi.control.roster import SiteWatch
 from poliqi.control.router import Router
@@ -65,7 +65,12 @@ class Hearing:
             self._tell(CityEvent(kind, now, site=watch.kme))
             self._router.change(is_urgent=watch.drains)
         self._clock(watch, (report.wall_ns - wall_ns) / 1e9, now)
-        self._pools(watch, report.pools, now)
+        if before is None:
+            names = {pool.pool for pool in report.pools}
+            for pair, stock in self._state.stocks.items():
+                if watch.kme in pair:
+                    stock.keep(watch.kme, names)
+        self._pools(watch, report, now)
         self._peers(watch, report.peers, now)
         self._links(watch, report, now)
         if watch.has_come_to_sense(now):
@@ -84,8 +89,8 @@ class Hearing:
             kind = _K.SITE_CLOCK if is_skewed else _K.SITE_CLOCK_RIGHT
             self._tell(CityEvent(kind, now, site=watch.kme, values={"skew_s": round(skew_s, 3)}))
 
-    def _pools(self, watch: SiteWatch, pools: tuple[PoolReport, ...], now: float) -> None:
-        state, told = self._state, {pool.pool: pool for pool in pools}
+    def _pools(self, watch: SiteWatch, report: Report, now: float) -> None:
+        state, told = self._state, {pool.pool: pool for pool in report.pools}
         for name, pool in told.items():
             peer, before = KmeId(pool.peer), watch.pools.get(name)
             what = bad_pool(watch.kme, pool, before, state.city)
@@ -98,9 +103,13 @@ class Hearing:
                 watch.pools[name] = pool
                 if before is None:
                     self._new_pool(watch, pool)
-        if len(watch.pools) > len(told):
-            for name in [name for name in watch.pools if name not in told]:
+        for name in [name for name in watch.pools if name not in told]:
+            what = missing_pool(watch.pools[name], report)
+            if what is None:
                 self._pool_gone(watch, watch.pools.pop(name))
+            else:
+                self.nonsense(watch, f"pool {name}", what, now)
+                self._forget(watch, watch.pools[name])
 
     def _forget(self, watch: SiteWatch, pool: PoolReport) -> None:
         stock = self._state.stocks.get(pair_of(watch.kme, pool.peer))
@@ -142,7 +151,8 @@ class Hearing:
         before = link.state
         for event in link.update(now):
             self._tell(event)
-        if link.state is not before:
+        is_lit_change = LightState.LIT in (link.state, before)
+        if link.state is not before and (is_lit_change or link.may_record(now)):
             self._journal.write(LinkChanged(n=0, wall_ns=0, link=name, state=link.state))
         rises_at = link.rises_at(now)
         if rises_at is None:

@@ -39,6 +39,7 @@ class _Light(msgspec.Struct, array_like=True, frozen=True, tag=LIGHT):
     blocks: Natural
     age_s: Positive
     reason: Annotated[str, Meta(max_length=_MOST_REASON)]
+    is_simulated: bool = False
 
 
 _DECODER: Final = msgspec.msgpack.Decoder(_Light)
@@ -57,7 +58,16 @@ def encode_light(report: LinkReport) -> bytes:
     r = report
     figures = (r.key_rate_bps, r.qber_key, r.qber_test, r.loss_db, r.noise, r.epsilon)
     return _ENCODER.encode(
-        _Light(_VERSION, r.link, r.state, *figures, r.blocks, r.age_s, _printable(r.reason[:_MOST_REASON]))
+        _Light(
+            _VERSION,
+            r.link,
+            r.state,
+            *figures,
+            r.blocks,
+            r.age_s,
+            _printable(r.reason[:_MOST_REASON]),
+            r.is_simulated,
+        )
     )
 
 
@@ -88,6 +98,7 @@ def decode_light(frame: bytes) -> LinkReport:
         blocks=told.blocks,
         age_s=told.age_s,
         reason=_printable(told.reason),
+        is_simulated=told.is_simulated,
     )
 
 

@@ -39,7 +39,7 @@ _PREFIXES: Final = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 def _scaled(value: float, unit: str) -> str:
     for size, prefix in _PREFIXES:
-        if abs(value) >= size:
+        if abs(value) >= 0.9995 * size:
             return f"{value / size:.3g} {prefix}{unit}"
     return f"{value:.3g} {unit}"
 

@@ -8,16 +8,17 @@ time that doubles with each fall, so that a loose connector does not move the ci
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from poliqi.base.ids import KmeId
+from poliqi.control.admission import TokenBucket
 from poliqi.control.city import QuantumLink
 from poliqi.control.drift import Baseline, Change, Sensitivity
 from poliqi.control.events import CityEvent, CityEventKind
 from poliqi.control.lines import Value, rate_text
-from poliqi.control.messages import LightState, LinkReport
+from poliqi.control.messages import DECOY_WORDS, LightState, LinkReport
 
 __all__ = ["STALE_S", "LinkFigures", "LinkWatch"]
 
@@ -27,6 +28,8 @@ _WORSE: Final = {LightState.LIT: 0, LightState.KEYLESS: 1, LightState.SILENT: 2,
 _FLAPS: Final = 8
 _FLAP_MEMORY_S: Final = 300.0
 _HOLD_S: Final = 1.0
+_RECORDS_PER_S: Final = 0.1
+_RECORDS_AT_ONCE: Final = 20.0
 _MOST_HOLD_S: Final = 60.0
 _APART: Final = 3.0
 """Two ends' rates further apart than this factor contradict each other, and so do states, after _APART_S."""
@@ -82,14 +85,18 @@ class LinkWatch:
     figures: LinkFigures = field(default_factory=LinkFigures)
     is_fresh: bool = False
     ever_lit: bool = False
+    is_simulated: bool = False
+    """An end said so of its light, ever."""
     _ends: dict[KmeId, _End] = field(init=False)
     _falls: deque[float] = field(default_factory=lambda: deque[float](maxlen=_FLAPS))
+    _records: TokenBucket | None = None
     _rise_since: float | None = None
     _apart_since: float | None = None
     _is_apart: bool = False
     _said: dict[KmeId, LightState] = field(default_factory=dict[KmeId, LightState])
     """Of a dark or silent link: what was told of each end."""
     _is_told: bool = False
+    _is_decoy_told: bool = False
     _fresh_ends: int = 0
     _baselines: dict[str, Baseline] = field(init=False)
 
@@ -104,6 +111,7 @@ class LinkWatch:
 
     def heard(self, site: KmeId, report: LinkReport, now: float) -> None:
         """An end's report, which is plausible."""
+        self.is_simulated |= report.is_simulated
         end = self._ends[site]
         end.report, end.heard_at = report, now
         end.measured_at = now - report.age_s
@@ -130,6 +138,8 @@ class LinkWatch:
         raw = max((state for state, _ in told), key=_WORSE.__getitem__, default=LightState.SILENT)
         if raw is self.state and self._is_told:
             self._rise_since = None
+            if raw is LightState.KEYLESS and not self._is_decoy_told and self._is_by_decoy():
+                events.extend(self._state_events(raw, told, now))  # a later block says why
             events.extend(self._end_events(now))
             return
         if not told and not self._is_told:
@@ -147,6 +157,19 @@ class LinkWatch:
         self._said.clear()
         events.extend(self._state_events(raw, told, now))
         events.extend(self._end_events(now))
+
+    def _is_by_decoy(self) -> bool:
+        """Whether the reason why there is no key names the decoy states' statistics."""
+        return any(word in self.figures.reason.lower() for word in DECOY_WORDS)
+
+    def may_record(self, now: float) -> bool:
+        """Whether a change among states without key is written down: a few at once, then seldom."""
+        if self._records is None:
+            self._records = TokenBucket(_RECORDS_PER_S, _RECORDS_AT_ONCE, now)
+        if self._records.level(now) < 1.0:
+            return False
+        self._records.take(1.0, now)
+        return True
 
     def _hold_s(self, now: float) -> float:
         falls = sum(now - at < _FLAP_MEMORY_S for at in self._falls)
@@ -175,6 +198,7 @@ class LinkWatch:
         if state is LightState.LIT:
             yield CityEvent(_K.LINK_LIT, now, link=name)
         elif state is LightState.KEYLESS:
+            self._is_decoy_told = self._is_by_decoy()
             yield CityEvent(_K.LINK_KEYLESS, now, site=site, link=name, values=self._why_keyless())
 
     def _end_events(self, now: float) -> Iterator[CityEvent]:
@@ -259,23 +283,22 @@ def _joined(ends: list[_End]) -> LinkFigures:
     if not ends:
         return LinkFigures()
     reports = [end.report for end in ends if end.report is not None]
-
-    def least(name: str) -> float | None:
-        return min((v for r in reports if (v := getattr(r, name)) is not None), default=None)
-
-    def most(name: str) -> float | None:
-        return max((v for r in reports if (v := getattr(r, name)) is not None), default=None)
-
     return LinkFigures(
-        key_rate_bps=least("key_rate_bps"),
-        qber_key=most("qber_key"),
-        qber_test=most("qber_test"),
-        loss_db=most("loss_db"),
-        noise=most("noise"),
-        epsilon=most("epsilon"),
+        key_rate_bps=_extreme(min, [r.key_rate_bps for r in reports]),
+        qber_key=_extreme(max, [r.qber_key for r in reports]),
+        qber_test=_extreme(max, [r.qber_test for r in reports]),
+        loss_db=_extreme(max, [r.loss_db for r in reports]),
+        noise=_extreme(max, [r.noise for r in reports]),
+        epsilon=_extreme(max, [r.epsilon for r in reports]),
         blocks=min(r.blocks for r in reports),
         reason=next((r.reason for r in reports if r.reason), ""),
     )
+
+
+def _extreme(choose: Callable[[list[float]], float], told: list[float | None]) -> float | None:
+    """The least or the most of what was told; None where nothing was."""
+    known = [value for value in told if value is not None]
+    return choose(known) if known else None
 
 
 def _contradiction(told: list[tuple[KmeId, LinkReport]]) -> str | None:

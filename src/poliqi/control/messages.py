@@ -15,6 +15,7 @@ from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import KmeId
 
 __all__ = [
+    "DECOY_WORDS",
     "FRAME_BYTES",
     "VERSION",
     "Applied",
@@ -38,8 +39,9 @@ VERSION: Final = 1
 FRAME_BYTES: Final = 1 << 20
 """A longer frame ends the connection."""
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
-Text = Annotated[str, msgspec.Meta(max_length=512, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
+_PLAIN: Final = r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*\Z"
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=_PLAIN)]
+Text = Annotated[str, msgspec.Meta(max_length=512, pattern=_PLAIN)]
 """One line: a site cannot write lines of its own into the controller's log."""
 Natural = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 Positive = Annotated[float, msgspec.Meta(ge=0.0, le=1e15)]
@@ -59,6 +61,10 @@ class LightState(StrEnum):
     """No light comes."""
     SILENT = "silent"
     """Nobody reports: the device's process or its peer is away."""
+
+
+DECOY_WORDS: Final = ("decoy", "single photon")
+"""A reason that holds one of these says that the decoy states' statistics leave no key."""
 
 
 class LinkReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +88,8 @@ class LinkReport(msgspec.Struct, frozen=True, kw_only=True):
     """How old the newest of these figures is."""
     reason: Text = ""
     """Why there is no key, where there is none."""
+    is_simulated: bool = False
+    """The light is simulated, or replayed from a recording: its keys protect nothing."""
 
 
 class PoolReport(msgspec.Struct, frozen=True, kw_only=True):

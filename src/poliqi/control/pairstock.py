@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -92,6 +93,13 @@ class PairStock:
         known = self._pools.pop((site, pool), None)
         if known is not None:
             self._count(known.report, -1)
+
+    def keep(self, site: KmeId, pools: Container[str]) -> None:
+        """An end that was started anew has these pools, and no others of before."""
+        for at, name in [key for key in self._pools if key[0] == site and key[1] not in pools]:
+            self.forget(at, name)
+        if not any(end.report.is_relayed for (at, _), end in self._pools.items() if at == site):
+            self.relayed_at.discard(site)
 
     def free_in(self, pool: str) -> int:
         """Free bits of one pool, both ends' shares."""

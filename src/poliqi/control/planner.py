@@ -14,6 +14,8 @@ from poliqi.control.allocation import AllocationProblem, Grant, GrantedWay, Link
 from poliqi.control.candidates import Survives
 from poliqi.control.city import City, Demand, QuantumLink, SpanId, distance_km
 from poliqi.control.failures import Failure, FailureKind, concerns, failures, sites_of
+from poliqi.control.pairstock import pair_of
+from poliqi.control.planning import wishes_of
 from poliqi.control.prediction import LinkForecast, Predictor
 
 __all__ = [
@@ -110,13 +112,26 @@ def surviving(city: City, failure: Failure | None) -> tuple[QuantumLink, ...]:
     return tuple(link for link in city.links if failure.spares(link, sites_of(link, city.span)))
 
 
+def limited(city: City, demands: Iterable[Demand]) -> tuple[Demand, ...]:
+    """Demands with the limits of their pairs: paths and sites to avoid are those of the strictest one."""
+    wishes = wishes_of(city, (), {})
+    found: list[Demand] = []
+    for demand in demands:
+        wish = wishes.get(pair_of(*demand.ends))
+        limits = demand if wish is None else replace(demand, paths=wish.paths, never_through=wish.never_through)
+        found.append(limits)
+    return tuple(found)
+
+
 def grants(
     city: City, rates_bps: Mapping[LinkId, float], demands: Iterable[Demand], failure: Failure | None = None
 ) -> dict[str, Grant]:
-    """What demands would get by the controller's own rules, after a failure or without one."""
+    """What demands would get by the controller's own rules, after a failure or without one: among them, that the
+    strictest limits of a pair's demands hold for all of them.
+    """
     links = tuple(LinkCapacity(one.link, one.ends, rates_bps[one.link]) for one in surviving(city, failure))
     gone = None if failure is None else failure.site
-    wanted = tuple(d for d in demands if gone not in d.ends)
+    wanted = tuple(d for d in limited(city, demands) if gone not in d.ends)
     return allocate(AllocationProblem(links, wanted, relays_of(city) - {gone})).grant
 
 

@@ -8,9 +8,10 @@ from typing import Final
 from poliqi.base.ids import KmeId, LinkId
 from poliqi.control.city import City, QuantumLink
 from poliqi.control.lines import rate_text
+from poliqi.control.linkstate import STALE_S
 from poliqi.control.messages import LightState, LinkReport, PoolReport, Report
 
-__all__ = ["bad_counters", "bad_link", "bad_pool", "most_rate_bps"]
+__all__ = ["bad_counters", "bad_link", "bad_pool", "missing_pool", "most_rate_bps"]
 
 _FASTEST_HZ: Final = 2.5e9
 """Pulses a second of the fastest transmitters."""
@@ -62,6 +63,14 @@ def bad_pool(site: KmeId, report: PoolReport, before: PoolReport | None, city: C
             f"which holds {report.capacity_bits}"
         )
     return None
+
+
+def missing_pool(pool: PoolReport, report: Report) -> str | None:
+    """Why a stock that an earlier report had cannot be gone, one line; None where it can: its link makes key."""
+    is_lit = any(
+        told.link == pool.pool and told.state is LightState.LIT and told.age_s <= STALE_S for told in report.links
+    )
+    return f"{pool.pool} makes key, and its stock with {pool.peer} is gone" if is_lit else None
 
 
 def bad_counters(before: Report | None, after: Report) -> str | None:

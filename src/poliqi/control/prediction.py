@@ -186,7 +186,7 @@ class Predictor:
 
         Settings are those of the whole decibel below, so that none are looked for where there is no key.
         """
-        key = (device, _noise_class(parameters))
+        key = (device, _noise_class(parameters, 16))
         if key not in self._reach:
             loss, step = 0.0, _FIRST_STEP_DB
             while step >= _CLOSE_DB and loss + step <= _FARTHEST_DB:
@@ -231,6 +231,7 @@ def _with_loss(parameters: LinkParameters, loss_db: float) -> LinkParameters:
     return replace(bare, classical_channels=(ClassicalChannel(max(-100.0, min(40.0, launch_dbm))),))
 
 
-def _noise_class(parameters: LinkParameters) -> int | None:
+def _noise_class(parameters: LinkParameters, parts: int = 1) -> int | None:
+    """Links whose noise differs by less than an octave, or a part of one, share what is worked out once."""
     noise = detected_noise_rate_hz(parameters)
-    return None if noise < 1.0 else round(math.log2(noise))
+    return None if noise < 1.0 else round(parts * math.log2(noise))

@@ -78,9 +78,9 @@ class Presence:
             self._has_settled = is_all_here or now >= self._settles_from + _SETTLE_S
         return self._has_settled
 
-    def timeouts(self) -> Iterator[float]:
+    def timeouts(self, now: float) -> Iterator[float]:
         """When time alone changes something."""
-        if not self._has_settled:
+        if not self.has_settled(now):
             yield self._settles_from + _SETTLE_S
         for name in self._state.judge_lost:
             watch = self._state.sites.get(name)

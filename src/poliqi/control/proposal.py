@@ -16,7 +16,7 @@ from poliqi.control.candidates import Candidates, Costs, Survives
 from poliqi.control.city import City, QuantumLink, Site, Span, SpanId
 from poliqi.control.design import Design, DesignProblem, DesignState, LinkChoice, solve_design
 from poliqi.control.failures import failures, hardest, sites_of
-from poliqi.control.planner import Tell, relays_of, silent
+from poliqi.control.planner import Tell, limited, relays_of, silent
 from poliqi.control.prediction import LinkForecast, Predictor
 
 __all__ = ["MOST_SPANS", "Proposal", "bypasses", "candidate_links", "design_problem", "propose"]
@@ -125,7 +125,7 @@ def design_problem(
     due = max((survives.get(d.name, Survives.SPAN) for d in city.demands), default=Survives.NONE, key=_ORDER.index)
     problem = DesignProblem(
         links=tuple(choices),
-        demands=city.demands,
+        demands=limited(city, city.demands),
         trusted=relays_of(city) - relays,
         relays=dict.fromkeys(sorted(relays), costs.relay),
         spans=new_spans,

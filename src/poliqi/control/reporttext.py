@@ -48,7 +48,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "what": ("what", "che cosa"),
     "start": ("from (UTC)", "dalle (UTC)"),
     "length": ("length", "durata"),
-    "cause": ("cause", "causa"),
+    "meanwhile": ("meanwhile", "nel frattempo"),
     "gaps": ("Not seen", "Non osservato"),
     "more": ("and {count} more", "e altre {count}"),
     "link-dark": ("{name}: no light", "{name}: nessuna luce"),
@@ -126,7 +126,7 @@ def report_tables(report: MonthReport, language: Language) -> tuple[ReportTable,
     tables = [
         _table("demands", columns, demands, w),
         _table("links", ("link", "available", "rate", "key"), links, w),
-        _table("outages", ("what", "start", "length", "cause"), _outages(report, w), w),
+        _table("outages", ("what", "start", "length", "meanwhile"), _outages(report, w), w),
         _table("gaps", ("start", "length"), _gaps(report, w), w),
     ]
     return tuple(table for table in tables if table.rows)

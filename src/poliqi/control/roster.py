@@ -16,6 +16,9 @@ SILENT_S: Final = 5.0
 """A stream on which a site says nothing for so long is dropped."""
 _FRAMES_PER_S: Final = 50.0
 _FRAMES_AT_ONCE: Final = 500.0
+_FRAME_BYTES: Final = 16_384
+_NEWS_PER_S: Final = 0.1
+_NEWS_AT_ONCE: Final = 16.0
 _RESEND_S: Final = 2.0
 _MOST_RESEND_S: Final = 60.0
 _AGAIN_S: Final = 60.0
@@ -89,6 +92,8 @@ class SiteWatch:
     _frames: TokenBucket | None = None
     _nonsense_at: float | None = None
     _told: dict[str, float] = field(default_factory=dict[str, float])
+    _said: dict[str, float] = field(default_factory=dict[str, float])
+    _news: TokenBucket | None = None
 
     @property
     def drains(self) -> bool:
@@ -121,13 +126,26 @@ class SiteWatch:
         self.report = None
         self.pools.clear()
 
-    def may_speak(self, now: float) -> bool:
-        """Whether a frame is within what a site may send: 50 a second, 500 at once."""
+    def may_speak(self, now: float, size: int) -> bool:
+        """Whether a frame is within what a site may send: 50 a second, 500 at once, large ones counting more."""
         if self._frames is None:
             self._frames = TokenBucket(_FRAMES_PER_S, _FRAMES_AT_ONCE, now)
         if self._frames.level(now) < 1.0:
             return False
-        self._frames.take(1.0, now)
+        self._frames.take(max(1.0, size / _FRAME_BYTES), now)
+        return True
+
+    def may_tell(self, topic: str, now: float) -> bool:
+        """Whether to tell of what the site says: a few things at once, then seldom."""
+        if self._news is None:
+            self._news = TokenBucket(_NEWS_PER_S, _NEWS_AT_ONCE, now)
+        is_new = now - self._said.get(topic, float("-inf")) >= _AGAIN_S
+        if not is_new or self._news.level(now) < 1.0:
+            return False
+        if len(self._said) >= _MOST_TOPICS:
+            self._said.clear()
+        self._said[topic] = now
+        self._news.take(1.0, now)
         return True
 
     def is_stuck(self, now: float) -> bool:

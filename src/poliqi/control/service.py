@@ -36,6 +36,10 @@ class LinkNow:
     rate_bps: float
 
 
+_MOST: Final = 1e15
+_MOST_COUNT: Final = (1 << 62) - 1
+
+
 class ServiceClock:
     """Adds moments up to records."""
 
@@ -87,18 +91,23 @@ class ServiceClock:
             demands=tuple(
                 Demanded(
                     demand=name,
-                    available_s=round(available, 3),
-                    wanted_bps=round(wanted / seconds, 3),
-                    granted_bps=round(granted / seconds, 3),
-                    delivered_bps=round(delivered / seconds, 3),
+                    available_s=_kept(available),
+                    wanted_bps=_kept(wanted / seconds),
+                    granted_bps=_kept(granted / seconds),
+                    delivered_bps=_kept(delivered / seconds),
                 )
                 for name, (available, wanted, granted, delivered) in demands.items()
             ),
             links=tuple(
-                LinkServed(link=name, lit_s=round(lit_s, 3), key_bits=round(bits, 3))
+                LinkServed(link=name, lit_s=_kept(lit_s), key_bits=_kept(bits))
                 for name, (lit_s, bits) in links.items()
             ),
-            keys_delivered=counts[0],
-            requests=counts[1],
-            requests_refused=counts[2],
+            keys_delivered=min(counts[0], _MOST_COUNT),
+            requests=min(counts[1], _MOST_COUNT),
+            requests_refused=min(counts[2], _MOST_COUNT),
         )
+
+
+def _kept(figure: float) -> float:
+    """A figure as the log holds it, whatever sites say."""
+    return min(_MOST, round(figure, 3))

@@ -6,13 +6,13 @@ An event puts a sign up or takes signs down. Signs that no event takes down for 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from poliqi.control.city import City
 from poliqi.control.events import CityEvent, CityEventKind
 from poliqi.control.lines import Value
+from poliqi.control.messages import DECOY_WORDS
 
 __all__ = ["KEYLESS", "MERE", "Sign", "SignKind", "Signs", "signs_of"]
 
@@ -62,8 +62,7 @@ class SignKind(StrEnum):
     """()"""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Sign:
+class Sign(NamedTuple):
     """Something that is wrong."""
 
     kind: SignKind
@@ -84,6 +83,8 @@ _FIGURES: Final = {
     "all": (_S.QBER_STEP, _S.QBER_RAMP, _S.LOSS, _S.GAIN, _S.NOISE, _S.RATE),
 }
 _DAMAGES: Final = frozenset({"segment-mismatch", "segment-damaged", "peer-rolled-back"})
+_SPLITTING_DB: Final = 2.0
+"""Split photons look like so much more loss at most: who takes every second photon lets the rest pass."""
 _STATES: Final = (_S.DARK, _S.SILENT, _S.AWAY, *KEYLESS)
 _OWN_DEVICE: Final = ("process", "does not run", "device")
 NO_REPORT: Final = "no report"
@@ -119,13 +120,20 @@ def _has_crept(event: CityEvent) -> bool:
     return isinstance(value, int | float) and isinstance(usual, int | float) and value > _CREPT * usual
 
 
+def _loss_rise_db(event: CityEvent) -> float:
+    """How much more light a link loses than usual; 0 where that is not known."""
+    now, usual = event.values.get("loss_db"), event.values.get("loss_db_usual")
+    return float(now) - float(usual) if isinstance(now, int | float) and isinstance(usual, int | float) else 0.0
+
+
 def _keyless(event: CityEvent) -> list[SignKind]:
     """Why a link gives no key: the hint `why`, else what is measured, else words of the reason."""
     why, what = event.values.get("why"), str(event.values.get("what", "")).lower()
     found, is_known = _measured(event)
     has_crept = _has_crept(event)
-    is_told = any(word in what for word in ("decoy", "single photon"))
-    if why == "decoy" or (why is None and is_told and not found and not has_crept):
+    is_told = why is None and any(word in what for word in DECOY_WORDS)
+    is_quiet = _S.QBER_STEP not in found and not has_crept and _loss_rise_db(event) < _SPLITTING_DB
+    if why == "decoy" or (is_told and is_quiet):
         return [_S.KEYLESS_DECOY, *found]
     if _S.QBER_STEP in found:
         return [_S.KEYLESS_QBER, *found]
@@ -214,6 +222,10 @@ def _ended_by(event: CityEvent) -> tuple[tuple[SignKind, ...], str]:
             return (), ""
 
 
+def _first(sign: Sign) -> str:
+    return sign.subject[0] if sign.subject else ""
+
+
 class Signs:
     """All signs that are up, with the event that put each up first."""
 
@@ -225,7 +237,10 @@ class Signs:
         self.known: Final[set[str]] = set()
         """Links that were live once."""
         self.draining: Final[set[str]] = set()
+        self._about: Final[dict[str, dict[Sign, None]]] = {}
+        """Signs that are up, by the first name of their subject."""
         self._latest: Final[dict[Sign, float]] = {}
+        """Of signs that fade: when an event last put them up."""
         self._shown: Final[set[Sign]] = set()
         """Signs that the figures of a keyless link showed: they go when it makes key again."""
         self._told: Final[dict[str, set[str]]] = {}
@@ -243,15 +258,14 @@ class Signs:
         kinds, first = _ended_by(event)
         raised = signs_of(event)
         link = str(event.link or "")
-        for sign in [s for s in self.up if s.kind in kinds and s.subject[:1] == ((first,) if first else ())]:
-            if sign not in raised:
-                self._down(sign)
+        for sign in [s for s in self._about.get(first, ()) if s.kind in kinds and s not in raised]:
+            self._down(sign)
         match event.kind:
             case _K.LINK_LIT | _K.LINK_KEYLESS:
                 self.live.add(link)
                 self.known.add(link)
                 self._told.pop(link, None)
-                for sign in [s for s in self._shown if s.subject == (link,) and s not in raised]:
+                for sign in [s for s in self._about.get(link, ()) if s in self._shown and s not in raised]:
                     self._down(sign)
             case _K.LINK_DARK | _K.LINK_SILENT:
                 self.live.discard(link)
@@ -278,7 +292,9 @@ class Signs:
                 self._shown.add(sign)
             self.up.setdefault(sign, event)
             self.since.setdefault(sign, now)
-            self._latest[sign] = now
+            self._about.setdefault(_first(sign), {})[sign] = None
+            if sign.kind in _FADES_S:
+                self._latest[sign] = now
 
     def refresh(self, signs: Iterable[Sign], now: float) -> None:
         """Signs whose cause is over and that are still up look for another one, from now on."""
@@ -288,7 +304,7 @@ class Signs:
 
     def fade(self, now: float) -> bool:
         """Take down what nothing repeated for long; whether anything changed."""
-        old = [s for s, at in self._latest.items() if now - at >= _FADES_S.get(s.kind, float("inf"))]
+        old = [s for s, at in self._latest.items() if now - at >= _FADES_S[s.kind]]
         for sign in old:
             self._down(sign)
         return bool(old)
@@ -305,5 +321,9 @@ class Signs:
     def _down(self, sign: Sign) -> None:
         self.up.pop(sign, None)
         self.since.pop(sign, None)
+        about = self._about.get(_first(sign), {})
+        about.pop(sign, None)
+        if not about:
+            self._about.pop(_first(sign), None)
         self._shown.discard(sign)
         self._latest.pop(sign, None)

@@ -6,6 +6,7 @@ How well a sign fits a cause is one of four grades, with a weight when the sign 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -28,15 +29,11 @@ class Grade(Enum):
     TELLING = (4.0, 0.0)
     MAY = (2.3, 0.0)
 
-    @property
-    def seen(self) -> float:
+    def __init__(self, seen: float, missing: float) -> None:
+        self.seen: Final = seen
         """Added to the score of the cause when the sign is up."""
-        return self.value[0]
-
-    @property
-    def missing(self) -> float:
+        self.missing: Final = missing
         """Added when it is not."""
-        return self.value[1]
 
 
 _S = SignKind
@@ -45,6 +42,8 @@ _MUST, _LIKELY, _TELLING, _MAY = Grade
 _NEWLY_LIT: Final = 4.0
 _LIT: Final = 1.0
 """Stray light needs a source: a data channel that was lit lately, or one that stands in the plan."""
+_PARTS: Final = 64
+"""So many parts of a network are looked at, of more those that most sites are in."""
 _ONE_LINK: Final = -1.0
 """A cause that sits in the fibre but shows on one of its links alone is that much rarer."""
 
@@ -52,7 +51,7 @@ LINK_PATTERNS: Final[dict[Cause, dict[SignKind, Grade]]] = {
     _C.SPAN_CUT: {_S.DARK: _MUST, _S.LOSS: _MAY, _S.QBER_STEP: _MAY, **dict.fromkeys(KEYLESS, _MAY)},
     _C.EAVESDROPPER: {_S.QBER_STEP: _MUST, _S.QBER_RAMP: _MAY, **dict.fromkeys(KEYLESS, _MAY)},
     _C.MISALIGNED: {_S.QBER_RAMP: _MUST, _S.QBER_STEP: _MAY, **dict.fromkeys(KEYLESS, _MAY)},
-    _C.PHOTON_SPLITTING: {_S.KEYLESS_DECOY: _MUST, _S.KEYLESS_OTHER: _MAY},
+    _C.PHOTON_SPLITTING: {_S.KEYLESS_DECOY: _MUST, _S.KEYLESS_OTHER: _MAY, _S.LOSS: _MAY},
     _C.STRAY_LIGHT: {
         _S.NOISE: _LIKELY,
         _S.GAIN: _MAY,
@@ -60,7 +59,12 @@ LINK_PATTERNS: Final[dict[Cause, dict[SignKind, Grade]]] = {
         _S.QBER_RAMP: _MAY,
         **dict.fromkeys(KEYLESS, _MAY),
     },
-    _C.TAP_OR_BEND: {_S.LOSS: _MUST, _S.QBER_STEP: _MAY, _S.QBER_RAMP: _MAY, **dict.fromkeys(KEYLESS, _MAY)},
+    _C.TAP_OR_BEND: {
+        _S.LOSS: _MUST,
+        _S.QBER_STEP: _MAY,
+        _S.QBER_RAMP: _MAY,
+        **dict.fromkeys([sign for sign in KEYLESS if sign is not _S.KEYLESS_DECOY], _MAY),
+    },
 }
 """Signs that a cause on a fibre (of a misalignment: on a link) shows on each link over it; `rate` always may."""
 
@@ -84,15 +88,14 @@ class Suspect:
         """Its lean, and the weight of each sign: seen, or missing where it could have been seen. Minus infinity
         where all that is seen only may belong to it.
         """
-        if all(sign not in up for sign, grade in self.expects.items() if grade is not Grade.MAY):
-            return float("-inf")
-        total = self.lean
+        total, is_shown = self.lean, False
         for sign, grade in self.expects.items():
             if sign in up:
                 total += grade.seen
-            elif sign not in explained and sign not in silent:
+                is_shown = is_shown or grade is not Grade.MAY
+            elif grade.missing and sign not in explained and sign not in silent:
                 total += grade.missing
-        return total
+        return total if is_shown else float("-inf")
 
 
 def _names(names: Iterable[str]) -> str:
@@ -128,11 +131,14 @@ class _Search:
             self._of.setdefault(sign.kind, []).append(sign.subject)
         self._over: dict[SpanId, list[QuantumLink]] = {}
         self._at: dict[str, list[QuantumLink]] = {}
+        self._between: dict[tuple[str, ...], list[QuantumLink]] = {}
         for link in city.links:
             for span in link.spans:
                 self._over.setdefault(span, []).append(link)
             for end in link.ends:
                 self._at.setdefault(end, []).append(link)
+            self._between.setdefault(tuple(sorted(link.ends)), []).append(link)
+        self._named = {sign.subject[0] for sign in self._up if sign.subject}
         self._lost = {subject[0] for subject in self._of.get(_S.LOST, ())}
 
     def all(self) -> Iterator[Suspect]:
@@ -206,9 +212,7 @@ class _Search:
         over, lean = self._over[span], CAUSES[cause].lean
         if cause is _C.STRAY_LIGHT:
             lean += _NEWLY_LIT if span in self._newly_lit else _LIT if self._city.span[span].classical else 0.0
-        shown = [link.link for link in over if any(s.subject[0] == link.link for s in self._up if s.subject)] or [
-            ""
-        ]
+        shown = [link.link for link in over if link.link in self._named] or [""]
         return Suspect(
             cause,
             (span,),
@@ -255,9 +259,12 @@ class _Search:
         ends = {end for (name,) in self._of.get(_S.DISAGREE, ()) for end in self._ends(name)}
         parted = {site for pair in self._of.get(_S.PARTED, ()) for site in pair}
         silent = {site for _, site in self._of.get(_S.SILENT, ()) if site}
-        pairs = self._known_pairs() if self._lost or parted else set[tuple[str, ...]]()
+        pairs: dict[str, list[tuple[str, ...]]] = {}
+        for pair in self._known_pairs() if self._lost or parted else ():
+            for site in pair:
+                pairs.setdefault(site, []).append(pair)
         for site in sorted({s[0] for s in named} | ends | (parted & self._draining) | (silent & self._draining)):
-            yield from self._site(site, [pair for pair in pairs if site in pair])
+            yield from self._site(site, pairs.get(site, []))
         if len(self._lost) > 1 and 2 * len(self._lost) > len(self._city.sites):
             expects = {Sign(_S.LOST, (site.kme,)): _MUST for site in self._city.sites}
             lean, values = CAUSES[_C.CONTROLLER_CUT_OFF].lean, {"sites": _names(self._lost)}
@@ -303,7 +310,7 @@ class _Search:
             return
         for pair in sorted(parted):
             expects = {Sign(_S.PARTED, pair): _MUST}
-            expects |= _unheard(self._city.links_between(KmeId(pair[0]), KmeId(pair[1])), _MAY)
+            expects |= _unheard(self._between.get(pair, ()), _MAY)
             lean, values = CAUSES[_C.PEERS_PARTED].lean, {"other": pair[1]}
             yield Suspect(_C.PEERS_PARTED, pair, expects, lean, site=KmeId(pair[0]), values={**values})
         from_whom: dict[str, set[str]] = {}
@@ -311,24 +318,29 @@ class _Search:
             from_whom.setdefault(a, set()).add(b)
             from_whom.setdefault(b, set()).add(a)
         pairs, every = self._known_pairs(), {str(site.kme) for site in self._city.sites}
-        for part in sorted({self._side(site, from_whom, every) for site in from_whom}):
+        sides = Counter(self._side(site, from_whom, every) for site in sorted(from_whom))
+        for part in sorted(part for part, _ in sides.most_common(_PARTS)):
             if 0 < len(part) < len(every) and not (len(part) == 1 and part[0] in self._lost):
                 yield self._partition(part, pairs)
 
     def _side(self, site: str, from_whom: dict[str, set[str]], every: set[str]) -> tuple[str, ...]:
         """The part of the network that a site seems to be in: those parted from the same others as it."""
         away = from_whom[site]
-        side = {s for s in every - away if s == site or 2 * len(away & from_whom.get(s, set())) > len(away)}
+        shared = Counter(s for other in away for s in from_whom[other])
+        side = {s for s, others in shared.items() if 2 * others > len(away) and s not in away} | {site}
+        side &= every
         rest = every - side
-        smaller = side if (len(side), sorted(side)) < (len(rest), sorted(rest)) else rest
-        return tuple(sorted(smaller))
+        if len(side) != len(rest):
+            return tuple(sorted(min(side, rest, key=len)))
+        return tuple(min(sorted(side), sorted(rest)))
 
     def _partition(self, part: tuple[str, ...], pairs: set[tuple[str, ...]]) -> Suspect:
-        across = [pair for pair in pairs if len(set(pair) & set(part)) == 1]
+        inside = set(part)
+        across = [pair for pair in pairs if (pair[0] in inside) is not (pair[1] in inside)]
         expects = {Sign(_S.PARTED, pair): _MUST for pair in across}
-        expects |= {Sign(_S.LOST, (site.kme,)): _MAY for site in self._city.sites}
+        expects |= {Sign(_S.LOST, (site,)): _MAY for site in self._lost}
         for pair in across:
-            expects |= _unheard(self._city.links_between(KmeId(pair[0]), KmeId(pair[1])), _MAY)
+            expects |= _unheard(self._between.get(pair, ()), _MAY)
         lean = CAUSES[_C.PARTITION].lean
         return Suspect(_C.PARTITION, part, expects, lean, values={"sites": _names(part)})
 

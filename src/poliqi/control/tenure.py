@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import replace
 from typing import Final
 
+from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import KmeId
 from poliqi.control.citystate import CityState
 from poliqi.control.events import CityEvent, CityEventKind
@@ -18,6 +19,8 @@ from poliqi.control.records import CityChanged, Drained, Loaded, Standing, Start
 __all__ = ["Tenure"]
 
 _STANDING_NS: Final = 86_400_000_000_000
+_AHEAD_S: Final = 86_400
+"""An epoch is a second of UTC at a controller's start: none lies further in the future than clocks differ."""
 
 _K = CityEventKind
 
@@ -39,8 +42,9 @@ class Tenure:
         self.name: Final = name
         self.instance: Final = instance
         self.epoch = max(loaded.epoch + 1, journal.wall_ns // 1_000_000_000)
-        self.is_in_charge = True
         self._rival_epoch = 0
+        self._astray: Final[set[KmeId]] = set()
+        """Sites that obey another controller."""
         self._state: Final = state
         self._journal: Final = journal
         self._tell: Final = tell
@@ -66,24 +70,52 @@ class Tenure:
         """What every site is told first."""
         return encode(Welcome(version=VERSION, controller=self.name, instance=self.instance, epoch=self.epoch))
 
+    @property
+    def is_in_charge(self) -> bool:
+        """Whether to give orders: not while more than half of the sites obey another controller. One that says so
+        alone may lie, and is fenced by itself.
+        """
+        return 2 * len(self._astray) <= len(self._state.sites) if self._astray else True
+
+    @property
+    def has_rival(self) -> bool:
+        """Whether any site obeys another controller."""
+        return bool(self._astray)
+
     def heed(self, site: KmeId, hello: Hello, now: float) -> bool:
-        """Whom a site obeyed; True where it obeyed this start."""
+        """Whom a site obeyed; True where it obeyed this start. Raises ProtocolError for an epoch of the future."""
         is_other = hello.epoch == self.epoch and hello.obeyed not in ("", self.instance)
         if hello.epoch > self.epoch or is_other:
             self.met_rival(site, hello.epoch, now)
-        return hello.epoch == self.epoch and hello.obeyed == self.instance
+        obeys = hello.epoch == self.epoch and hello.obeyed == self.instance
+        if obeys:
+            self.back(site, now)
+        return obeys
+
+    def back(self, site: KmeId, now: float) -> None:
+        """A site obeys this controller."""
+        if site in self._astray:
+            self._astray.discard(site)
+            if not self._astray:
+                self._tell(CityEvent(_K.CONTROLLER_ALONE, now, values=self._words()))
+
+    def forget(self, sites: Container[KmeId]) -> None:
+        """Only these sites are of the city now."""
+        self._astray.intersection_update([site for site in self._astray if site in sites])
 
     def met_rival(self, site: KmeId, epoch: int, now: float) -> None:
-        """A site obeys another controller: from now on this one gives no orders."""
+        """A site obeys another controller. Raises ProtocolError for an epoch of the future."""
+        if epoch > max(self.epoch, self._journal.wall_ns // 1_000_000_000) + _AHEAD_S:
+            raise ProtocolError(f"epoch {epoch} lies in the future: no controller has begun it")
         self._rival_epoch = max(self._rival_epoch, epoch)
-        if self.is_in_charge:
-            self.is_in_charge = False
+        if site not in self._astray:
+            self._astray.add(site)
             self._tell(CityEvent(_K.CONTROLLER_RIVAL, now, site=site, values={"epoch": epoch}))
 
     def take_charge(self, now: float) -> None:
         """A new epoch, above the rival's."""
         self.epoch = max(self.epoch, self._rival_epoch) + 1
-        self.is_in_charge = True
+        self._astray.clear()
         self._begin(now)
         self._tell(CityEvent(_K.CONTROLLER_ALONE, now, values=self._words()))
 

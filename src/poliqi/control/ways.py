@@ -43,10 +43,16 @@ class Ways:
         return all(self._is_whole_path(path) for path in way.paths)
 
     def allows(self, wish: Wishes, way: LoggedWay) -> bool:
-        """Whether a way is whole and within what its pair asks for."""
+        """Whether a way is whole and within what its pair asks for: a single relayed path where one is enough."""
+        is_shared = len(way.paths) >= wish.paths or all(len(path) == 2 for path in way.paths)
         is_short = all(len(path) <= wish.max_hops + 1 for path in way.paths)
         relays = (site for path in way.paths for site in path[1:-1])
-        return is_short and wish.never_through.isdisjoint(KmeId(site) for site in relays) and self.is_whole(way)
+        return (
+            is_shared
+            and is_short
+            and wish.never_through.isdisjoint(KmeId(site) for site in relays)
+            and self.is_whole(way)
+        )
 
     def _is_whole_path(self, path: tuple[str, ...]) -> bool:
         has_hops = all(pair_of(a, b) in self._hops for a, b in pairwise(path))

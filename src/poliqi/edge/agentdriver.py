@@ -85,6 +85,7 @@ class AgentDriver:
         routes = self._agent.take_routes()
         if routes is not None:
             self._fill(routes)
+        self._hurry()
         if self._keeping is not None:
             return
         kept, frames = self._agent.take_remembered(), self._agent.take_frames()
@@ -109,6 +110,13 @@ class AgentDriver:
             self._send(frames, stream)
         self._keeping = None
         self.kick()
+
+    def _hurry(self) -> None:
+        """News may be due before the clock would look."""
+        due = self._agent.next_timeout(self._loop.time())
+        if self._ticker is not None and not self._is_closed and due < self._ticker.when():
+            self._ticker.cancel()
+            self._ticker = self._loop.call_at(due, self._tick)
 
     def _tick(self) -> None:
         if self._is_closed:

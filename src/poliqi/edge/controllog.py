@@ -1,7 +1,7 @@
 """The controller's log on disk: one file of JSON lines a month, appended to and synced, never rewritten.
 
-A line cut short by a crash at the end of the newest file is taken away at the next start. The two newest files are
-read at a start; all of them stay for reports.
+A line cut short by a crash at the end of the newest file is taken away at the next start. Of the two newest
+files is read, at a start, what follows the last record of what stands; all of them stay for reports.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ControlLog:
         lines: list[bytes] = []
         for path in found:
             lines += self._mend(path) if path is found[-1] else _lines(path)
-        return lines
+        return _since_standing(lines)
 
     def _files(self) -> list[Path]:
         return sorted(p for p in self._folder.iterdir() if _NAME.fullmatch(p.name))
@@ -87,6 +87,14 @@ class ControlLog:
         if self._file >= 0:
             os.close(self._file)
         self._file, self._path = -1, None
+
+
+def _since_standing(lines: list[bytes]) -> list[bytes]:
+    """From the last line on after which all that stands was written anew (control.records); else all."""
+    for number in range(len(lines) - 1, -1, -1):
+        if b'"type":"standing"' in lines[number][:80]:
+            return lines[number:]
+    return lines
 
 
 def read_month(folder: Path, month: str) -> list[bytes]:

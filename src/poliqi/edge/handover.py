@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final, Protocol
 
-__all__ = ["Duplicable", "Handover", "take_over"]
+__all__ = ["Duplicable", "Handover", "close_left", "take_over"]
 
 _VARIABLE: Final = "POLIQI_LISTENERS"
 
@@ -70,3 +70,13 @@ def _listens_at(candidate: socket.socket, family: int, host: str, port: int) -> 
     name = candidate.getsockname()
     is_listening = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     return bool(is_listening) and candidate.family == family and tuple(name[:2]) == (host, port) and port != 0
+
+
+def close_left() -> None:
+    """Close what nobody took over: a door that is no longer configured, or one whose port the kernel chose."""
+    for text in os.environ.pop(_VARIABLE, "").split(","):
+        if text.isascii() and text.isdecimal():
+            with suppress(OSError):
+                left = socket.socket(fileno=int(text))
+                is_listening = left.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                left.close() if is_listening else left.detach()

@@ -196,8 +196,6 @@ class HttpConnection(asyncio.BufferedProtocol):
                 return
             self.caller = caller
         self._service.open.add(self)
-        if self._service.is_draining:
-            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the event loop calls it so
         self._service.held -= 1

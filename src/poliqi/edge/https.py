@@ -28,6 +28,7 @@ __all__ = ["HttpsServer"]
 
 _BACKLOG: Final = 1024
 _BREATH_S: Final = 0.1
+_GRACE_S: Final = 0.5
 _SILENT_S: Final = 60
 
 
@@ -216,12 +217,19 @@ class HttpsServer:
         self._service.date = f"date: {formatdate(usegmt=True)}\r\n".encode()
 
     async def drain(self, timeout_s: float = 10.0) -> None:
-        """Take no more connections, finish the requests under way, then close."""
+        """Take no more connections, finish the requests under way, then close.
+
+        For a moment requests that are on their way are still answered, each as the last one of its connection: who
+        sends one just as its connection closes would not know whether it was heard.
+        """
         self._stop_accepting()
         self._service.is_draining = True
+        end = time.monotonic() + timeout_s
+        grace = min(end, time.monotonic() + _GRACE_S)
+        while (self._service.open or self._handshakes) and time.monotonic() < grace:
+            await asyncio.sleep(_BREATH_S / 10)
         for connection in list(self._service.open):
             connection.hang_up()
-        end = time.monotonic() + timeout_s
         while self._service.open and time.monotonic() < end:
             await asyncio.sleep(_BREATH_S / 10)
         await self.close()

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final
 
 from poliqi.base.errors import PoliqiError, ProtocolError
@@ -28,6 +29,16 @@ _COMMITS_REMEMBERED: Final = 512
 _PATIENCE_S: Final = 3.0  # a peer that went away may be starting anew: requests wait so long for it
 _WAITING_MOST: Final = 1024
 _PACE_S: Final = 3e-4  # under load, what comes within so long shares a frame and a commit
+
+
+@dataclass(slots=True)
+class _Request:
+    """A call, whoever waits for its outcome, and until when it may wait for a peer that went away."""
+
+    call: Callable[[], Ticket]
+    future: asyncio.Future[Outcome]
+    until: float = 0.0
+    outcome: Refused | None = None
 
 
 class KmeDriver:
@@ -54,7 +65,7 @@ class KmeDriver:
         self._handlers: Final[dict[str, NoticeHandler]] = {}
         self._is_due = self._is_writing = self._is_closed = False
         self._next_turn = 0.0
-        self._waiting: list[tuple[Callable[[], Ticket], asyncio.Future[Outcome], Refused]] = []
+        self._waiting: list[_Request] = []
         self._patient_until = 0.0
         self._ticker: asyncio.TimerHandle | None = None
         self.failure = ""
@@ -119,44 +130,48 @@ class KmeDriver:
 
     def _outcome(self, call: Callable[[], Ticket]) -> Awaitable[Outcome]:
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        self._ask(call, future)
+        self._ask(_Request(call, future))
         return future
 
-    def _ask(self, call: Callable[[], Ticket], future: asyncio.Future[Outcome]) -> None:
-        ticket = call()
+    def _ask(self, request: _Request) -> None:
+        ticket = request.call()
         self.kick()
         if ticket.outcome is not None:
-            self._answer(call, future, ticket.outcome)
+            self._answer(request, ticket.outcome)
         else:
-            ticket.listener = lambda outcome: self._answer(call, future, outcome)
+            ticket.listener = lambda outcome: self._answer(request, outcome)
 
-    def _answer(self, call: Callable[[], Ticket], future: asyncio.Future[Outcome], outcome: Outcome) -> None:
-        """Answer, unless the peer has only just gone: it may be starting anew, so ask again when it is back."""
-        if future.done():
+    def _answer(self, request: _Request, outcome: Outcome) -> None:
+        """Answer, unless the peer has only just gone: it may be starting anew, so ask again when it is back.
+
+        A request waits once, for at most so long, however many peers come and go.
+        """
+        if request.future.done():
             return
-        if (
-            isinstance(outcome, Refused)
-            and outcome.reason is Reason.PEER_DOWN
-            and self._loop.time() < self._patient_until
-            and len(self._waiting) < _WAITING_MOST
-        ):
-            self._waiting.append((call, future, outcome))
-        else:
-            future.set_result(outcome)
+        now = self._loop.time()
+        if isinstance(outcome, Refused) and outcome.reason is Reason.PEER_DOWN and now < self._patient_until:
+            request.until = request.until or now + _PATIENCE_S
+            if now < request.until and len(self._waiting) < _WAITING_MOST and not self._is_closed:
+                request.outcome = outcome
+                self._waiting.append(request)
+                return
+        request.future.set_result(outcome)
 
     def _be_patient(self) -> None:
         self._patient_until = self._loop.time() + _PATIENCE_S
         self._loop.call_at(self._patient_until, self._ask_again)
 
     def _ask_again(self) -> None:
-        """A peer is back, or waited for long enough."""
+        """A peer is back, or waited for long enough. Who gave up meanwhile gets no key made for nobody."""
         waiting, self._waiting = self._waiting, []
-        is_late = self._loop.time() >= self._patient_until
-        for call, future, outcome in waiting:
-            if not is_late and not self._is_closed:
-                self._ask(call, future)
-            elif not future.done():
-                future.set_result(outcome)
+        now = self._loop.time()
+        for request in waiting:
+            if request.future.done() or request.outcome is None:
+                continue
+            if now < min(request.until, self._patient_until) and not self._is_closed:
+                self._ask(request)
+            else:
+                request.future.set_result(request.outcome)
 
     # ---------------------------------------------------------------- peers
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Callable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Final
 
@@ -95,6 +96,11 @@ def _url(text: str) -> httpx.URL:
     raise ConfigError(f"webhook.url {url.scheme}://{url.host}: use https (http only for 127.0.0.1, ::1, localhost)")
 
 
+def _no_cookies() -> CookieJar:
+    """A jar that takes nothing: what a collector answers is not kept."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -122,7 +128,7 @@ class WebhookOutlet(Outlet):
             httpx.create_ssl_context() if authority is None else httpx.create_ssl_context(verify=str(authority))
         )
         self._http: Final = httpx.AsyncClient(
-            verify=verify, timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False
+            verify=verify, timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False, cookies=_no_cookies()
         )
 
     async def deliver(self, record: AlarmRecord) -> None:

@@ -146,7 +146,12 @@ class DemoCity:
         for site in self._made.sites.values():
             self._run(f"site {site.kme}", "site", "run", str(site.folder / "site.toml"), "--json")
         self._run("controller", "control", "run", str(self._made.control_toml), "--json")
-        await self._until([f"key {link.link}" for link in self._made.city.links])
+        await self._until(["controller", *(f"site {kme}" for kme in self._made.sites)])
+        keys = {f"key {link.link}" for link in self._made.city.links}
+        if not keys & self._seen and not self.stopping.is_set():
+            later = "" if "warm" in self._seen else ", later where kernels are compiled or much else runs"
+            self._say("begun", f"links begin: the first keys come in some ten seconds{later}")
+        await self._until(keys)
         await self._until_stocked()
 
     def _run(self, name: str, *words: str) -> None:
@@ -208,6 +213,7 @@ class DemoCity:
         link = str(record.get("link", ""))
         match event:
             case "warm":
+                self._seen.add("warm")
                 self._say("warm", f"kernels are ready after {record['time_s']:.1f} s")
             case "started":
                 name = f"ends {record['site']}"

@@ -17,8 +17,10 @@ __all__ = ["LightLog"]
 
 _BLOCKS: Final = 4
 """The rate is that of so many blocks."""
-_MISSES: Final = 2
-"""So many blocks without key in a row, and the link gives none; a single one is chance, as contracts allow it."""
+_MISSES: Final = 3
+"""So many blocks without key in a row, and the link gives none. Fewer are chance, unless their error rate says why:
+a contract's length is met with a probability of about 0.9999."""
+_QBER: Final = 0.08
 _AWAY_S: Final = 2.0
 """A session may be renewed for so long before the other end counts as away."""
 _AWAY_KEYLESS_S: Final = 330.0
@@ -38,9 +40,10 @@ class _Figures:
 class LightLog:
     """Collects figures; `report` makes the news of them. `now` is the owner's clock, in seconds."""
 
-    def __init__(self, link_id: LinkId, link: LinkParameters, now: float) -> None:
+    def __init__(self, link_id: LinkId, link: LinkParameters, origin: Origin, now: float) -> None:
         self._link_id: Final = link_id
         self._link: Final = link
+        self._is_simulated: Final = origin is not Origin.PHOTONS
         self._rates: Final = deque[tuple[int, float]](maxlen=_BLOCKS)
         self._figures = _Figures()
         self._measured_at = now
@@ -65,14 +68,15 @@ class LightLog:
         """A block ended; `reason` says why it gave no key, None where it gave one."""
         light_s = report.pulses / self._link.source.clock_hz
         self._misses = 0 if reason is None else self._misses + 1
-        self._keyless = (reason or "the block gave no key") if self._misses >= _MISSES else ""
+        is_chance = 0 < self._misses < _MISSES and bool(self._rates) and (report.qber_key or 0.0) < _QBER
+        self._keyless = "" if reason is None or is_chance else reason or "the block gave no key"
         if reason is None:
             self._blocks += 1
             self._rates.append((report.net_bits, light_s))
-        elif self._keyless:
-            self._rates.clear()
-        else:
+        elif is_chance:
             self._rates.append((0, light_s))
+        else:
+            self._rates.clear()
         real = report.origin is Origin.PHOTONS and report.ledger is not None and report.gross_bits > 0
         loss = estimated_loss_db(self._link, report.detections / report.pulses) if report.pulses else None
         epsilon = report.ledger.total if real and report.ledger is not None else None
@@ -95,6 +99,7 @@ class LightLog:
             blocks=self._blocks,
             age_s=max(0.0, now - self._measured_at),
             reason=reason[:512],
+            is_simulated=self._is_simulated,
         )
 
     def _state(self, condition: Condition, now: float) -> tuple[LightState, str]:

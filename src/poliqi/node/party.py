@@ -129,7 +129,7 @@ class Party:
         self._stopping: Final = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._device: object = None
-        self._light: Final = LightLog(store.link.link_id, settings.link, self._began)
+        self._light: Final = LightLog(store.link.link_id, settings.link, settings.light.origin, self._began)
         self._changes = 0
         self._anew: Final = asyncio.Event()
         self._owner: Alice | Bob | None = None

@@ -26,7 +26,7 @@ from poliqi.base.errors import ConfigError, PoliqiError, StoreError
 from poliqi.edge.audit import read_audit
 from poliqi.edge.complaints import Complaints
 from poliqi.edge.entropy import OperatingSystemEntropy
-from poliqi.edge.handover import Handover
+from poliqi.edge.handover import Handover, close_left
 from poliqi.edge.keydatabase import DATABASE_NAME
 from poliqi.edge.keystore import KeyStore
 from poliqi.edge.kme import KmeDriver
@@ -94,6 +94,8 @@ def run_site(settings: SiteSettings, say: Say, load: Callable[[], SiteSettings])
         if failure:
             raise StoreError(f"site {settings.site} stopped: {failure}")
     if handover is not None:
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)  # else one that comes before the new program listens would end it
         handover.leave()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # this very command line, anew
 
@@ -175,6 +177,7 @@ class Site:
                 await self._doors.open(doors)
                 if self._agent is not None:
                     await self._agent.open(doors)
+                close_left()
                 self._read_expiry()
                 segments = len(stored.segments)
                 self._say(
@@ -254,6 +257,11 @@ class Site:
         """Finish what is under way, then execute the program anew; who connects meanwhile waits in the queue."""
         if self._is_drained:
             self._say("warning", "the site is drained already: stop and start it to upgrade it")
+            return
+        try:
+            self._load()
+        except PoliqiError as error:
+            self._say("upgrade-failed", f"{error}; the site goes on as it is", level="error")
             return
         tell_supervisor("RELOADING=1")
         handover = Handover()

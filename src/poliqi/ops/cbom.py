@@ -135,8 +135,11 @@ ALGORITHMS: Final = (
     ),
     Algorithm(
         "hmac-sha256", "HMAC-SHA256", "mac", ("tag",), 2, 256,
-        "derives key_IDs from places, names small segments (FIPS 198-1)",
-        ("keys.keyid", "keys.segment"), ("hmac.digest",), {"oid": "1.2.840.113549.2.9"},
+        "derives key_IDs from places, names small segments, signs alarms to webhooks, ties forms to people (FIPS 198-1)",
+        ("keys.keyid", "keys.segment", "edge.webhook", "ops.web.people"), (
+            "hmac.digest", "hmac.new", "cryptography.hazmat.primitives.hmac",
+            "cryptography.hazmat.primitives.hmac.HMAC",
+        ), {"oid": "1.2.840.113549.2.9"},
     ),
     Algorithm(
         "hmac-sha384", "HMAC-SHA384", "mac", ("tag", "verify"), 4, 384,
@@ -166,7 +169,7 @@ ALGORITHMS: Final = (
     Algorithm(
         "os-random", "the operating system's generator", "drbg", ("generate",), 5, 256,
         "seeds, pads and keys that are made here; expanded by ChaCha20, so what rests on it is computational",
-        ("edge.entropy", "edge.kek", "edge.kektoken"), ("os.urandom", "random.SystemRandom", "secrets.randbits"),
+        ("edge.entropy", "edge.kek", "edge.kektoken"), ("os.urandom", "random.SystemRandom", "secrets.randbits", "secrets.token_hex", "secrets.token_bytes", "secrets.token_urlsafe"),
     ),
 )  # fmt: skip
 

@@ -34,7 +34,7 @@ def link_mark(view: LinkView) -> LinkMark:
     """How a link is drawn that reports: by its state, its load and its key rate."""
     state = view.state.value if view.is_fresh else "silent"
     rate = view.key_rate_bps if state == "lit" else None
-    load = view.used_bps / rate if rate else None
+    load = min(1.0, view.used_bps / max(rate, 1.0)) if rate else None
     return LinkMark(state, load, rate_text(rate))
 
 

@@ -145,7 +145,7 @@ def surround(file: ControllerFile, room: ControlRoom) -> Surroundings:
     outlets += [WebhookOutlet(w.url, read_secret(Path(w.secret_file)), complain) for w in file.webhooks]
 
     def alarmed(alarm: AlarmView) -> None:
-        city = room.driver.core.city
+        city = room.view().city  # simulated also where a link says so and the plan forgot
         names = city.name, file.settings.controller
         record = alarm_record(alarm, *names, room.wall_s, is_simulated=city.is_simulated)
         for outlet in outlets:

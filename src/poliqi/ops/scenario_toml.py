@@ -74,7 +74,6 @@ class ScenarioTable(Table):
     duration: Quantity
     settle: Quantity = "120 s"
     controller: bool = True
-    optimise: bool = True
     delay: Quantity = "0.2 ms"
     jitter: Quantity = "0.3 ms"
     capacity: Quantity = "8 Mbit"
@@ -203,7 +202,6 @@ def _scenario(t: ScenarioTable, plan: CityPlan) -> Scenario:
         low_water=int(low) // 8,
         sifted_key=sifted,
         controller=t.controller,
-        optimise=t.optimise,
     )
 
 

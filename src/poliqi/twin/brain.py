@@ -25,6 +25,9 @@ __all__ = ["Brain"]
 
 _WALL_NS: Final = 1_750_000_000_000_000_000
 _WRITE_S: Final = 2e-3
+_LEAST_TICK_S: Final = 1e-3
+_FINE_S: Final = 1.0
+"""Ticks that are further apart come at their pace, whatever is due in between."""
 _PLAN_S: Final = 0.05
 """How long an allocation takes: the time of its thread is not part of a twin."""
 
@@ -42,10 +45,7 @@ class Brain:
         watch: Watch,
         on_events: Callable[[str, list[CityEvent]], None],
         tick_s: float,
-        *,
-        is_optimising: bool,
     ) -> None:
-        self._is_optimising: Final = is_optimising
         self.name: str = name
         self.city = city
         self.log: list[bytes] = []
@@ -122,7 +122,7 @@ class Brain:
 
     def _turn(self) -> None:
         """What the core decided is in the log before any site hears of it."""
-        if not self._is_planning and self._is_optimising:
+        if not self._is_planning:
             problem = self.core.take_problem()
             if problem is not None:
                 self._is_planning = True
@@ -186,8 +186,10 @@ class Brain:
             for event in raised:
                 self._watch.told(event_line(event, Language.ENGLISH).encode(), "an alarm")
             self._on_events(self.name, raised)
-        due = min(self.core.next_timeout(now), self.book.next_timeout(now), now + max(1.0, self._tick_s))
-        self._clock.after(max(1e-3, due - now), partial(self._tick, start))
+        due = now + self._tick_s
+        if self._tick_s <= _FINE_S:
+            due = min(self.core.next_timeout(now), self.book.next_timeout(now), now + 1.0)
+        self._clock.after(max(_LEAST_TICK_S, due - now), partial(self._tick, start))
 
     def view(self) -> CityView:
         """The city as the controller sees it, looked through for key."""

@@ -18,7 +18,7 @@ from typing import Final
 from poliqi.base.ids import KmeId
 from poliqi.keys.kme import Kme
 from poliqi.keys.requests import Key
-from poliqi.twin.marked import find_key, is_key
+from poliqi.twin.marked import are_keys, find_key, is_key
 
 __all__ = ["InvariantBroken", "Watch"]
 
@@ -50,10 +50,11 @@ class Watch:
 
     def to_master(self, site: KmeId, keys: list[Key]) -> None:
         """A master was given keys."""
+        are_whole = are_keys([key.value for key in keys])
         for key in keys:
             if key.key_id in self._masters:
                 raise InvariantBroken(f"key {key.key_id.hex()} was given out twice, at {site} for the second time")
-            if not is_key(key.value):
+            if not are_whole and not is_key(key.value):
                 raise InvariantBroken(f"key {key.key_id.hex()} of {site} was never made by a link or a relay")
             self._claim(key)
             self._masters[key.key_id] = site, key.value

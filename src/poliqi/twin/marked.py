@@ -10,13 +10,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LONG_BYTES", "MarkedEntropy", "find_key", "is_key", "mark"]
+__all__ = ["LONG_BYTES", "MarkedEntropy", "are_keys", "find_key", "is_key", "mark"]
 
 LONG_BYTES: Final = 32
 """Draws that are at least so long are secrets and get marked; shorter ones are names."""
@@ -25,9 +25,11 @@ _LONG: Final = 4096
 _IMAGES: Final = np.frombuffer(hashlib.shake_128(b"poliqi twin: images of the bits of a word").digest(128), "<u4")
 _WORDS: Final = bytes(b if (chr(b).isalnum() and b < 128) or b in b"+/_-" else 32 for b in range(256))
 """Turns all that can stand in no spelling of bytes into blanks."""
-_LEAST: Final = 20
-"""Shortest spelling of 16 bytes that is looked at."""
-_ROW: Final = re.compile(rb"\d\s*,\s*\d{1,3}\s*,\s*\d{1,3}\s*,")
+_LEAST: Final = 22
+"""Shortest spelling of 16 bytes: base64. The digits of a number are fewer."""
+_BETWEEN: Final = b"0123456789 \t\r\n"
+"""What is left of sixteen numbers in a row without these is fifteen commas."""
+_COMMAS: Final = 15 * b","
 _NUMBERS: Final = re.compile(rb"(?:\d{1,3}\s*,\s*){15,}\d{1,3}")
 
 
@@ -93,6 +95,12 @@ def is_key(data: bytes) -> bool:
     return len(data) >= 16 and any(_is_key_at(data, start) for start in range(8))
 
 
+def are_keys(values: Sequence[bytes]) -> bool:
+    """True where every one of `values` is key throughout its first 16 bytes."""
+    words = np.frombuffer(b"".join(value[:16].ljust(16, b"\0") for value in values), "<u4").reshape(-1, 2)
+    return bool(((_image(words[:, 0]) == words[:, 1]) & (words[:, 0] != 0)).all())
+
+
 def _is_key_at(data: bytes, start: int) -> bool:
     """Marked bytes whose words begin at `start`, or a multiple of 8 after it."""
     words = np.frombuffer(data, "<u4", count=(len(data) - start) // 8 * 2, offset=start).reshape(-1, 2)
@@ -117,14 +125,13 @@ def find_key(data: bytes) -> bool:
     """
     if not data.isascii() and is_key(data):
         return True
-    news = set(data.translate(_WORDS).split()) - _seen.words
-    for token in news:
-        if len(token) >= _LEAST and any(is_key(spelt) for spelt in _spelt(token)):
-            return True
+    news = {token for token in data.translate(_WORDS).split() if len(token) >= _LEAST} - _seen.words
+    if any(is_key(spelt) for token in news for spelt in _spelt(token)):
+        return True
     if len(_seen.words) > 50_000:
         _seen.words.clear()
     _seen.words |= news
-    return _ROW.search(data) is not None and any(
+    return _COMMAS in data.translate(None, _BETWEEN) and any(
         is_key(bytes(n & 255 for n in map(int, found.split(b",")))) for found in _NUMBERS.findall(data)
     )
 

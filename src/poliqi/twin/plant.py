@@ -218,7 +218,9 @@ class Plant:
 
 
 def _parameters(scenario: Scenario, link: QuantumLink) -> LinkParameters:
-    here = link_parameters(scenario.city, link, scenario.devices[link.device])
+    """Under the device's name, not the link's: links that are alike share what is worked out of them."""
+    device = scenario.devices[link.device]
+    here = replace(link_parameters(scenario.city, link, device), name=device.name)
     if scenario.sifted_key is None:
         return here
     return replace(here, block=replace(here.block, sifted_key=scenario.sifted_key))

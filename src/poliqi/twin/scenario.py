@@ -130,7 +130,5 @@ class Scenario:
     sifted_key: int | None = None
     """Bits of a block in place of the devices' own."""
     controller: bool = True
-    optimise: bool = True
-    """Whether the controller's allocations are worked out; without them it goes by its fast reroutes."""
     pairs: tuple[tuple[KmeId, KmeId], ...] | None = None
     """Which pairs share a stock that relays fill; None: all."""

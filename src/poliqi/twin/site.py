@@ -11,7 +11,7 @@ from poliqi.base.errors import StoreError
 from poliqi.base.ids import KmeId, SaeId
 from poliqi.control.agent import Agent, AgentRule, Observation
 from poliqi.control.messages import LinkReport, PeerReport, PoolReport
-from poliqi.keys.desk_state import KmeEvent
+from poliqi.keys.desk_state import EventKind, KmeEvent
 from poliqi.keys.kme import Kme, SharedPool
 from poliqi.keys.marks import Mark
 from poliqi.keys.policy import Policy
@@ -31,6 +31,7 @@ _WALL_NS: Final = 1_750_000_000_000_000_000
 _REPORT_S: Final = 1.0
 _STOPPING_S: Final = 0.5
 _LEAST_TICK_S: Final = 1e-3
+_OF_PEERS: Final = frozenset({EventKind.PEER_UP, EventKind.PEER_DOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class TwinSite:
         self._remembered: bytes | None = None
         self._streams: Final[dict[str, Stream]] = {}
         self._control: Stream | None = None
-        self._is_writing = self._is_failed = False
+        self._is_writing = self._is_failed = self._will_look = False
         self._observed_at = float("-inf")
         self._asked: Final[dict[Ticket, tuple[float, str]]] = {}
 
@@ -113,7 +114,7 @@ class TwinSite:
         stored = self.store.load(boot)
         self.kme = Kme(plan.name, plan.pools, plan.policy, stored, self.store, entropy, now, plan.peers)
         self.agent = Agent(plan.name, boot.hex(), "twin", plan.rule, self._remembered)
-        self._is_writing = self._is_failed = False
+        self._is_writing = self._is_failed = self._will_look = False
         self._observed_at = float("-inf")
         self.is_alive = True
         self._next(self.starts, 0.0)
@@ -233,6 +234,9 @@ class TwinSite:
         for event in kme.take_events():
             self.agent.notice(event.kind, event.text, event.peer, self._clock.now)
             self._world.happened(self.site, event)
+            if event.kind in _OF_PEERS and self._tick_s > _REPORT_S and not self._will_look:
+                self._will_look = True
+                self._clock.after(_REPORT_S, partial(self._look, self.starts))
         self._watch.stock(kme)
         self._flush_agent()
 
@@ -287,6 +291,13 @@ class TwinSite:
                 told = frame if self.lie is None else self.lie(frame)
                 self._watch.told(told, f"what {self.name} tells the controller")
                 self._control.send(self, told)
+
+    def _look(self, start: int) -> None:
+        """Peers came or went: the controller hears of it within a second, however slow the pace is."""
+        if start == self.starts and self.is_alive:
+            self._will_look = False
+            self._observe()
+            self._tick_agent()
 
     def _tick_agent(self) -> None:
         now = self._clock.now

@@ -131,23 +131,21 @@ class TwinWorld:
                 relayed[here][pool] = there
         urgent = KeyLimits(max_number=1 << 12, priority=7)
         usual = KeyLimits(max_number=1 << 12, priority=1)
-        saes = [
-            Application(sae_of(name, priority), name, urgent if priority == 7 else usual)
+        saes = {
+            name: [
+                Application(sae_of(name, priority), name, urgent if priority == 7 else usual) for priority in (3, 7)
+            ]
             for name in names
-            for priority in (3, 7)
-        ]
-        everyone = frozenset(a.sae for a in saes)
-        grant = Grant(everyone, everyone, _RULE)
-        return [
-            Plan(
-                name,
-                tuple(pools[name]),
-                tuple(dict.fromkeys(p.peer for p in pools[name])),
-                Policy(name, saes, [grant], _RULE, usual),
-                AgentRule(relayed[name], block_bytes=min(4096, s.low_water)),
-            )
-            for name in names
-        ]
+        }
+        plans: list[Plan] = []
+        for name in names:
+            peers = tuple(dict.fromkeys(p.peer for p in pools[name]))
+            known = [sae for site in (name, *peers) for sae in saes[site]]
+            everyone = frozenset(a.sae for a in known)
+            policy = Policy(name, known, [Grant(everyone, everyone, _RULE)], _RULE, usual)
+            rule = AgentRule(relayed[name], block_bytes=min(4096, s.low_water))
+            plans.append(Plan(name, tuple(pools[name]), peers, policy, rule))
+        return plans
 
     def _add_brain(self, name: str) -> Brain:
         brain = Brain(
@@ -159,7 +157,6 @@ class TwinWorld:
             self.watch,
             self._said,
             self.scenario.pace.tick_s,
-            is_optimising=self.scenario.optimise,
         )
         self.brains[name] = brain
         for site in self.sites.values():
@@ -421,9 +418,20 @@ class TwinWorld:
         return undo
 
     def break_store(self, site: KmeId) -> Undo:
-        """Let a site's disk fail: its process ends with the next write, and is started when the disk is mended."""
+        """Let a site's disk fail: its process ends with the next write, and is started when the disk is mended.
+
+        So that there is a write, somebody asks for a key now and then.
+        """
         there = self.sites[site]
         there.store.broken = "no space left on the disk"
+        peers = there.plan.peers
+
+        def write(turn: int) -> None:
+            if there.store.broken and there.is_alive and peers:
+                self.applications.exchange(_PROBES, site, peers[turn % len(peers)], 1)
+                self.clock.after(_PROBE_S, partial(write, turn + 1))
+
+        write(0)
 
         def undo() -> None:
             there.store.broken = ""

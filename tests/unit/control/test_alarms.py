@@ -25,10 +25,11 @@ from alarm_faults import (
     stray_light,
 )
 
+from poliqi.base.ids import LinkId
 from poliqi.control.alarms import AlarmBook
 from poliqi.control.causes import CAUSES, Cause, cause_advice, cause_line
 from poliqi.control.city import City
-from poliqi.control.events import CityEvent, Language, event_line
+from poliqi.control.events import CityEvent, CityEventKind, Language, event_line
 from poliqi.control.signs import SignKind, signs_of
 from poliqi.control.suspects import LINK_PATTERNS, Grade
 
@@ -309,3 +310,14 @@ def test_both_languages_fill_the_same_places() -> None:
         for english, italian in ((row.english, row.italian), (row.advice_english, row.advice_italian)):
             names = [sorted({p[1] for p in string.Formatter().parse(text) if p[1]}) for text in (english, italian)]
             assert names[0] == names[1]
+
+
+def test_a_reason_that_names_single_photons_is_photon_splitting_though_light_seems_lost() -> None:
+    """Splitting every pulse looks like about 1 dB more loss; the text is what a link's end says then."""
+    figures = {"qber_key": 0.0063, "qber_key_usual": 0.0063, "loss_db": 5.78, "loss_db_usual": 4.8}
+    what = "the counts support at most 0 secret bits (s1_K <= 0: no single photon is certain in the key basis)"
+    event = CityEvent(CityEventKind.LINK_KEYLESS, 0.0, link=LinkId("l"), values={**figures, "what": what})
+    assert [s.kind for s in signs_of(event)] == [SignKind.KEYLESS_DECOY, SignKind.LOSS]
+    bent = {**figures, "loss_db": 9.0, "what": what}
+    event = CityEvent(CityEventKind.LINK_KEYLESS, 0.0, link=LinkId("l"), values=bent)
+    assert [s.kind for s in signs_of(event)] == [SignKind.KEYLESS_OTHER, SignKind.LOSS]

@@ -505,10 +505,28 @@ def test_a_stock_with_more_free_than_stored_is_told_and_not_counted() -> None:
         pool="aria-bovisa", peer="bovisa", is_relayed=False, free_bits=10**9, stored_bits=5, capacity_bits=10**10,
         taken_bits=0, filled_bits=10**9,
     )  # fmt: skip
-    hear(rig, "aria", lying_report(rig, "aria", pools=(lie,)))
+    others = [pool for pool in rig.observation(KmeId("aria")).pools if pool.pool != lie.pool]
+    hear(rig, "aria", lying_report(rig, "aria", pools=(lie, *others)))
     assert len(rig.told(_K.SITE_NONSENSE)) == 1
     after = next(p.free_bits for p in rig.controller.view(rig.now).pools if p.ends == ("aria", "bovisa"))
     assert after <= before
+
+
+def test_stocks_of_links_that_make_key_are_not_gone_whatever_names_a_site_gives_them() -> None:
+    rig = started(make_city(("aria", "bovisa"), [("aria", "bovisa")]))
+    renamed = [
+        msgspec.structs.replace(pool, pool=f"x{pool.pool}", peer="nobody")
+        for pool in rig.observation(KmeId("aria")).pools
+    ]
+    hear(rig, "aria", lying_report(rig, "aria", pools=tuple(renamed)))
+    (told,) = rig.told(_K.SITE_NONSENSE)
+    assert (told.site, told.values["what"]) == ("aria", "aria-bovisa makes key, and its stock with bovisa is gone")
+
+
+def test_a_stock_may_go_with_the_light_of_its_link() -> None:
+    rig = started(make_city(("aria", "bovisa"), [("aria", "bovisa")]))
+    hear(rig, "aria", lying_report(rig, "aria", pools=(), links=()))
+    assert rig.told(_K.SITE_NONSENSE) == []
 
 
 def test_a_site_that_reports_nonsense_for_an_hour_is_told_of_each_minute_and_comes_to_sense() -> None:
@@ -698,18 +716,25 @@ def test_a_site_that_obeyed_a_higher_epoch_makes_this_controller_give_no_more_or
     rig = started(make_city())
     site = rig.sites[KmeId("aria")]
     assert site.connection is not None
-    frame = encode(Applied(epoch=1 << 40, table=3))
+    rival = rig.controller.epoch + 5
+    frame = encode(Applied(epoch=rival, table=3))
     rig.controller.received(site.name, site.connection, frame, rig.now, rig.wall_ns())
     rig.controller_out()
     (event,) = rig.told(_K.CONTROLLER_RIVAL)
-    assert (event.site, event.values["epoch"]) == ("aria", 1 << 40)
+    assert (event.site, event.values["epoch"]) == ("aria", rival)
+    assert rig.controller.view(rig.now).is_in_charge, "one site may lie"
+    for name in list(rig.sites)[1 : len(rig.sites) // 2 + 1]:
+        other = rig.sites[name]
+        assert other.connection is not None
+        rig.controller.received(name, other.connection, frame, rig.now, rig.wall_ns())
+    rig.controller_out()
     before = tables(rig)
     rig.controller.drain(KmeId("bovisa"), True, rig.now)
     rig.add_site(KmeId("leonardo"))
     rig.connect("leonardo")
     rig.run(5.0)
     assert not rig.controller.view(rig.now).is_in_charge
-    assert len(rig.told(_K.CONTROLLER_RIVAL)) == 1
+    assert len(rig.told(_K.CONTROLLER_RIVAL)) == 3, "each site that obeys another is told once"
     assert tables(rig) == {**before, "leonardo": []}
 
 
@@ -722,7 +747,18 @@ def test_a_hello_of_a_site_that_obeys_another_is_a_rival_too(above: int, obeyed:
         version=1, software="", instance="aria-1", epoch=rig.controller.epoch + above, table=1, obeyed=obeyed
     )
     rig.controller.received(KmeId("aria"), number, encode(hello), rig.now, rig.wall_ns())
-    assert not rig.controller.view(rig.now).is_in_charge
+    assert rig.controller.has_rival
+
+
+@pytest.mark.parametrize("ahead", [2 * 86_400, (1 << 62) - 1 - 2_000_000_000])
+def test_an_epoch_of_the_future_is_no_rival_and_its_stream_ends(ahead: int) -> None:
+    rig = started(make_city())
+    site = rig.sites[KmeId("aria")]
+    assert site.connection is not None
+    frame = encode(Applied(epoch=max(rig.controller.epoch, rig.wall_ns() // 10**9) + ahead, table=3))
+    with pytest.raises(ProtocolError, match="lies in the future"):
+        rig.controller.received(site.name, site.connection, frame, rig.now, rig.wall_ns())
+    assert not rig.controller.has_rival
 
 
 def test_a_hello_of_a_site_that_obeys_this_start_is_no_rival() -> None:
@@ -744,7 +780,7 @@ def test_the_younger_of_two_controllers_is_obeyed_and_the_elder_learns_of_it() -
     for site in rig.sites.values():
         rig.cut_stream(site.name)
     rig.controller, rig.log = elder, log
-    rig.connect("aria")
+    rig.connect_all()
     rig.run(1.0)
     assert not elder.view(rig.now).is_in_charge
     assert younger.view(rig.now).is_in_charge

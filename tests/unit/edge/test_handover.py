@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from poliqi.edge.handover import Handover, take_over
+from poliqi.edge.handover import Handover, close_left, take_over
 
 NEXT = """
 import socket, sys
@@ -70,3 +70,13 @@ def test_a_port_that_the_kernel_chooses_is_never_taken_over(listener: socket.soc
     handover.leave()
     assert take_over(socket.AF_INET, "127.0.0.1", 0) is None
     handover.close()
+
+
+def test_what_nobody_takes_over_is_closed() -> None:
+    left = socket.create_server(("127.0.0.1", 0))
+    place = left.getsockname()
+    os.environ["POLIQI_LISTENERS"] = str(left.detach())
+    close_left()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(place, 2)
+    assert "POLIQI_LISTENERS" not in os.environ

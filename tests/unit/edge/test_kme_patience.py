@@ -118,3 +118,34 @@ def test_a_crowd_does_not_wait_without_bound(monkeypatch: pytest.MonkeyPatch) ->
         assert all(outcome == core.answer for outcome in await asyncio.gather(*asked))
 
     run(monkeypatch, 30.0, work)
+
+
+def test_no_key_is_made_for_whoever_gave_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(driver: KmeDriver, core: Core) -> None:
+        asked = asyncio.ensure_future(driver.order(ORDER))
+        await asyncio.sleep(0)
+        asked.cancel()
+        await asyncio.sleep(0)
+        core.answer, before = Accepted(), core.asked
+        core.events.append(KmeEvent(EventKind.PEER_UP, "connected with b", KmeId("b")))
+        driver.kick()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert core.asked == before
+
+    run(monkeypatch, 30.0, work)
+
+
+def test_other_peers_that_come_and_go_make_nobody_wait_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(driver: KmeDriver, core: Core) -> None:
+        asked = asyncio.ensure_future(driver.order(ORDER))
+        for _ in range(100):
+            driver._be_patient()  # as whenever the stream of some peer ends
+            core.events.append(KmeEvent(EventKind.PEER_UP, "connected with c", KmeId("c")))
+            driver.kick()
+            await asyncio.sleep(0.01)
+            if asked.done():
+                return
+        raise AssertionError("the request waits for ever")
+
+    run(monkeypatch, 0.1, work)

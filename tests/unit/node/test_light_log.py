@@ -46,7 +46,7 @@ def block(net_bits: int = 0, qber: float = 0.01, detections: int = 107_900) -> B
 
 @pytest.fixture
 def log() -> LightLog:
-    return LightLog(LinkId("a-b"), LINK, now=100.0)
+    return LightLog(LinkId("a-b"), LINK, Origin.PHOTONS, now=100.0)
 
 
 def test_before_the_other_end_is_met_it_is_silent(log: LightLog) -> None:
@@ -71,11 +71,6 @@ def test_rate_is_net_bits_over_the_time_of_light(log: LightLog) -> None:
 def test_blocks_without_key_are_keyless_and_say_why(log: LightLog) -> None:
     log.met()
     log.block(block(1000), None, 101.0)
-    before = log.report(BRIGHT, 101.0).key_rate_bps
-    assert before is not None
-    log.block(block(qber=0.12), "leak cap", 101.5)
-    assert log.report(BRIGHT, 101.5).state is LightState.LIT, "one block without key is chance"
-    assert log.report(BRIGHT, 101.5).key_rate_bps == pytest.approx(0.5 * before), "and makes none"
     log.block(block(qber=0.12), "leak cap", 102.0)
     report = log.report(BRIGHT, 102.0)
     assert (report.state, report.key_rate_bps, report.reason) == (LightState.KEYLESS, 0.0, "leak cap")
@@ -85,6 +80,20 @@ def test_blocks_without_key_are_keyless_and_say_why(log: LightLog) -> None:
     log.met()
     log.block(block(2000), None, 140.0)
     assert log.report(BRIGHT, 140.0).state is LightState.LIT
+
+
+def test_a_block_without_key_is_chance_until_there_are_three_in_a_row(log: LightLog) -> None:
+    log.met()
+    log.block(block(1000), None, 101.0)
+    before = log.report(BRIGHT, 101.0).key_rate_bps
+    assert before is not None
+    for number, at in enumerate((102.0, 103.0), 2):
+        log.block(block(), "too short", at)
+        report = log.report(BRIGHT, at)
+        assert report.state is LightState.LIT
+        assert report.key_rate_bps == pytest.approx(before / number)
+    log.block(block(), "too short", 104.0)
+    assert log.report(BRIGHT, 104.0).state is LightState.KEYLESS
 
 
 def test_dark_comes_before_all_else(log: LightLog) -> None:
@@ -106,7 +115,7 @@ def test_an_other_end_that_stays_away_is_silent_after_a_moment(log: LightLog) ->
 
 
 def test_a_long_reason_is_cut() -> None:
-    log = LightLog(LinkId("a-b"), LINK, 0.0)
+    log = LightLog(LinkId("a-b"), LINK, Origin.PHOTONS, 0.0)
     log.met()
     log.block(block(), "x" * 5000, 0.5)
     log.block(block(), "x" * 5000, 1.0)

@@ -56,6 +56,19 @@ def test_check_names_every_site_that_nobody_vouches_for(folder: Path) -> None:
     assert [any(f"for {site};" in line for line in failures) for site in "abc"] == [True] * 3
 
 
+def test_check_says_what_it_looked_at_and_who_knows_the_rest(folder: Path) -> None:
+    for site in "abc":
+        pki = folder / site
+        assert CliRunner().invoke(cli, ["pki", "init", str(pki), "--site", site]).exit_code == 0
+        words = ["pki", "trust", str(folder / "pki"), str(pki / "ca.pem"), "--site", site]
+        assert CliRunner().invoke(cli, words).exit_code == 0
+    done = control(folder, "check")
+    assert done.exit_code == 0
+    last = done.output.splitlines()[-1]
+    assert "files and trust are in order" in last
+    assert "poliqi control status" in last
+
+
 def test_a_token_logs_in_and_only_its_hash_is_kept(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["control", "token", "anna", "--role", "operator", "--json"])
     made = json.loads(done.output)

@@ -26,7 +26,6 @@ FULL = (
     + """
 settle = "90 s"
 controller = false
-optimise = false
 delay = "1 ms"
 jitter = "2 ms"
 capacity = "16 Mbit"
@@ -70,7 +69,7 @@ def test_the_shortest_file_has_the_documented_defaults() -> None:
 
 def test_every_key_is_read() -> None:
     s = read_scenario(FULL, HERE)
-    assert (s.settle_s, s.controller, s.optimise, s.delay_s, s.jitter_s) == (90.0, False, False, 1e-3, 2e-3)
+    assert (s.settle_s, s.controller, s.delay_s, s.jitter_s) == (90.0, False, 1e-3, 2e-3)
     assert (s.capacity, s.low_water, s.sifted_key) == (2_000_000, 125_000, 10_000_000)
     assert s.load == Load(5.0, 512, 8, 0.5, 1.0)
     assert s.pace == Pace(0.5, 2.0, 10.0)

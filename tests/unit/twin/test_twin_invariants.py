@@ -14,7 +14,7 @@ from poliqi.keys.grade import Grade, KeyOrigin
 from poliqi.keys.kme import Kme
 from poliqi.keys.requests import Delivered, Key, KeyOrder, Ticket
 from poliqi.twin.invariants import InvariantBroken, Watch
-from poliqi.twin.marked import MarkedEntropy, find_key, is_key, stretch
+from poliqi.twin.marked import MarkedEntropy, are_keys, find_key, is_key, stretch
 from poliqi.twin.world import run
 
 GRADE = Grade(KeyOrigin.SIMULATED, "a proof", None, ())
@@ -111,6 +111,14 @@ def test_what_is_no_key_is_not_found() -> None:
     assert not is_key(noise)
     assert not find_key(base64.b64encode(noise[:30_000]) + bytes(64) + b"0" * 64 + b"A" * 64)
     assert not is_key(MarkedEntropy(1, "names").draw(16))
+
+
+def test_many_keys_are_known_at_once_and_one_that_is_none_among_them() -> None:
+    keys = [stretch(f"key {number}", 32) for number in range(5)]
+    assert are_keys(keys)
+    assert not are_keys([*keys, bytes(32)])
+    assert not are_keys([*keys, keys[0][4:]])
+    assert not are_keys([keys[0][:8]])
 
 
 # ---------------------------------------------------------------- doubles in a whole twin

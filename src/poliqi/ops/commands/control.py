@@ -78,9 +78,11 @@ def check(control_toml: Path, as_json: bool) -> None:
         for site in sorted(site for site in city.site if site not in trusted)
     ]
     record = {"controller": settings.controller, "city": city.name, "sites": len(city.sites), "failures": wrong}
-    click.echo(
-        json.dumps(record) if as_json else "\n".join(wrong or [f"{city.name}: {len(city.sites)} sites, all well"])
+    well = (
+        f"{city.name}: {len(city.sites)} sites; files and trust are in order. Ask the running city with "
+        f"`poliqi control status {control_toml}`"
     )
+    click.echo(json.dumps(record) if as_json else "\n".join(wrong or [well]))
     sys.exit(1 if wrong else 0)
 
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from poliqi.base.errors import PoliqiError
 from poliqi.control.city import SpanId
-from poliqi.ops.web.guard import HEADERS, is_for_loopback, is_same_origin
+from poliqi.ops.web.guard import HEADERS, is_for_loopback, is_from_another_page, is_same_origin
 from poliqi.ops.web.live import Broadcast, ChannelKey
 from poliqi.ops.web.month import Reports
 from poliqi.ops.web.pages import page_at
@@ -104,7 +104,7 @@ class Dashboard:
     def _endpoint(self, row: RouteRow) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             visit = await self._visit(request)
-            if request.method == "POST" and not is_same_origin(request):
+            if is_from_another_page(request) or (request.method == "POST" and not is_same_origin(request)):
                 return self.refuse(visit, row.kind, HTTPStatus.FORBIDDEN)
             if row.permission is not None:
                 if visit.person is None:
@@ -200,10 +200,12 @@ class Dashboard:
         assert visit.person is not None
         if len(at) > _LONGEST_AT or page_at(unquote(at.partition("?")[0])) is None:
             return self.refuse(visit, Kind.STREAM, HTTPStatus.NOT_FOUND)
-        if self._broadcast.is_full:
-            return self.refuse(visit, Kind.STREAM, HTTPStatus.SERVICE_UNAVAILABLE)
         key = ChannelKey(at, visit.say.language, visit.person.role)
-        return _Stream(self._broadcast, key, lambda: self._person(visit.request) == visit.person)
+        client = visit.request.client
+        who = visit.person.key, "" if client is None else client.host
+        if not self._broadcast.has_room(key, who):
+            return self.refuse(visit, Kind.STREAM, HTTPStatus.SERVICE_UNAVAILABLE)
+        return _Stream(self._broadcast, key, lambda: self._person(visit.request) == visit.person, who)
 
     def _render(self, key: ChannelKey, snapshot: Snapshot) -> dict[str, str] | None:
         path, _, query = key.at.partition("?")
@@ -223,15 +225,18 @@ class Dashboard:
 class _Stream(Response):
     """Server-sent events. It ends with its browser, its login or the dashboard."""
 
-    def __init__(self, broadcast: Broadcast, key: ChannelKey, holds: Callable[[], bool]) -> None:
+    def __init__(
+        self, broadcast: Broadcast, key: ChannelKey, holds: Callable[[], bool], who: tuple[str, str]
+    ) -> None:
         self._broadcast: Final = broadcast
         self._key: Final = key
         self._holds: Final = holds
+        self._who: Final = who
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:  # noqa: ARG002
         headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._broadcast.serve(self._key, self._holds, receive, send)
+        await self._broadcast.serve(self._key, self._holds, self._who, receive, send)
 
 
 _HEADERS: Final = [(name.encode(), value.encode()) for name, value in HEADERS.items()]

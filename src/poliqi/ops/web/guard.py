@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-__all__ = ["HEADERS", "is_for_loopback", "is_same_origin", "local_path"]
+__all__ = ["HEADERS", "is_for_loopback", "is_from_another_page", "is_same_origin", "local_path"]
 
 HEADERS: Final = {
     "content-security-policy": (
@@ -56,3 +56,9 @@ def is_same_origin(request: Request) -> bool:
 def local_path(text: str) -> str:
     """An address of this dashboard to go on to; the overview where it is any other."""
     return text if _LOCAL.fullmatch(text) else "/"
+
+
+def is_from_another_page(request: Request) -> bool:
+    """True where the browser says that a page of another site asks, other than by a link that a person follows."""
+    site, mode = (request.headers.get(f"sec-fetch-{name}", "") for name in ("site", "mode"))
+    return site in ("cross-site", "same-site") and mode != "navigate"

@@ -25,6 +25,8 @@ SPACING_S: Final = 0.1
 RESTLESS_S: Final = 2.0
 """So often pages are rendered though nothing changed: what they say of ages does."""
 HEARTBEAT_S: Final = 15.0
+_OF_ONE: Final = 8
+_CHANNELS: Final = 64
 _HEARTBEAT: Final = b":\n\n"
 
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -42,12 +44,13 @@ class ChannelKey:
 
 
 class Viewer:
-    """One open page. `holds` tells whether its login still does."""
+    """One open page. `holds` tells whether its login still does; `who` are its person and address."""
 
-    __slots__ = ("_behind", "_ended", "_message", "_wake", "holds", "sent_at")
+    __slots__ = ("_behind", "_ended", "_message", "_wake", "holds", "sent_at", "who")
 
-    def __init__(self, holds: Callable[[], bool]) -> None:
+    def __init__(self, holds: Callable[[], bool], who: tuple[str, str]) -> None:
         self.holds: Final = holds
+        self.who: Final = who
         self.sent_at = 0.0
         self._message: bytes | None = None
         self._behind = False
@@ -136,6 +139,12 @@ class Broadcast:
         """No more pages may be live."""
         return self._is_closed or self.viewers >= self._most
 
+    def has_room(self, key: ChannelKey, who: tuple[str, str]) -> bool:
+        """Whether this person, from this address, may have another live page."""
+        theirs = sum(viewer.who == who for channel in self._channels.values() for viewer in channel.viewers)
+        is_known = key in self._channels
+        return not self.is_full and theirs < _OF_ONE and (is_known or len(self._channels) < _CHANNELS)
+
     async def close(self) -> None:
         """End all streams."""
         self._is_closed = True
@@ -154,7 +163,9 @@ class Broadcast:
             task.cancel()
         return task
 
-    async def serve(self, key: ChannelKey, holds: Callable[[], bool], receive: _Receive, send: _Send) -> None:
+    async def serve(
+        self, key: ChannelKey, holds: Callable[[], bool], who: tuple[str, str], receive: _Receive, send: _Send
+    ) -> None:
         """Send a page's patches until its browser is gone, its login ends or the streams are closed."""
         channel = self._channels.get(key)
         if channel is None:
@@ -162,7 +173,7 @@ class Broadcast:
             if pieces is None:
                 return
             channel = self._channels[key] = _Channel(pieces)
-        viewer = Viewer(holds)
+        viewer = Viewer(holds, who)
         viewer.offer(b"retry: 2000\n" + channel.whole(), asyncio.get_running_loop().time())
         channel.viewers.add(viewer)
         if self._task is None:
@@ -196,19 +207,21 @@ class Broadcast:
                 await asyncio.wait_for(self._source.changed(version), RESTLESS_S)
             version = self._source.version
             started = loop.time()
-            self._publish(self._look(), started)
+            await self._publish(self._look(), started)
             took = loop.time() - started
             await asyncio.sleep(max(SPACING_S - took, took))
 
-    def _publish(self, snapshot: Snapshot, now: float) -> None:
-        for key, channel in self._channels.items():
+    async def _publish(self, snapshot: Snapshot, now: float) -> None:
+        """A page at a time: whoever else works in this loop gets its turn in between."""
+        for key, channel in list(self._channels.items()):
+            await asyncio.sleep(0)
             try:
                 pieces = self._render(key, snapshot)
             except Exception as error:  # one page that cannot be made must not stop the others
                 self._complain(f"{key.at} cannot be shown: {type(error).__name__}")
                 pieces = None
             message = None if pieces is None else channel.renew(pieces)
-            for viewer in channel.viewers:
+            for viewer in list(channel.viewers):
                 if pieces is None or not viewer.holds():
                     viewer.end()
                 elif message is not None:

@@ -94,11 +94,19 @@ def month_page(scene: Scene, name: MonthName, found: MonthReport | None) -> dict
         return page
     met = [found.is_met(line) for line in found.demands]
     return page | {
-        "kept": sum(is_met is True for is_met in met),
-        "verdict": _level(False if False in met else True if True in met else None),
+        "headline": _headline(scene, found, met),
+        "verdict": _level(False if False in met else None if None in met or not met else True),
         "demands": [_demand(scene, found, line) for line in found.demands],
         "tables": _tables(scene, found),
     }
+
+
+def _headline(scene: Scene, report: MonthReport, met: list[bool | None]) -> str:
+    """How many demands had what was promised; where none is known to have missed it, how many are open."""
+    promised, unknown = scene.say.percent(report.target, 2), met.count(None)
+    if unknown and False not in met:
+        return scene.say("report.verdict_open", unknown=unknown, of=len(met), promised=promised)
+    return scene.say("report.verdict", kept=met.count(True), of=len(met), promised=promised)
 
 
 def _level(is_met: bool | None) -> Level:

@@ -54,6 +54,7 @@ def _overview(scene: Scene, _names: Names, _query: Names) -> dict[str, Any]:
         "narrow_map": _narrow_map(scene).drawing,
         "pieces": wide.figures,
         "verdict": say(verdict),
+        "short": scene.short_demands,
         "hours_why": say("overview.hours_why" if view.hours_left is not None else "overview.hours_none"),
     }
 

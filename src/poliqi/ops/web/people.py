@@ -49,9 +49,10 @@ class Person:
 
 @dataclass(slots=True)
 class Session:
-    """A login by token."""
+    """A login by token; `token` is the SHA-256 of that, as the file holds it."""
 
     person: Person
+    token: str
     address: str
     since_unix_s: float
     seen_unix_s: float
@@ -104,7 +105,9 @@ class People:
         if found is None:
             return None
         person = found.person
-        known = any(t.name == person.name and t.role == person.role for t in self.settings.tokens)
+        known = any(
+            (t.name, t.role, t.sha256) == (person.name, person.role, found.token) for t in self.settings.tokens
+        )
         if not known or self._wall() >= found.ends_unix_s:
             del self._sessions[key]
             return None
@@ -139,7 +142,7 @@ class People:
         cookie, now = secrets.token_urlsafe(32), self._wall()
         key = _hashed(cookie)
         person = Person(entry.name, entry.role, Way.TOKEN, key)
-        self._sessions[key] = Session(person, address, now, now, now + self.settings.session_s)
+        self._sessions[key] = Session(person, entry.sha256, address, now, now, now + self.settings.session_s)
         if len(self._sessions) > _SESSIONS:
             self._sessions.popitem(last=False)
         self.note(entry.name, "login", address, "")

@@ -13,7 +13,7 @@ from poliqi.control.city import SpanId
 from poliqi.control.events import EVENTS, CityEvent, Severity, event_line
 from poliqi.control.lines import Value
 from poliqi.control.messages import LightState
-from poliqi.control.view import AlarmView, LinkView, PoolView, SiteView
+from poliqi.control.view import AlarmView, DemandView, LinkView, PoolView, SiteView
 from poliqi.ops.web.snapshot import Snapshot
 from poliqi.ops.web.source import Fault
 from poliqi.ops.web.speaker import Speaker
@@ -116,6 +116,12 @@ class Scene:
         if granted_bps >= 0.999 * wanted_bps:
             return Level.GOOD
         return Level.WARN if granted_bps > 0.0 else Level.BAD
+
+    @cached_property
+    def short_demands(self) -> list[DemandView]:
+        """Demands that get less than they want, the least served first."""
+        short = [d for d in self.view.demands if self.demand_level(d.granted_bps, d.wanted_bps) is not Level.GOOD]
+        return sorted(short, key=lambda d: (d.granted_bps / d.wanted_bps, d.name))
 
     def pool_level(self, pool: PoolView) -> Level:
         if pool.free_bits == 0:

@@ -51,11 +51,11 @@ class Pieces:
     def __init__(self) -> None:
         self.now = {"live-a": "1", "live-b": "1", "title": "t", "main": "all 1"}
         self.rendered: list[ChannelKey] = []
-        self.fails = False
+        self.fails: set[ChannelKey] = set()
 
     def __call__(self, key: ChannelKey, _snapshot: Any) -> dict[str, str]:
         self.rendered.append(key)
-        if self.fails:
+        if key in self.fails:
             raise ValueError("a template")
         return dict(self.now)
 
@@ -72,7 +72,7 @@ def run(test: Callable[[Rig, Pieces, Broadcast], Awaitable[None]], monkeypatch: 
     rig, pieces = Rig(), Pieces()
 
     async def go() -> None:
-        broadcast = Broadcast(rig.city, rig.dashboard.look, pieces, 10, rig.complaints.append)
+        broadcast = Broadcast(rig.city, rig.dashboard.look, pieces, 100, rig.complaints.append)
         try:
             await test(rig, pieces, broadcast)
         finally:
@@ -83,9 +83,13 @@ def run(test: Callable[[Rig, Pieces, Broadcast], Awaitable[None]], monkeypatch: 
 
 
 def watch(
-    broadcast: Broadcast, browser: Browser, key: ChannelKey = KEY, holds: Callable[[], bool] = lambda: True
+    broadcast: Broadcast,
+    browser: Browser,
+    key: ChannelKey = KEY,
+    holds: Callable[[], bool] = lambda: True,
+    who: tuple[str, str] = ("anna", "192.0.2.7"),
 ) -> asyncio.Task[None]:
-    return asyncio.create_task(broadcast.serve(key, holds, browser.receive, browser.send))
+    return asyncio.create_task(broadcast.serve(key, holds, who, browser.receive, browser.send))
 
 
 def test_who_comes_gets_everything_then_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,14 +192,21 @@ def test_a_login_that_ended_ends_the_stream(monkeypatch: pytest.MonkeyPatch) -> 
     run(test, monkeypatch)
 
 
-def test_a_page_that_cannot_be_made_ends_its_streams_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_cannot_be_made_ends_its_streams_and_those_of_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def test(rig: Rig, pieces: Pieces, broadcast: Broadcast) -> None:
+        other = Browser()
         task = watch(broadcast, Browser())
-        await until(lambda: broadcast.viewers == 1)
-        pieces.fails = True
+        watch(broadcast, other, ITALIAN)
+        await until(lambda: broadcast.viewers == 2 and len(other.patches) == 1)
+        pieces.fails = {KEY}
+        pieces.now["live-a"] = "2"
         rig.city.stir()
         await asyncio.wait_for(task, 5.0)
-        pieces.fails = False
+        await until(lambda: other.patches[1:] == [{"live-a": "2"}])
+        assert broadcast.viewers == 1
+        pieces.fails = set()
         browser = Browser()
         watch(broadcast, browser)
         await until(lambda: len(browser.patches) == 1)
@@ -269,6 +280,35 @@ def test_the_figures_of_the_map_are_pieces_of_their_own() -> None:
 @pytest.mark.parametrize("at", ["/nowhere", "x", "/links/" + "x" * 700, "//evil"])
 def test_there_is_no_stream_of_no_page(at: str) -> None:
     assert Rig().ask("/live", params={"at": at}).status_code == 404
+
+
+def test_one_person_at_one_address_has_eight_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(rig: Rig, pieces: Pieces, broadcast: Broadcast) -> None:
+        anna, browsers = ("anna", "192.0.2.7"), [Browser() for _ in range(8)]
+        for n, browser in enumerate(browsers):
+            assert broadcast.has_room(KEY, anna)
+            watch(broadcast, browser, KEY if n % 2 else ITALIAN, who=anna)
+            await until(lambda n=n: broadcast.viewers == n + 1)
+        assert not broadcast.has_room(KEY, anna)
+        assert broadcast.has_room(KEY, ("anna", "192.0.2.8"))
+        assert broadcast.has_room(KEY, ("bruno", "192.0.2.7"))
+        browsers[0].gone.set()
+        await until(lambda: broadcast.has_room(KEY, anna))
+
+    run(test, monkeypatch)
+
+
+def test_all_streams_together_show_sixty_four_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(rig: Rig, pieces: Pieces, broadcast: Broadcast) -> None:
+        keys = [ChannelKey(f"/links?q={n}", Language.ENGLISH, Role.VIEWER) for n in range(65)]
+        for n, key in enumerate(keys[:64]):
+            assert broadcast.has_room(key, (f"person {n}", "192.0.2.7"))
+            watch(broadcast, Browser(), key, who=(f"person {n}", "192.0.2.7"))
+        await until(lambda: broadcast.viewers == 64)
+        assert not broadcast.has_room(keys[64], ("zoe", "192.0.2.7"))
+        assert broadcast.has_room(keys[0], ("zoe", "192.0.2.7"))
+
+    run(test, monkeypatch)
 
 
 def test_a_stream_too_many_is_refused() -> None:

@@ -269,3 +269,18 @@ def test_a_history_of_gaps_is_drawn() -> None:
 def test_the_model_city_is_the_ring() -> None:
     city = LiveCity().city
     assert [s.ends for s in city.spans] == [k.ends for k in city.links]
+
+
+def test_the_overview_names_the_demands_that_get_less_than_they_want() -> None:
+    rig = Rig()
+    view = rig.city.view()
+    assert parsed(rig.ask("/").text).text.count("get less than they want") == 0
+    none, half, *rest = view.demands
+    short = (replace(half, granted_bps=0.5 * half.wanted_bps), replace(none, granted_bps=0.0), *rest)
+    rig.city.view = lambda: replace(view, demands=short)  # type: ignore[method-assign]
+    page = rig.ask("/").text
+    text = parsed(page[page.index('id="live-short"') : page.index('id="live-numbers"')]).text.replace("\u00a0", " ")
+    assert text.index(f"{none.name} not met 0 bit/s of ") < text.index(f"{half.name} in part ")
+    assert text.count(" of ") == 2
+    italian = parsed(rig.ask("/", headers={"accept-language": "it"}).text).text
+    assert "Richieste che ottengono meno di quanto chiedono" in italian

@@ -41,9 +41,28 @@ def test_what_is_not_known_is_not_called_kept(rig: Rig) -> None:
     nothing = tuple(ServiceLine(d.name) for d in month.demands)
     rig.city.months[2026, 11] = replace(month, demands=nothing)
     page = parsed(rig.ask("/report").text)
-    assert "0 of 10" in page.text
+    assert "No demand is known to have missed the promised" in page.text
+    assert "of 10 of 10 it cannot be said" in page.text
+    assert "0 of 10 demands" not in page.text
     assert page.all("p", lambda a: a.get("class") == "verdict off")
-    assert page.text.count("cannot be said") == 10
+    assert page.text.count("cannot be said") == 11
+    italian = parsed(rig.ask("/report", headers={"accept-language": "it"}).text).text
+    assert "per 10 su 10 non è determinabile" in italian
+
+
+def test_one_demand_of_which_nothing_is_known_keeps_the_month_open(rig: Rig) -> None:
+    month = rig.city.months[2026, 11]
+    known = [line for line in month.demands if month.is_met(line)]
+    rig.city.months[2026, 11] = replace(month, demands=(*known, ServiceLine("leonardo-aria")))
+    page = parsed(rig.ask("/report").text)
+    assert "of 1 of 10 it cannot be said" in page.text
+    assert page.all("p", lambda a: a.get("class") == "verdict off")
+
+
+def test_what_else_was_going_on_is_not_called_a_cause(rig: Rig) -> None:
+    english, italian = (parsed(rig.ask("/report", headers={"accept-language": x}).text).text for x in ("en", "it"))
+    assert "length meanwhile" in english
+    assert "durata nel frattempo" in italian
 
 
 def test_months_lead_to_their_neighbours(rig: Rig) -> None:

@@ -125,6 +125,16 @@ def test_forms_and_objects_of_other_sites_do_nothing(headers: dict[str, str]) ->
     assert rig.city.asked == []
 
 
+@pytest.mark.parametrize("path", ["/", "/api/city", "/live?at=/"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_pages_of_other_sites_load_nothing_of_ours_but_may_link_to_it(site: str, path: str) -> None:
+    rig = Rig(replace(DEMO, open_role=Role.OPERATOR, viewers=0))
+    headers = {"sec-fetch-site": site, "sec-fetch-mode": "no-cors"}
+    assert rig.ask(path, headers=headers).status_code == 403
+    headers["sec-fetch-mode"] = "navigate"
+    assert rig.ask(path, headers=headers).status_code == (503 if "live" in path else 200)
+
+
 @pytest.mark.parametrize("token", ["", "0" * 64, "é", "x"])
 def test_a_form_without_our_token_does_nothing(token: str) -> None:
     rig = Rig(replace(DEMO, open_role=Role.OPERATOR))
@@ -270,6 +280,17 @@ def test_a_session_ends_with_its_time_its_token_and_its_role(tmp_path: Path) -> 
         cookies = rig.log_in(token.text)
         rig.dashboard.change(replace(settings, tokens=tokens))
         assert rig.ask("/", cookies=cookies).status_code == 303
+
+
+def test_a_token_that_was_replaced_ends_its_sessions(tmp_path: Path) -> None:
+    """Also where the new one has the same name and role: whoever had the old one may have lost it."""
+    old, new = (token_for("anna", Role.OPERATOR, tmp_path) for _ in range(2))
+    rig = https(replace(DEMO, tokens=(old.entry,)))
+    cookies = rig.log_in(old.text)
+    assert rig.ask("/", cookies=cookies).status_code == 200
+    rig.dashboard.change(replace(DEMO, tokens=(new.entry,)))
+    assert rig.ask("/", cookies=cookies).status_code == 303
+    assert rig.ask("/", cookies=rig.log_in(new.text)).status_code == 200
 
 
 def test_logging_out_ends_the_session(tmp_path: Path) -> None:
