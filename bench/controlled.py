@@ -218,7 +218,7 @@ def controlled_city(
     """Sites that all know each other, devices on `links` named "x-y", and the controller."""
     sites_port, status, web = free_ports(3)
     pairs = list(links)
-    with live_city(names, pairs, extra=_control_extra(sites_port), start=False, everyone=True) as city:
+    with live_city(names, pairs, extra=_control_extra(sites_port), start=False, are_all_peers=True) as city:
         folder = city.folder / "control"
         folder.mkdir(mode=0o700)
         poliqi("pki", "init", folder / "pki", "--site", CONTROLLER)

@@ -238,11 +238,11 @@ def live_city(
     relays: dict[str, str] | None = None,
     start: bool = True,
     folder: Path | None = None,
-    everyone: bool = False,
+    are_all_peers: bool = False,
 ) -> Iterator[LiveCity]:
     """Sites named `names` with a link "x-y" between each pair of `links`; `extra` goes into every site.toml.
 
-    With `everyone` each site has a stream to each other one, link or not.
+    With `are_all_peers` each site has a stream to each other one, link or not.
     """
     base = Path(tempfile.mkdtemp(prefix="pq", dir=folder))
     city = LiveCity(base)
@@ -263,7 +263,9 @@ def live_city(
         for other in city.sites.values():
             if other is not site:
                 poliqi("pki", "trust", site.folder / "pki", other.ca, "--site", other.name)
-        site.toml.write_text(_toml(city, site, links, extra, (relays or {}).get(site.name, ""), everyone=everyone))
+        site.toml.write_text(
+            _toml(city, site, links, extra, (relays or {}).get(site.name, ""), are_all_peers=are_all_peers)
+        )
     try:
         if start:
             city.start()
@@ -280,7 +282,13 @@ def live_city(
 
 
 def _toml(
-    city: LiveCity, site: LiveSite, links: Sequence[tuple[str, str]], extra: str, relays: str, *, everyone: bool
+    city: LiveCity,
+    site: LiveSite,
+    links: Sequence[tuple[str, str]],
+    extra: str,
+    relays: str,
+    *,
+    are_all_peers: bool,
 ) -> str:
     everyone = json.dumps([sae for s in city.sites.values() for sae in s.saes])
     text = f"""
@@ -312,7 +320,7 @@ origins = ["photons", "simulated"]
             continue
         text += "".join(f'[[sae]]\nid = "{sae}"\nsite = "{other.name}"\n' for sae in other.saes)
         shared = ["-".join(pair) for pair in links if set(pair) == {site.name, other.name}]
-        if shared or relays or everyone:
+        if shared or relays or are_all_peers:
             text += f'[[peer]]\nsite = "{other.name}"\naddress = "127.0.0.1:{other.peers}"\n'
         for link in shared:
             text += f'[[peer.pool]]\nlink = "{link}"\nlow_water = "64 kbit"\ncapacity = "100 Gbit"\n'
