@@ -131,10 +131,10 @@ EVENTS: Final[dict[CityEventKind, EventRow]] = {
     _K.CONTROLLER_RIVAL: EventRow(
         Severity.CRITICAL,
         _ALL,
-        "a second controller runs (epoch {epoch}, met at {site}): stop one of the two, then have the other one take "
-        "charge",
-        "è attivo un secondo controllore (epoca {epoch}, visto da {site}): fermarne uno, poi far assumere il comando "
-        "all'altro",
+        "a second controller runs (epoch {epoch}, met at {site}): stop one of the two, then have the other one "
+        "take charge",
+        "è attivo un secondo controllore (epoca {epoch}, visto da {site}): fermarne uno, poi far assumere il "
+        "comando all'altro",
     ),
     _K.CONTROLLER_ALONE: EventRow(
         Severity.INFO,

@@ -25,7 +25,7 @@ _SKEW_S: Final = 5.0
 _PARTED_S: Final = 3.0
 _PARTED_LOST_S: Final = 1.0
 """Where one of the two is lost to the controller as well: what its peers say tells whether it is down."""
-_NOTICE_S: Final = 10.0
+_NOTICE_S: Final = 600.0
 _K = CityEventKind
 _STORE: Final = {"store-failed": _K.STORE_FAILED, "store-back": _K.STORE_BACK}
 _KNOWN: Final = frozenset(str(kind) for kind in EventKind)
@@ -203,12 +203,14 @@ class Hearing:
     # ---------------------------------------------------------------- notices
 
     def notice(self, watch: SiteWatch, notice: Notice, now: float) -> None:
-        """An event of a site's key management; of one kind not more than one in ten seconds."""
+        """An event of a site's key management; of one kind with one peer not more than one in ten minutes."""
         kind = _STORE.get(notice.kind)
         if kind is not None:
             self._tell(CityEvent(kind, now, site=watch.kme, values={"what": notice.text}))
             return
         topic = notice.kind if notice.kind in _KNOWN else ""
+        peer = notice.peer if notice.peer in self._state.sites else ""
+        topic = f"{topic} {peer}"
         before = self._noticed.get((watch.kme, topic))
         if notice.kind in _UNTOLD or (before is not None and now - before < _NOTICE_S):
             return

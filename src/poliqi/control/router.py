@@ -34,6 +34,11 @@ _RECORD: Final = 256
 _K = CityEventKind
 _NOTHING: Final = Allocation((), {})
 
+_AS_LONG: Final[dict[str, Value]] = {
+    "left": "as long as nothing is taken",
+    "left_it": "finché nulla viene prelevato",
+}
+
 
 class Router:
     """The plan in force."""
@@ -236,7 +241,7 @@ class Router:
             if is_lost:
                 stock = self._state.stocks.get(pair)
                 left = None if stock is None else stock.seconds_left
-                values |= {} if left is None else {"left": left}
+                values |= _AS_LONG if left is None else {"left": left}
             else:
                 values["path"] = way_text(new.ways[0])
             self._tell(CityEvent(_K.NO_ROUTE if is_lost else _K.REROUTED, now, site=pair[0], values=values))

@@ -135,7 +135,8 @@ ALGORITHMS: Final = (
     ),
     Algorithm(
         "hmac-sha256", "HMAC-SHA256", "mac", ("tag",), 2, 256,
-        "derives key_IDs from places, names small segments, signs alarms to webhooks, ties forms to people (FIPS 198-1)",
+        "derives key_IDs from places, names small segments, signs alarms to webhooks, ties forms of the dashboard to "
+        "people (FIPS 198-1)",
         ("keys.keyid", "keys.segment", "edge.webhook", "ops.web.people"), (
             "hmac.digest", "hmac.new", "cryptography.hazmat.primitives.hmac",
             "cryptography.hazmat.primitives.hmac.HMAC",
@@ -169,7 +170,11 @@ ALGORITHMS: Final = (
     Algorithm(
         "os-random", "the operating system's generator", "drbg", ("generate",), 5, 256,
         "seeds, pads and keys that are made here; expanded by ChaCha20, so what rests on it is computational",
-        ("edge.entropy", "edge.kek", "edge.kektoken"), ("os.urandom", "random.SystemRandom", "secrets.randbits", "secrets.token_hex", "secrets.token_bytes", "secrets.token_urlsafe"),
+        ("edge.entropy", "edge.kek", "edge.kektoken", "node.control", "ops.web.people", "ops.web.settings"),
+        (
+            "os.urandom", "random.SystemRandom", "secrets.randbits", "secrets.token_hex", "secrets.token_bytes",
+            "secrets.token_urlsafe",
+        ),
     ),
 )  # fmt: skip
 

@@ -20,7 +20,8 @@ HELLO: Json = {
 WELCOME: Json = {"type": "welcome", "version": 1, "controller": "control", "instance": "c1", "epoch": 7}
 LINK: Json = {
     "link": "leonardo-bovisa", "state": "lit", "key_rate_bps": 1234.5, "qber_key": 0.021, "qber_test": 0.03,
-    "loss_db": 4.2, "noise": 1e-06, "epsilon": 1e-10, "blocks": 17, "age_s": 0.5, "reason": "", "is_simulated": True,
+    "loss_db": 4.2, "noise": 1e-06, "epsilon": 1e-10, "blocks": 17, "age_s": 0.5, "reason": "",
+    "is_simulated": True,
 }  # fmt: skip
 POOL: Json = {
     "pool": "intesa.leonardo", "peer": "intesa", "is_relayed": True, "free_bits": 1000, "stored_bits": 2000,
