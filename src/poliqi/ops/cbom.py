@@ -135,8 +135,8 @@ ALGORITHMS: Final = (
     ),
     Algorithm(
         "hmac-sha256", "HMAC-SHA256", "mac", ("tag",), 2, 256,
-        "derives key_IDs from places, names small segments, signs alarms to webhooks, ties forms of the dashboard to "
-        "people (FIPS 198-1)",
+        "derives key_IDs from places, names small segments, signs alarms to webhooks, ties forms of the dashboard "
+        "to people (FIPS 198-1)",
         ("keys.keyid", "keys.segment", "edge.webhook", "ops.web.people"), (
             "hmac.digest", "hmac.new", "cryptography.hazmat.primitives.hmac",
             "cryptography.hazmat.primitives.hmac.HMAC",
