@@ -75,7 +75,7 @@ def test_one_decibel_more_on_a_span_costs_its_link_and_what_must_cross_it() -> N
 
 def test_demands_outlive_what_their_rule_names() -> None:
     demands = (
-        replace(all_pairs(4, 60e3)[1], name="two-ways"),
+        Demand("two-ways", (KmeId("r1"), KmeId("r3")), 60e3),
         Demand("guarded", (KmeId("r0"), KmeId("r2")), 1e3, never_through=frozenset({KmeId("r1")})),
         Demand("careless", (KmeId("r0"), KmeId("r2")), 1e3, never_through=frozenset({KmeId("r1")})),
     )
@@ -91,6 +91,15 @@ def test_demands_outlive_what_their_rule_names() -> None:
     assert {str(f) for f in found["guarded"].fails_at} == {"span s2", "span s3"}
     assert found["guarded"].worst_share == 0.0
     assert found["careless"].survives and found["careless"].worst_share == 0.0
+
+
+def test_the_strictest_limits_of_a_pair_hold_for_all_of_its_demands() -> None:
+    """As the controller grants: 150 kbit/s that could take both ways singly need them twice over."""
+    ends = (KmeId("r0"), KmeId("r2"))
+    demands = (Demand("summed", ends, 1e3, paths=2), Demand("plain", ends, 150e3))
+    check = check_city(ring(4, demands), RATES, dict.fromkeys(("summed", "plain"), Survives.NONE))
+    assert check.headroom == pytest.approx(100e3 / 151e3, rel=1e-3)
+    assert not check.is_sound
 
 
 def test_a_group_that_holds_both_ways_is_found() -> None:
