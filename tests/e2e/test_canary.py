@@ -188,12 +188,13 @@ def use_keys(found: Evidence, recorders: dict[str, Recorder]) -> None:
 
 
 def end_by(process: Dumpable, number: signal.Signals) -> int:
-    """End a process by a signal; again where it stands still, as a machine under load rarely lets it."""
-    for _ in range(3):
+    """End a process by a signal, and wait: its end may have to wait for a disk that much else writes to."""
+    for _ in range(6):
         os.kill(process.pid, number)
         with suppress(AssertionError):
-            return process.wait(10)
-    return process.wait()
+            return process.wait(30)
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    raise AssertionError(f"it does not end by {number.name}: {status}")
 
 
 def context_of(site: LiveSite, sae: str) -> ssl.SSLContext:

@@ -138,6 +138,11 @@ def test_a_driver_that_wants_plain_names_and_a_slash_finds_its_topology(
         assert whole["qkdn_id"] == node_uuid(KmeId("b"))
 
 
+def apps_of(client: httpx.Client) -> list[dict[str, Any]]:
+    """The applications that a site tells of."""
+    return node_of(client).get("qkd_applications", {}).get("qkd_app", [])
+
+
 def hear(lines: Iterator[str], name: str, site: LiveSite) -> Any:
     """The first notification of this name. A quiet stream says that it is alive, so this ends."""
     end = time.monotonic() + 30
@@ -196,6 +201,11 @@ def test_a_drained_site_is_read_as_out(city: tuple[LiveCity, dict[str, int]]) ->
     with controller(city, "c") as client, client.stream("GET", "/restconf/streams/etsi-qkd") as answer:
         lines = answer.iter_lines()
         assert next(lines) == ": listening"
+        with controller(city, "c") as other:  # only who was on can be disconnected
+            end = time.monotonic() + 30
+            while not any(app["app_status"] == f"{TYPES}ON" for app in apps_of(other)):
+                assert time.monotonic() < end, apps_of(other)
+                time.sleep(0.1)
         poliqi("site", "drain", site.toml)
         assert hear(lines, "qkdn_application_disconnected", site)
     with controller(city, "c") as client:
