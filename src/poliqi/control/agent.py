@@ -38,12 +38,13 @@ from poliqi.keys.relaying import RelayRoute
 __all__ = ["ALONE_S", "Agent", "AgentRule", "Observation"]
 
 ALONE_S: Final = 2.0
-_AHEAD_S: Final = 86_400
+_AHEAD_S: Final = 172_800
+"""More than a controller allows itself beyond its clock."""
 """So long after the controller's last word a site helps itself with spares."""
 _TURN_S: Final = 1.0
 _LEAST_TURN_S: Final = 0.02
 _MOST_FRAMES: Final = 256
-_GIVEN_UP: Final = re.compile(r"a relay to (\S+) was given up: ")
+_GIVEN_UP: Final = re.compile(r"a relay to (\S+) was given up: (?!its way is no longer in use)")
 _DONE: Final = re.compile(r"([0-9]{1,9}) bytes for (\S+) over ")
 _UNTOLD: Final = frozenset(
     {str(kind) for kind in (EventKind.RELAY_DONE, EventKind.PEER_UP, EventKind.PEER_DOWN, EventKind.KEM_AGREED)}
@@ -77,6 +78,8 @@ class Agent:
         self._epoch, self._obeyed, self._table = 0, "", 0
         self._given: tuple[Route, ...] = ()
         self._wall_s = 0
+        self._ahead: Welcome | None = None
+        """Of an epoch that lies too far ahead of this site's clock."""
         self._fillings: dict[LinkId, Filling] = {}
         self._routes: tuple[RelayRoute, ...] = ()
         self._taken: tuple[RelayRoute, ...] = ()
@@ -148,10 +151,11 @@ class Agent:
     def _welcomed(self, welcome: Welcome, now: float) -> None:
         """Obey the controller of the highest epoch that was ever met, and of two of one epoch the first.
 
-        Raises ProtocolError for an epoch of the future, which would shut out every controller to come.
+        An epoch of the future would shut out every controller to come: it waits, unobeyed, until the clock is near.
         """
         if self._wall_s and welcome.epoch > max(self._epoch, self._wall_s) + _AHEAD_S:
-            raise ProtocolError(f"{welcome.controller} says epoch {welcome.epoch}, which lies in the future")
+            self._is_obeying, self._ahead = False, welcome
+            return
         is_same = welcome.epoch == self._epoch and self._obeyed in ("", welcome.instance)
         if welcome.epoch > self._epoch or is_same:
             if welcome.epoch > self._epoch:
@@ -217,6 +221,9 @@ class Agent:
     def tick(self, now: float, wall_ns: int) -> None:
         """Let time pass: report where it is due, choose ways."""
         self._wall_s = wall_ns // 1_000_000_000
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and self._is_connected:
+            self._welcomed(ahead, now)
         if self._began_at is None:
             self._began_at = now
             self._use(now)

@@ -224,6 +224,7 @@ class Controller:
             if site.kme not in city.site:
                 self._out.pop(site.kme, None)
         self._state.take(city)
+        self._tenure.forget(self._state.sites, now)
         self._tenure.plan(version, digest, text, now)
         self._router.replan_all()
         self._mend(now)

@@ -84,7 +84,7 @@ class Hearing:
     def _clock(self, watch: SiteWatch, skew_s: float, now: float) -> None:
         watch.skew_s = skew_s
         is_skewed = abs(skew_s) > (0.5 * _SKEW_S if watch.is_skewed else _SKEW_S)
-        if is_skewed is not watch.is_skewed:
+        if is_skewed is not watch.is_skewed and (is_skewed or watch.may_tell("clock", now)):
             watch.is_skewed = is_skewed
             kind = _K.SITE_CLOCK if is_skewed else _K.SITE_CLOCK_RIGHT
             self._tell(CityEvent(kind, now, site=watch.kme, values={"skew_s": round(skew_s, 3)}))
@@ -206,6 +206,8 @@ class Hearing:
         """An event of a site's key management; of one kind with one peer not more than one in ten minutes."""
         kind = _STORE.get(notice.kind)
         if kind is not None:
+            if not watch.may_tell(str(kind), now):
+                return
             self._tell(CityEvent(kind, now, site=watch.kme, values={"what": notice.text}))
             return
         topic = notice.kind if notice.kind in _KNOWN else ""

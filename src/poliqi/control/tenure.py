@@ -99,13 +99,16 @@ class Tenure:
             if not self._astray:
                 self._tell(CityEvent(_K.CONTROLLER_ALONE, now, values=self._words()))
 
-    def forget(self, sites: Container[KmeId]) -> None:
+    def forget(self, sites: Container[KmeId], now: float) -> None:
         """Only these sites are of the city now."""
+        before = bool(self._astray)
         self._astray.intersection_update([site for site in self._astray if site in sites])
+        if before and not self._astray:
+            self._tell(CityEvent(_K.CONTROLLER_ALONE, now, values=self._words()))
 
     def met_rival(self, site: KmeId, epoch: int, now: float) -> None:
         """A site obeys another controller. Raises ProtocolError for an epoch of the future."""
-        if epoch > max(self.epoch, self._journal.wall_ns // 1_000_000_000) + _AHEAD_S:
+        if epoch > max(self.epoch, self._journal.wall_ns // 1_000_000_000 + _AHEAD_S):
             raise ProtocolError(f"epoch {epoch} lies in the future: no controller has begun it")
         self._rival_epoch = max(self._rival_epoch, epoch)
         if site not in self._astray:

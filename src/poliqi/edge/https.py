@@ -228,6 +228,8 @@ class HttpsServer:
         grace = min(end, time.monotonic() + _GRACE_S)
         while (self._service.open or self._handshakes) and time.monotonic() < grace:
             await asyncio.sleep(_BREATH_S / 10)
+        for task in self._handshakes:
+            task.cancel()
         for connection in list(self._service.open):
             connection.hang_up()
         while self._service.open and time.monotonic() < end:

@@ -19,6 +19,9 @@ __all__ = ["HopKeys", "Taken"]
 _UNIT_BYTES: Final = 64
 """Key is taken in so many bytes at a time, all that is needed or none; what is over at the end is burnt."""
 
+_RANGES: Final = 64
+"""More ranges do not fit into a parcel (relay_messages.py)."""
+
 
 class Taken(NamedTuple):
     """Ranges of one's own share, their bytes, and what they are."""
@@ -47,7 +50,7 @@ class HopKeys:
         for pool in s.pools_for(neighbour, None):
             if pool.is_relayed or pool.own_bytes < total:
                 continue
-            found = s.stock.take(pool, _UNIT_BYTES, -(-total // _UNIT_BYTES), acceptable, link.met)
+            found = s.stock.take(pool, _UNIT_BYTES, -(-total // _UNIT_BYTES), acceptable, link.met, _RANGES)
             if found is not None:
                 pool.relayed_bytes += total
                 return self._key_of(_trimmed(found, total))

@@ -197,11 +197,17 @@ class Stock:
         )
 
     def take(
-        self, pool: Pool, size: int, count: int, acceptable: Acceptable, among: set[int] | None = None
+        self,
+        pool: Pool,
+        size: int,
+        count: int,
+        acceptable: Acceptable,
+        among: set[int] | None = None,
+        most: int | None = None,
     ) -> list[Piece] | None:
         """Room for `count` keys of `size` bytes out of one's own share, or None: all or nothing.
 
-        `among`: only out of these segments.
+        `among`: only out of these segments. `most`: in so many pieces at most.
         """
         first = next(iter(pool.own.values()), None)
         has_room = among is None and first and first.size - self._next[first.number] >= size * count
@@ -217,7 +223,7 @@ class Stock:
                 wanted -= here
                 if not wanted:
                     break
-        if wanted:
+        if wanted or (most is not None and len(found) > most):
             return None
         return [self._use(pool, record, size, here) for record, here in found]
 

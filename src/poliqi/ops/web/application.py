@@ -202,7 +202,7 @@ class Dashboard:
             return self.refuse(visit, Kind.STREAM, HTTPStatus.NOT_FOUND)
         key = ChannelKey(at, visit.say.language, visit.person.role)
         client = visit.request.client
-        who = visit.person.key, "" if client is None else client.host
+        who = visit.person.name or visit.person.key, "" if client is None else client.host
         if not self._broadcast.has_room(key, who):
             return self.refuse(visit, Kind.STREAM, HTTPStatus.SERVICE_UNAVAILABLE)
         return _Stream(self._broadcast, key, lambda: self._person(visit.request) == visit.person, who)
