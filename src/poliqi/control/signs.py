@@ -144,10 +144,10 @@ def _keyless(event: CityEvent) -> list[SignKind]:
 
 def signs_of(event: CityEvent) -> tuple[Sign, ...]:
     """The signs that an event puts up; the first is what it says, the others what its figures show."""
-    if event.kind is _K.LINK_KEYLESS:
+    if event.kind is _K.LINK_KEYLESS and event.link:
         return tuple(Sign(kind, (str(event.link),)) for kind in _keyless(event))
     sign = _sign_of(event)
-    return () if sign is None else (sign,)
+    return () if sign is None or not all(sign.subject) else (sign,)  # of nobody nothing could be taken down again
 
 
 def _sign_of(event: CityEvent) -> Sign | None:

@@ -79,7 +79,7 @@ class Symptoms:
         """Forget what the plan no longer holds."""
         sites = {str(site.kme) for site in city.sites}
         for key, symptom in list(self.lasting.items()):
-            if not symptom.sites <= sites or (key[0] == "demand" and key[1] not in city.demand):
+            if not symptom.sites <= sites or (key[0] == "demand" and not city.demand.keys() >= set(key[1:])):
                 del self.lasting[key]
 
     def complaints(self, draining: Iterable[str]) -> Iterator[Complaint]:
