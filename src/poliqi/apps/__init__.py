@@ -1,0 +1,1 @@
+"""What keys are for: streams, sharing, tunnels, messages, vaults, adapters, and the bench that compares them."""

@@ -1,0 +1,1 @@
+"""Encrypted streams between two applications whose keys come from the quantum network."""

@@ -1,0 +1,85 @@
+"""A stream between two applications over a connected socket: handshake, records, rekey, end.
+
+Blocking calls; one thread sends and one other may receive. Every record is authentic and in its place or an error
+is raised; the end is said by a record of its own, so that a cut is never taken for an end.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from typing import Protocol
+
+from poliqi.apps.identity import Contact, Identity
+from poliqi.apps.keysource import KeySource
+from poliqi.apps.stream.terms import StreamRule, Usage
+from poliqi.base.ids import SaeId
+
+__all__ = ["RECORD_BYTES", "Channel", "accept", "connect"]
+
+RECORD_BYTES = 256 << 10
+"""The most plaintext in one record."""
+
+
+class Channel(Protocol):
+    """An open stream. ProtocolError and AuthenticationError (drop it), LinkDown (the connection was lost),
+    KeysNotReady (no key for the next stretch: nothing more was sent) from every call.
+    """
+
+    @property
+    def local(self) -> SaeId: ...
+    @property
+    def peer(self) -> SaeId: ...
+    @property
+    def purpose(self) -> str:
+        """What the caller asked for when it opened the stream, such as "send 1"."""
+        ...
+
+    @property
+    def usage(self) -> Usage:
+        """What was used until now."""
+        ...
+
+    def send(self, data: bytes | bytearray | memoryview) -> None:
+        """Send one message of at most RECORD_BYTES; longer data in several. Empty data is a message, too."""
+        ...
+
+    def receive(self) -> memoryview | None:
+        """The next message, valid until the next call; None after the other side has finished."""
+        ...
+
+    def receive_into(self, buffer: bytearray | memoryview) -> int | None:
+        """The next message straight into `buffer` (at least RECORD_BYTES); its length, None after the end."""
+        ...
+
+    def finish(self) -> None:
+        """Say that no more will be sent; receiving goes on."""
+        ...
+
+    def close(self) -> None:
+        """Hang up and wipe the keys. Without `finish` on both sides, the other side sees a cut."""
+        ...
+
+
+def connect(
+    connection: socket.socket,
+    identity: Identity,
+    contact: Contact,
+    keys: KeySource,
+    rule: StreamRule,
+    purpose: str,
+    timeout_s: float = 10.0,
+) -> Channel:
+    """Open a stream with `contact` over a connected socket, which the channel owns from here on."""
+    raise NotImplementedError
+
+
+def accept(
+    connection: socket.socket,
+    identity: Identity,
+    contacts: Mapping[SaeId, tuple[Contact, StreamRule]],
+    keys: KeySource,
+    timeout_s: float = 10.0,
+) -> Channel:
+    """Answer a caller over an accepted socket: one of `contacts`, held to its rule."""
+    raise NotImplementedError
