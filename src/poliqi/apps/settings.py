@@ -35,8 +35,8 @@ class Peer:
 class SaeSettings:
     """One application. `state` holds what it needs to remember, `inbox` what it was sent.
 
-    `site_url`, `certificate`, `key`, `authority`: the ETSI 014 door of its own site, and the application's files for
-    TLS. `listen`: where other applications call; `web`: where people open its pages.
+    `site_url`, `certificate`, `key`, `authority`: the ETSI 014 door of its own site and the application's files
+    for TLS. `listen`: where other applications call; `web`: where people open its pages.
     """
 
     file: Path

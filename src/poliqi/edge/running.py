@@ -38,7 +38,7 @@ def mark_running(folder: Path) -> Generator[None]:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise StoreError(f"a site runs on {folder} already: stop it first") from error
+            raise StoreError(f"a process runs on {folder} already: stop it first") from error
         yield
     finally:
         os.close(handle)
@@ -51,7 +51,7 @@ def running_pid(folder: Path) -> int | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ConfigError(f"{folder / LOCK_NAME}: {error.strerror}; run this as the site's own user") from error
+        raise ConfigError(f"{folder / LOCK_NAME}: {error.strerror}; run this as its own user") from error
     try:
         asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(handle, fcntl.F_GETLK, asked))
@@ -66,11 +66,11 @@ def running_pid(folder: Path) -> int | None:
     return pid
 
 
-def signal_running(folder: Path, number: signal.Signals) -> int:
+def signal_running(folder: Path, number: signal.Signals, start: str = "poliqi site run") -> int:
     """Send a signal to the process that runs on `folder`; its pid. Raises ConfigError where none does."""
     pid = running_pid(folder)
     if pid is None:
-        raise ConfigError(f"no site runs on {folder}: start it with `poliqi site run`")
+        raise ConfigError(f"nothing runs on {folder}: start it with `{start}`")
     try:
         handle = os.pidfd_open(pid)
         try:
@@ -80,7 +80,7 @@ def signal_running(folder: Path, number: signal.Signals) -> int:
         finally:
             os.close(handle)
     except ProcessLookupError:
-        raise ConfigError(f"the site on {folder} has just stopped") from None
+        raise ConfigError(f"the process on {folder} has just stopped") from None
     except PermissionError as error:
-        raise ConfigError(f"process {pid}: {error.strerror}; run this as the site's own user") from error
+        raise ConfigError(f"process {pid}: {error.strerror}; run this as its own user") from error
     return pid

@@ -103,6 +103,7 @@ def answer_status(report: StockReport | Refused) -> Answer:
         "status_extension": {
             "connected": report.connected,
             "grades": [grade.as_json() for grade in report.grades],
+            "filled_bits": 8 * report.filled_bytes,
         },
     }
     return Answer(200, json.dumps(members).encode())

@@ -260,6 +260,7 @@ class Kme:
             max_slaves=limits.max_slaves,
             connected=link.is_live,
             grades=tuple(grades),
+            filled_bytes=sum(pool.own_filled_bytes for pool in pools),
         )
 
     # ---------------------------------------------------------------- peers

@@ -212,6 +212,7 @@ class Meetings:
             whose = owner or owner_of(name, s.own, pool.peer)
             record = SegmentRecord(s.stock.new_number(), pool.link_id, name, whose, size, grade, tag)
             s.stock.add(record)
+            pool.own_filled_bytes += size if whose == s.own else 0
             s.stock.hold(record, payload, s.ledger.write(Ingested(record, payload)))
             added.append(record)
         place = pool.link_id, block.name

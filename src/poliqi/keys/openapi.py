@@ -63,7 +63,12 @@ _STATUS: Final = _object(
             _COUNT,
         ),
         "status_extension": _object(
-            {"connected": {"type": "boolean"}, "grades": {"type": "array", "items": _GRADE}}, closed=False
+            {
+                "connected": {"type": "boolean"},
+                "grades": {"type": "array", "items": _GRADE},
+                "filled_bits": {"type": "integer", "minimum": 0},
+            },
+            closed=False,
         ),
     }
 )

@@ -154,3 +154,5 @@ class StockReport:
     connected: bool
     grades: tuple[Grade, ...]
     """Grades that stock of this way can have now."""
+    filled_bytes: int = 0
+    """What came in for the master to use since the site's start; it only grows, so two looks give a rate."""

@@ -63,6 +63,8 @@ class Pool:
     """Given to applications from one's own share since the start."""
     filled_bytes: int = 0
     """Put in since the start, both shares."""
+    own_filled_bytes: int = 0
+    """Of them, one's own."""
     relayed_bytes: int = 0
     """Of one's own share, used since the start to carry other sites' key, or one's own by relay."""
 

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "plan": "what a city will give: links, pairs, demands, which failures it outlives, what to build at least cost",
     "rate": "what a link will give: gains, QBER, finite key, rate against distance",
     "twin": "a whole city in virtual time, with seeded faults; sweeps over seeds",
+    "sae": "set up an application of a site, run its service: inbox, messages, tunnels, pages",
     "site": "run a site's key management, look after it, destroy its keys",
 }
 

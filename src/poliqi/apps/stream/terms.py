@@ -59,11 +59,18 @@ class StreamRule:
     demand: GradeDemand = field(default_factory=GradeDemand)
     rekey_bytes: int = 16 << 30
     rekey_s: float = 120.0
+    one_time: GradeDemand | None = None
+    """Where set, one-time pad is taken from the peer as well as the policy's modes, from keys that meet this."""
 
     @property
     def modes(self) -> frozenset[Mode]:
         """Modes that are taken."""
-        return MODES[self.policy]
+        return MODES[self.policy] | (frozenset() if self.one_time is None else {Mode.ONE_TIME})
+
+    def demand_for(self, mode: Mode) -> GradeDemand:
+        """What keys of a stream in this mode have to meet."""
+        is_extra = mode is Mode.ONE_TIME and self.policy is not Policy.ITS and self.one_time is not None
+        return self.one_time if is_extra and self.one_time is not None else self.demand
 
 
 @dataclass(frozen=True, slots=True)

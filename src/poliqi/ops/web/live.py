@@ -12,14 +12,14 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from starlette.responses import Response
 
 from poliqi.control.events import Language
 from poliqi.ops.web.roles import Role
-from poliqi.ops.web.snapshot import Snapshot
-from poliqi.ops.web.source import CitySource
 
-__all__ = ["Broadcast", "ChannelKey", "Viewer"]
+__all__ = ["Broadcast", "Changing", "ChannelKey", "LiveResponse", "Viewer"]
 
 SPACING_S: Final = 0.1
 RESTLESS_S: Final = 2.0
@@ -31,7 +31,17 @@ _HEARTBEAT: Final = b":\n\n"
 
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Render = Callable[["ChannelKey", Snapshot], Mapping[str, str] | None]
+_Seen = TypeVar("_Seen")
+
+
+class Changing(Protocol):
+    """What pages show: something that has another version after each change."""
+
+    @property
+    def version(self) -> int: ...
+    async def changed(self, version: int) -> int:
+        """Wait until the version is another than this; the new one. It may be cancelled at any time."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +119,14 @@ def _message(pieces: Mapping[str, str]) -> bytes:
     return b"data: " + json.dumps(pieces, ensure_ascii=False).encode() + b"\n\n"
 
 
-class Broadcast:
-    """Watches the city while anybody looks at it."""
+class Broadcast(Generic[_Seen]):
+    """Watches a city, or what else pages show, while anybody looks at it."""
 
     def __init__(
         self,
-        source: CitySource,
-        look: Callable[[], Snapshot],
-        render: Render,
+        source: Changing,
+        look: Callable[[], _Seen],
+        render: Callable[[ChannelKey, _Seen], Mapping[str, str] | None],
         most: int,
         complain: Callable[[str], None],
     ) -> None:
@@ -211,7 +221,7 @@ class Broadcast:
             took = loop.time() - started
             await asyncio.sleep(max(SPACING_S - took, took))
 
-    async def _publish(self, snapshot: Snapshot, now: float) -> None:
+    async def _publish(self, snapshot: _Seen, now: float) -> None:
         """A page at a time: whoever else works in this loop gets its turn in between."""
         for key, channel in list(self._channels.items()):
             await asyncio.sleep(0)
@@ -234,3 +244,20 @@ async def _until_gone(receive: _Receive, viewer: Viewer) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     viewer.end()
+
+
+class LiveResponse(Response):
+    """The patches of a page as server-sent events. It ends with its browser, its login or the pages."""
+
+    def __init__(
+        self, broadcast: Broadcast[Any], key: ChannelKey, holds: Callable[[], bool], who: tuple[str, str]
+    ) -> None:
+        self._broadcast: Final = broadcast
+        self._key: Final = key
+        self._holds: Final = holds
+        self._who: Final = who
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:  # noqa: ARG002
+        headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._broadcast.serve(self._key, self._holds, self._who, receive, send)

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from types import SimpleNamespace
-from typing import Any, Final, cast
-from urllib.parse import quote
+from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
-from poliqi.control.events import Language
 from poliqi.ops.citymap import MAP_CSS
 from poliqi.ops.web.pages import TABS, Page
 from poliqi.ops.web.people import Person
@@ -22,58 +14,16 @@ from poliqi.ops.web.roles import Permission
 from poliqi.ops.web.scene import Scene
 from poliqi.ops.web.settings import DashboardSettings
 from poliqi.ops.web.speaker import Speaker
+from poliqi.ops.web.templating import LANGUAGES, WEB, Pieces, Templating
 
-__all__ = ["STATIC", "Frame", "page_text", "pieces_of", "static_file", "text_of"]
+__all__ = ["STATIC", "TEMPLATING", "Frame", "page_text", "pieces_of", "text_of"]
 
-LANGUAGES: Final = ((Language.ENGLISH, "English"), (Language.ITALIAN, "Italiano"))
 STATIC: Final = {
     "dashboard.css": "text/css; charset=utf-8",
     "dashboard.js": "text/javascript; charset=utf-8",
     "poliqi.svg": "image/svg+xml",
 }
-
-
-@cache
-def static_file(name: str) -> bytes:
-    """A file of the pages; the style sheet carries the map's."""
-    data = files("poliqi.ops.web").joinpath("static", name).read_bytes()
-    return data + MAP_CSS.encode() if name == "dashboard.css" else data
-
-
-@cache
-def _static_url(name: str) -> str:
-    """Its address, another one for another content, so that browsers may keep it for ever."""
-    return f"/static/{hashlib.sha256(static_file(name)).hexdigest()[:12]}/{name}"
-
-
-@cache
-def _environment() -> Environment:
-    made = Environment(
-        loader=PackageLoader("poliqi.ops.web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    made.filters["urlencode"] = lambda text: quote(str(text), safe="")
-    made.globals["static"] = _static_url
-    cast("dict[str, Any]", made.globals)["p"] = made.get_template("pieces.html").module
-    return made
-
-
-class Pieces:
-    """Collects what the template marks as live, by its id."""
-
-    def __init__(self) -> None:
-        self.found: Final[dict[str, str]] = {}
-
-    def __call__(self, name: str, tag: str = "div", style: str = "", *, caller: Callable[[], Markup]) -> Markup:
-        content = caller()
-        self.found[f"live-{name}"] = str(content)
-        css = Markup(' class="{}"').format(style) if style else Markup("")
-        head = Markup('<{tag} id="live-{name}"{css}>').format(tag=Markup(tag), name=name, css=css)  # noqa: S704  # ours
-        return head + content + Markup("</{}>").format(Markup(tag))  # noqa: S704  # a literal of our templates
+TEMPLATING: Final = Templating((WEB,), STATIC, {"dashboard.css": MAP_CSS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +54,9 @@ def _context(frame: Frame, scene: Scene | None, title: str, more: Mapping[str, A
         "tab": "",
         "languages": LANGUAGES,
         "title": title,
-        "city_name": scene.view.city.name if scene else "",
+        "scripts": ("dashboard.js",),
+        "lost": frame.say("layout.lost"),
+        "place": scene.view.city.name if scene else "",
         "is_simulated": scene is not None and scene.view.city.is_simulated,
         "is_live": False,
         "scene": scene,
@@ -118,7 +70,7 @@ def _context(frame: Frame, scene: Scene | None, title: str, more: Mapping[str, A
 def text_of(template: str, frame: Frame, scene: Scene | None, title: str, **more: Any) -> str:
     """A page that does not move: a form, a message."""
     context = _context(frame, scene, f"{title} · POLIQI", more)
-    return _environment().get_template(template).render(context)
+    return TEMPLATING.template(template).render(context)
 
 
 def _page_context(page: Page, built: Mapping[str, Any], frame: Frame, scene: Scene, json: str) -> dict[str, Any]:
@@ -131,14 +83,11 @@ def _page_context(page: Page, built: Mapping[str, Any], frame: Frame, scene: Sce
 
 def page_text(page: Page, built: Mapping[str, Any], frame: Frame, scene: Scene, json: str) -> str:
     """A whole page."""
-    return _environment().get_template(page.template).render(_page_context(page, built, frame, scene, json))
+    return TEMPLATING.template(page.template).render(_page_context(page, built, frame, scene, json))
 
 
 def pieces_of(page: Page, built: Mapping[str, Any], frame: Frame, scene: Scene) -> dict[str, str]:
     """The live pieces of a page, its title, and under "main" all of its content in case they are other pieces."""
     context = _page_context(page, built, frame, scene, "")
-    template, layout = _environment().get_template(page.template), _environment().get_template("layout.html")
-    content = "".join(template.blocks["content"](template.new_context(context)))
-    for _ in layout.blocks["foot"](layout.new_context(context)):
-        pass
+    content = TEMPLATING.blocks(page.template, context)
     return {**context["live"].found, **built.get("pieces", {}), "title": context["title"], "main": content}

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
 from starlette.responses import Response
 
 from poliqi.ops.web.roles import Permission
 from poliqi.ops.web.visit import Visit
 
-if TYPE_CHECKING:
-    from poliqi.ops.web.application import Dashboard
-
 __all__ = ["Answer", "Kind", "RouteRow"]
+
+_Pages = TypeVar("_Pages")
 
 
 class Kind(StrEnum):
@@ -24,21 +23,25 @@ class Kind(StrEnum):
     PAGE = "page"
     FORM = "form"
     """A POST of a page of ours, with its form token."""
+    UPLOAD = "upload"
+    """The same with files in it; the token stands in the body."""
     JSON = "json"
+    PART = "part"
+    """A part of a file, as it is."""
     STREAM = "stream"
     FILE = "file"
 
 
-Answer = Callable[["Dashboard", Visit], Awaitable[Response]]
+Answer = Callable[[_Pages, Visit], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
-class RouteRow:
-    """`permission` None: for everybody, known or not."""
+class RouteRow(Generic[_Pages]):
+    """A route of some pages. `permission` None: for everybody, known or not."""
 
     method: str
     path: str
     kind: Kind
     permission: Permission | None
-    answer: Answer
+    answer: Callable[[_Pages, Visit], Awaitable[Response]]
     meaning: str

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import msgspec
 from starlette.responses import Response
 
 from poliqi.control.servicelevel import report_json
-from poliqi.ops.web import entrance
 from poliqi.ops.web.actions import ACTIONS, confirmation
 from poliqi.ops.web.api import RESOURCES, Resource
+from poliqi.ops.web.entrance import ENTRANCE
 from poliqi.ops.web.month import MonthName, month_page
 from poliqi.ops.web.pages import PAGES, Page
 from poliqi.ops.web.render import page_text
@@ -27,20 +27,21 @@ if TYPE_CHECKING:
 __all__ = ["routes"]
 
 
-def routes(is_demo: bool) -> tuple[RouteRow, ...]:
+def routes(is_demo: bool) -> tuple[RouteRow[Any], ...]:
     """All routes; those that touch simulated fibres in a demo only."""
     return (
         *(RouteRow("GET", p.path, Kind.PAGE, Permission.READ, _page(p), p.meaning) for p in PAGES),
         *(RouteRow("GET", r.path, Kind.JSON, Permission.READ, _resource(r), r.meaning) for r in RESOURCES),
         *(row for kind in ActionKind if is_demo or not ACTIONS[kind].is_demo for row in _action_rows(kind)),
         *_OTHERS,
+        *ENTRANCE,
     )
 
 
 # ---- pages and objects
 
 
-def _page(page: Page) -> Answer:
+def _page(page: Page) -> Answer[Dashboard]:
     async def answer(dashboard: Dashboard, visit: Visit) -> Response:
         scene = dashboard.scene(visit.say)
         built = page.build(scene, visit.names, visit.query)
@@ -52,7 +53,7 @@ def _page(page: Page) -> Answer:
     return answer
 
 
-def _resource(resource: Resource) -> Answer:
+def _resource(resource: Resource) -> Answer[Dashboard]:
     async def answer(dashboard: Dashboard, visit: Visit) -> Response:
         found = resource.build(dashboard.scene(visit.say), visit.names)
         return dashboard.refuse(visit, Kind.JSON, HTTPStatus.NOT_FOUND) if found is None else json_answer(found)
@@ -94,7 +95,7 @@ class _Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subject: str
 
 
-def _action_rows(kind: ActionKind) -> tuple[RouteRow, ...]:
+def _action_rows(kind: ActionKind) -> tuple[RouteRow[Dashboard], ...]:
     may = ACTIONS[kind].permission
 
     async def ask(dashboard: Dashboard, visit: Visit) -> Response:
@@ -163,19 +164,4 @@ _OTHERS: Final = (
     RouteRow(
         "GET", "/live", Kind.STREAM, Permission.READ, _live, "patches of the page `?at=`, as server-sent events"
     ),
-    RouteRow(
-        "GET", "/access", Kind.PAGE, Permission.ACCESS, entrance.access, "who is logged in, and what was done"
-    ),
-    RouteRow(
-        "GET", "/api/access", Kind.JSON, Permission.ACCESS, entrance.access_json, "what was done, newest first"
-    ),
-    RouteRow("POST", "/access/end", Kind.FORM, Permission.ACCESS, entrance.end_session, "logs somebody out"),
-    RouteRow("POST", "/logout", Kind.FORM, Permission.READ, entrance.logout, "ends one's own login"),
-    RouteRow("GET", "/login", Kind.PAGE, None, entrance.login_page, "asks for a token"),
-    RouteRow("POST", "/login", Kind.PAGE, None, entrance.login, "logs in with a token"),
-    RouteRow(
-        "GET", "/language/{language}", Kind.PAGE, None, entrance.language, "chooses `en` or `it`, goes `?back=`"
-    ),
-    RouteRow("GET", "/static/{version}/{name}", Kind.FILE, None, entrance.static, "style sheet, script and icon"),
-    RouteRow("GET", "/health", Kind.FILE, None, entrance.health, "says that the process is alive"),
 )

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from poliqi.control.events import Language
-from poliqi.ops.web.words import phrase
+from poliqi.ops.web.words import Catalogue, catalogue
 
 __all__ = ["MISSING", "Quantity", "Speaker"]
 
@@ -36,13 +36,14 @@ _NOTHING: Final = Quantity(MISSING)
 class Speaker:
     """Speaks one language. Called with a phrase's key it gives the phrase."""
 
-    __slots__ = ("language",)
+    __slots__ = ("_words", "language")
 
-    def __init__(self, language: Language) -> None:
+    def __init__(self, language: Language, words: Catalogue | None = None) -> None:
         self.language: Final = language
+        self._words: Final = words or catalogue()
 
     def __call__(self, key: str, **values: object) -> str:
-        return phrase(key, self.language, **values)
+        return self._words[key][self.language].format_map(values)
 
     def _localised(self, text: str) -> str:
         return text.translate(_ITALIAN) if self.language is Language.ITALIAN else text

@@ -11,15 +11,16 @@ from typing import Final
 
 from poliqi.control.events import Language
 
-__all__ = ["CATALOGUE_FILE", "catalogue", "phrase", "places"]
+__all__ = ["CATALOGUE_FILE", "Catalogue", "catalogue", "phrase", "places"]
 
 CATALOGUE_FILE: Final = "words.toml"
+Catalogue = Mapping[str, Mapping[Language, str]]
 
 
 @cache
-def catalogue() -> Mapping[str, Mapping[Language, str]]:
-    """Phrases by key such as "links.title". Raises ValueError where one is missing in a language."""
-    tables = tomllib.loads(files("poliqi.ops.web").joinpath(CATALOGUE_FILE).read_text("utf-8"))
+def catalogue(package: str = "poliqi.ops.web") -> Catalogue:
+    """A package's phrases by key such as "links.title". Raises ValueError where one is missing in a language."""
+    tables = tomllib.loads(files(package).joinpath(CATALOGUE_FILE).read_text("utf-8"))
     found: dict[str, dict[Language, str]] = {}
     for table, entries in tables.items():
         for name, texts in entries.items():

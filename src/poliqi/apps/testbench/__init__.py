@@ -1,0 +1,1 @@
+"""Try new hardware and software for encryption: conformance first, then speed beside what there is."""

@@ -1,0 +1,260 @@
+"""`poliqi sae`: set up an application, run its service, look whether everything is in place."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from poliqi.base.errors import ConfigError, PoliqiError
+
+if TYPE_CHECKING:
+    from poliqi.apps.settings import SaeSettings
+
+__all__ = ["command"]
+
+PATH: Final = click.Path(path_type=Path)
+FILE: Final = click.argument("sae_toml", metavar="[SAE.toml]", type=PATH, required=False)
+JSON: Final = click.option("--json", "as_json", is_flag=True, help="print JSON")
+
+
+@click.group()
+def command() -> None:
+    """An application of a site: it gets keys there and opens encrypted streams to other applications.
+
+    \b
+      poliqi sae new bank-leonardo --site https://kme:8443 --certificate c.pem --key k.pem --authority ca.pem
+      poliqi sae contact                      the line for the others; bring theirs with: poliqi sae meet FILE
+      poliqi sae check                        is everything there? are there keys?
+      poliqi sae run                          inbox, messages, tunnels, pages
+
+    Without SAE.toml, the file is that of $POLIQI_SAE, or sae.toml in the folder where you are.
+    """
+
+
+@command.command()
+@click.argument("name")
+@click.option("--site", "url", required=True, metavar="URL", help="the own site's ETSI 014 door: https://HOST:PORT")
+@click.option("--certificate", type=PATH, required=True, help="of this application, from the site (PEM)")
+@click.option("--key", type=PATH, required=True, help="its private key (PEM)")
+@click.option("--authority", type=PATH, required=True, help="of the site (PEM)")
+@click.option("--folder", type=PATH, default=Path(), help="where the files go (here)")
+@click.option("--listen", metavar="HOST:PORT", default="0.0.0.0:8460", show_default=True, help="for applications")
+@click.option("--web", metavar="HOST:PORT", default="127.0.0.1:8461", show_default=True, help="for people")
+@JSON
+def new(
+    name: str,
+    url: str,
+    certificate: Path,
+    key: Path,
+    authority: Path,
+    folder: Path,
+    listen: str,
+    web: str,
+    as_json: bool,
+) -> None:
+    """Make an identity and a sae.toml for the application NAME, as its certificate names it; overwrite nothing."""
+    from poliqi.apps.identity import Identity
+    from poliqi.base.ids import SaeId
+    from poliqi.edge.durable import write_new
+    from poliqi.edge.entropy import OperatingSystemEntropy
+    from poliqi.edge.folder import make_private_folder
+    from poliqi.ops.sae_toml import read_sae
+
+    target = folder / "sae.toml"
+    if target.exists():
+        raise ConfigError(f"{target} exists already and is never overwritten; name another --folder")
+    make_private_folder(folder / "contacts")
+    identity = Identity.make(SaeId(name), OperatingSystemEntropy())
+    identity.write(folder / "identity.key")
+    (folder / f"{name}.pub").write_text(identity.contact.text(), encoding="utf-8")
+    files = {"certificate": certificate, "key": key, "authority": authority}
+    lines = [f"{word} = {json.dumps(str(path.absolute()))}" for word, path in files.items()]
+    text = "\n".join(
+        [
+            f"# Application {name}. docs/reference/sae-toml.md lists every key.",
+            'identity = "identity.key"',
+            'state = "state"',
+            'policy = "strict"                  # no quantum key, no stream; also: hybrid, pqc-fallback',
+            "",
+            "[site]",
+            f"url = {json.dumps(url)}",
+            *lines,
+            "",
+            "[listen]",
+            f"streams = {json.dumps(listen)}",
+            f"web = {json.dumps(web)}",
+            "",
+        ]
+    )
+    read_sae(text, target)
+    write_new(target, text.encode(), 0o644)
+    record = {"sae": name, "file": str(target), "contact": str(folder / f"{name}.pub")}
+    said = (
+        f"{target} is ready. Give {record['contact']} to the other applications and read its fingerprint out:\n"
+        f"  {identity.contact.fingerprint}\n"
+        "and bring theirs with `poliqi sae meet`."
+    )
+    click.echo(json.dumps({**record, "fingerprint": identity.contact.fingerprint}) if as_json else said)
+
+
+@command.command()
+@click.argument("contact", type=PATH)
+@click.option("--sae", "sae_toml", type=PATH, metavar="SAE.toml", help="this application's file")
+@click.option("--place", metavar="NAME", help="what people call it, such as Bovisa")
+@click.option("--address", metavar="HOST:PORT", help="where its service listens; left out where it only calls")
+@click.option("--yes", is_flag=True, help="its fingerprint was compared already")
+@JSON
+def meet(
+    contact: Path, sae_toml: Path | None, place: str | None, address: str | None, yes: bool, as_json: bool
+) -> None:
+    """Take up another application's CONTACT file (NAME.pub). Compare its fingerprint by voice first."""
+    from poliqi.apps.identity import read_contact
+    from poliqi.edge.network import parse_address
+    from poliqi.ops.sae_toml import find_sae_file, read_sae
+
+    where = find_sae_file(sae_toml)
+    other = read_contact(contact)
+    if address is not None:
+        parse_address(address, "--address")
+    if not yes:
+        click.echo(f"{other.sae} says that its fingerprint is\n  {other.fingerprint}", err=True)
+        click.confirm("Is it the one that they read out?", abort=True, err=True)
+    folder = where.absolute().parent / "contacts"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    kept = folder / f"{other.fingerprint[:16]}.pub"
+    kept.write_text(other.text(), encoding="utf-8")
+    lines = ["", "[[peer]]", f"contact = {json.dumps(f'contacts/{kept.name}')}    # {json.dumps(other.sae)}"]
+    lines += [f"place = {json.dumps(place)}"] if place else []
+    lines += [f"address = {json.dumps(address)}"] if address else []
+    text = where.read_text(encoding="utf-8") + "\n".join(lines) + "\n"
+    read_sae(text, where)
+    draft = where.with_name(f".{where.name}.new")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(where)
+    record = {"sae": other.sae, "fingerprint": other.fingerprint, "file": str(where)}
+    said = f"{other.sae} is a peer in {where}; a running service takes it up with `poliqi sae reload`"
+    click.echo(json.dumps(record) if as_json else said)
+
+
+@command.command()
+@FILE
+@JSON
+def contact(sae_toml: Path | None, as_json: bool) -> None:
+    """Print this application's contact file, for the others; on stderr its fingerprint, to be read out."""
+    own = _load(sae_toml).identity.contact
+    if as_json:
+        click.echo(json.dumps({"sae": own.sae, "fingerprint": own.fingerprint, "contact": own.text()}))
+    else:
+        click.echo(own.text(), nl=False)
+        click.echo(f"fingerprint {own.fingerprint}", err=True)
+
+
+@command.command()
+@FILE
+@JSON
+def check(sae_toml: Path | None, as_json: bool) -> None:
+    """Read the file, ask the site for the stock towards every peer, knock at every peer's door; take no key."""
+    settings = _load(sae_toml)
+    rows = [_look(settings, sae) for sae in settings.peers]
+    bad = [row for row in rows if row["problem"]]
+    if as_json:
+        click.echo(json.dumps({"sae": settings.sae, "peers": rows}))
+    else:
+        click.echo(f"{settings.sae} at {settings.site_url}: {len(rows)} peers")
+        for row in rows:
+            stock = "" if row["available_bytes"] is None else f"{row['available_bytes'] / 1e6:.3f} MB of key"
+            click.echo(f"  {row['place']:<20} {row['policy']:<13} {row['problem'] or stock}")
+    sys.exit(1 if bad or not rows else 0)
+
+
+def _look(settings: SaeSettings, name: str) -> dict[str, Any]:
+    import socket
+
+    from poliqi.base.ids import SaeId
+
+    peer = settings.peers[SaeId(name)]
+    available: int | None = None
+    problem = ""
+    try:
+        keys = _keys(settings)
+        try:
+            supply = keys.supply(peer.sae)
+        finally:
+            keys.close()
+        available = supply.available_bytes
+        if not supply.is_connected:
+            problem = "its site cannot be reached from the own one"
+        elif not available:
+            problem = "no key in stock"
+        if peer.address is not None:
+            socket.create_connection((peer.address.host, peer.address.port), timeout=3.0).close()
+    except OSError as error:
+        problem = f"{peer.address} does not answer: {error.strerror or error}"
+    except PoliqiError as error:
+        problem = str(error)
+    return {
+        "sae": peer.sae,
+        "place": peer.place,
+        "policy": peer.rule.policy.value,
+        "available_bytes": available,
+        "problem": problem,
+    }
+
+
+@command.command()
+@FILE
+@click.option("--json", "as_json", is_flag=True, help="a JSON record a line")
+def run(sae_toml: Path | None, as_json: bool) -> None:
+    """Run the application's service until SIGTERM or Ctrl-C. SIGHUP reads contacts and rules again."""
+    from poliqi.node.sae import run_sae
+    from poliqi.ops.sae_services import services_of, surround
+    from poliqi.ops.sae_toml import load_sae
+
+    settings = _load(sae_toml)
+
+    def say(record: dict[str, Any]) -> None:
+        # a full disk or a reader that went away must not stop the service
+        with suppress(OSError):
+            click.echo(
+                json.dumps(record, default=str) if as_json else f"{record.get('event')}: {record.get('text')}"
+            )
+
+    keys = _keys(settings)
+    try:
+        services = services_of(settings, keys, say)
+        run_sae(
+            settings, keys, services, say, lambda: load_sae(settings.file), surround(settings, keys, services, say)
+        )
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@command.command()
+@FILE
+@JSON
+def reload(sae_toml: Path | None, as_json: bool) -> None:
+    """Have the running service read contacts and rules again (SIGHUP)."""
+    from poliqi.edge.running import signal_running
+
+    settings = _load(sae_toml)
+    pid = signal_running(settings.state, signal.SIGHUP, "poliqi sae run")
+    record = {"pid": pid, "signal": "SIGHUP", "peers": len(settings.peers)}
+    click.echo(json.dumps(record) if as_json else f"process {pid} reads {settings.file} again: see its log")
+
+
+def _load(sae_toml: Path | None) -> SaeSettings:
+    from poliqi.ops.sae_toml import find_sae_file, load_sae
+
+    return load_sae(find_sae_file(sae_toml))
+
+
+def _keys(settings: SaeSettings) -> Any:
+    from poliqi.apps.keysource import SiteKeys
+
+    return SiteKeys(settings.site_url, settings.certificate, settings.key, settings.authority)
