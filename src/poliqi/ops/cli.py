@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "rate": "what a link will give: gains, QBER, finite key, rate against distance",
     "twin": "a whole city in virtual time, with seeded faults; sweeps over seeds",
     "sae": "set up an application of a site, run its service: inbox, messages, tunnels, pages",
+    "share": "one dataset for many sites: publish, grant, revoke, fetch, audit",
     "site": "run a site's key management, look after it, destroy its keys",
 }
 

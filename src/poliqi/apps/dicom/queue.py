@@ -60,7 +60,7 @@ class Queue:
         self._number = 0
 
     def recover(self) -> int:
-        """Tidy up after a crash; how many files nobody had been told of. Only for the process that owns the queue."""
+        """Tidy up after a crash; how many files nobody had been told of. For the queue's owner alone."""
         held = {row[0] for row in self._store.rows("SELECT id FROM image WHERE state <> 'delivered'")}
         lost = 0
         for path in list(self._folder.iterdir()):

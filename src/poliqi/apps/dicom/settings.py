@@ -110,9 +110,9 @@ def read_dicom(settings: SaeSettings) -> DicomSettings | None:
 
 def _settings(t: _DicomTable, settings: SaeSettings) -> DicomSettings:
     if t.route and t.listen is None:
-        raise ConfigError("it has routes and nobody can call: write listen = \"HOST:PORT\"")
+        raise ConfigError('it has routes and nobody can call: write listen = "HOST:PORT"')
     if t.listen is not None and not t.calling:
-        raise ConfigError("listen without calling: write the AE titles that may call, calling = [\"CT_1\"]")
+        raise ConfigError('listen without calling: write the AE titles that may call, calling = ["CT_1"]')
     for name in t.transfer_syntaxes:
         if not is_uid(name):
             raise ConfigError(f"transfer_syntaxes: {name[:64]!r} is no UID, such as 1.2.840.10008.1.2.1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +31,7 @@ CREATE TABLE reference (
   commitment INTEGER NOT NULL REFERENCES commitment (seq) ON DELETE CASCADE, place INTEGER NOT NULL,
   class_uid TEXT NOT NULL, instance_uid TEXT NOT NULL, PRIMARY KEY (commitment, place)) WITHOUT ROWID;
 CREATE TABLE arrival (
-  peer TEXT NOT NULL, id TEXT NOT NULL, outcome TEXT NOT NULL, status INTEGER, said TEXT NOT NULL, at_s REAL NOT NULL,
+  peer TEXT NOT NULL, id TEXT NOT NULL, status INTEGER, said TEXT NOT NULL, at_s REAL NOT NULL,
   PRIMARY KEY (peer, id)) WITHOUT ROWID;
 PRAGMA user_version = 1;
 """
@@ -50,7 +50,9 @@ class Store:
                 make_private_folder(folder / "images")
                 path.touch(mode=0o600)
             elif not path.exists():
-                raise StoreError(f"{folder} holds no gateway: it has never run here; start it with `poliqi sae run`")
+                raise StoreError(
+                    f"{folder} holds no gateway: it has never run here; start it with `poliqi sae run`"
+                )
             self._base: Final = sqlite3.connect(
                 path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=64
             )
@@ -78,7 +80,7 @@ class Store:
             return self._base.execute(order, values).rowcount
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None]:
         """All changes inside, or none. Raises StoreError."""
         with self._lock, self._told():
             self._base.execute("BEGIN IMMEDIATE")
@@ -91,7 +93,7 @@ class Store:
                 raise
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self) -> Generator[None]:
         try:
             yield
         except sqlite3.Error as error:

@@ -1,4 +1,4 @@
-"""Messages of the conversation "dicom 1" (docs/spec/dicom-gateway.md): msgpack arrays, the first item says which."""
+"""Messages of the conversation "dicom 1" (docs/spec/dicom-gateway.md): msgpack arrays, each with its name first."""
 
 from __future__ import annotations
 

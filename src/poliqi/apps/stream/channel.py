@@ -7,18 +7,21 @@ is raised; the end is said by a record of its own, so that a cut is never taken 
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Protocol
 
 from poliqi.apps.identity import Contact, Identity
 from poliqi.apps.keysource import KeySource
+from poliqi.apps.stream.handshake import answer, call
+from poliqi.apps.stream.records import RECORD_BYTES
+from poliqi.apps.stream.session import OpenStream
 from poliqi.apps.stream.terms import StreamRule, Usage
+from poliqi.apps.stream.wire import Wire
 from poliqi.base.ids import SaeId
+from poliqi.edge.entropy import OperatingSystemEntropy
 
 __all__ = ["RECORD_BYTES", "Channel", "accept", "connect"]
-
-RECORD_BYTES = 256 << 10
-"""The most plaintext in one record."""
 
 
 class Channel(Protocol):
@@ -70,8 +73,14 @@ def connect(
     purpose: str,
     timeout_s: float = 10.0,
 ) -> Channel:
-    """Open a stream with `contact` over a connected socket, which the channel owns from here on."""
-    raise NotImplementedError
+    """Open a stream with `contact` over a connected socket, which the channel owns from here on.
+
+    Raises KeysNotReady where no key is there (now), ConfigError where the two ends' settings do not meet,
+    AuthenticationError, ProtocolError, LinkDown. The socket is closed then.
+    """
+    wire = Wire(connection, timeout_s)
+    with _hanging_up(wire):
+        return OpenStream(wire, call(wire, identity, contact, keys, rule, purpose, OperatingSystemEntropy()))
 
 
 def accept(
@@ -81,5 +90,17 @@ def accept(
     keys: KeySource,
     timeout_s: float = 10.0,
 ) -> Channel:
-    """Answer a caller over an accepted socket: one of `contacts`, held to its rule."""
-    raise NotImplementedError
+    """Answer a caller over an accepted socket: one of `contacts`, held to its rule. Raises as `connect`."""
+    wire = Wire(connection, timeout_s)
+    with _hanging_up(wire):
+        return OpenStream(wire, answer(wire, identity, contacts, keys, OperatingSystemEntropy()))
+
+
+@contextmanager
+def _hanging_up(wire: Wire) -> Generator[None]:
+    """Close the connection where no stream comes of it."""
+    try:
+        yield
+    except BaseException:
+        wire.close()
+        raise

@@ -20,7 +20,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from poliqi.base.errors import AuthenticationError, ProtocolError
 
-__all__ = ["KK_HFS", "KK_HFS_PSK0", "KK_PSK0", "CipherState", "NoiseHandshake", "Pattern", "SymmetricState", "Token"]
+__all__ = [
+    "KK_HFS",
+    "KK_HFS_PSK0",
+    "KK_PSK0",
+    "CipherState",
+    "NoiseHandshake",
+    "Pattern",
+    "SymmetricState",
+    "Token",
+]
 
 _DH_BYTES: Final = 32
 _TAG_BYTES: Final = 16
@@ -60,9 +69,7 @@ class Pattern:
         return Token.PSK in self.messages[0]
 
 
-KK_PSK0: Final = Pattern(
-    "KKpsk0_25519", ((Token.PSK, Token.E, Token.ES, Token.SS), (Token.E, Token.EE, Token.SE))
-)
+KK_PSK0: Final = Pattern("KKpsk0_25519", ((Token.PSK, Token.E, Token.ES, Token.SS), (Token.E, Token.EE, Token.SE)))
 KK_HFS_PSK0: Final = Pattern(
     "KKhfs+psk0_25519+MLKEM768",
     ((Token.PSK, Token.E, Token.ES, Token.E1, Token.SS), (Token.E, Token.EE, Token.EKEM1, Token.SE)),
@@ -162,7 +169,18 @@ class NoiseHandshake:
     `ephemeral` and `kem` are fresh for every handshake; only the initiator has a `kem`. `psk`: 32 bytes.
     """
 
-    __slots__ = ("_ephemeral", "_is_initiator", "_kem", "_messages", "_psk", "_remote", "_static", "_state", "_their")
+    __slots__ = (
+        "_ephemeral",
+        "_is_initiator",
+        "_kem",
+        "_messages",
+        "_psk",
+        "_remote",
+        "_state",
+        "_static",
+        "_their",
+        "_their_kem",
+    )
 
     def __init__(
         self,
@@ -174,15 +192,18 @@ class NoiseHandshake:
         remote: X25519PublicKey,
         ephemeral: X25519PrivateKey,
         psk: bytes | None = None,
-        kem: MLKEM768PrivateKey | MLKEM768PublicKey | None = None,
+        kem: MLKEM768PrivateKey | None = None,
         hash_name: str = "SHA512",
     ) -> None:
         if pattern.has_psk != (psk is not None) or len(psk or bytes(32)) != 32:
-            raise ValueError(f"{pattern.name} takes {'a pre-shared key of 32 bytes' if pattern.has_psk else 'none'}")
+            raise ValueError(
+                f"{pattern.name} takes {'a pre-shared key of 32 bytes' if pattern.has_psk else 'none'}"
+            )
         self._is_initiator: Final = is_initiator
         self._static, self._remote, self._ephemeral, self._psk, self._kem = static, remote, ephemeral, psk, kem
         self._messages: Final = list(pattern.messages)
         self._their: X25519PublicKey | None = None
+        self._their_kem: MLKEM768PublicKey | None = None
         self._state: Final = SymmetricState(pattern.protocol(hash_name))
         self._state.mix_hash(prologue)
         own, other = static.public_key().public_bytes_raw(), remote.public_bytes_raw()
@@ -198,7 +219,7 @@ class NoiseHandshake:
         """After both messages: keys of the initiator's and of the responder's direction. Wipes what it can."""
         if self._messages:
             raise ValueError("a handshake is split after its last message")
-        self._psk = self._kem = None
+        self._psk = self._kem = self._their_kem = None
         return self._state.split()
 
     def write(self, payload: bytes) -> bytes:
@@ -211,13 +232,11 @@ class NoiseHandshake:
                     out += public
                     self._mix_ephemeral(public)
                 case Token.E1:
-                    if self._kem is None:
-                        raise ValueError("the initiator of a hybrid handshake needs a KEM key")
-                    out += self._state.encrypt_and_hash(self._kem.public_key().public_bytes_raw())
+                    out += self._state.encrypt_and_hash(self._own_kem().public_key().public_bytes_raw())
                 case Token.EKEM1:
-                    if not isinstance(self._kem, MLKEM768PublicKey):
+                    if self._their_kem is None:
                         raise ValueError("a KEM ciphertext answers a KEM key")
-                    secret, cipher = self._kem.encapsulate()
+                    secret, cipher = self._their_kem.encapsulate()
                     out += self._state.encrypt_and_hash(cipher)
                     self._state.mix_key(secret)
                 case _:
@@ -235,15 +254,18 @@ class NoiseHandshake:
                     self._mix_ephemeral(public)
                 case Token.E1:
                     sealed, rest = _cut(rest, _KEM_PUBLIC_BYTES + _TAG_BYTES)
-                    self._kem = _kem_key(self._state.decrypt_and_hash(sealed))
+                    self._their_kem = _kem_key(self._state.decrypt_and_hash(sealed))
                 case Token.EKEM1:
                     sealed, rest = _cut(rest, _KEM_CIPHER_BYTES + _TAG_BYTES)
-                    if not isinstance(self._kem, MLKEM768PrivateKey):
-                        raise ValueError("a KEM ciphertext is opened with the KEM key")
-                    self._state.mix_key(self._kem.decapsulate(self._state.decrypt_and_hash(sealed)))
+                    self._state.mix_key(self._own_kem().decapsulate(self._state.decrypt_and_hash(sealed)))
                 case _:
                     self._mix(token)
         return self._state.decrypt_and_hash(_cut(rest, len(rest), _TAG_BYTES)[0])
+
+    def _own_kem(self) -> MLKEM768PrivateKey:
+        if self._kem is None:
+            raise ValueError("the initiator of a hybrid handshake, and only it, has a KEM key")
+        return self._kem
 
     def _mix_ephemeral(self, public: bytes) -> None:
         self._state.mix_hash(public)

@@ -9,7 +9,10 @@ from typing import Final
 from poliqi.apps.keygrade import GradeDemand, KeyGrade, total_epsilon
 from poliqi.base.ids import SaeId
 
-__all__ = ["MODES", "Mode", "Policy", "StreamRule", "Usage"]
+__all__ = ["MODES", "Mode", "Policy", "StreamRule", "Usage", "Used"]
+
+Used = tuple[str, KeyGrade]
+"""A key that a stream used: its name and what its site says of it."""
 
 
 class Mode(StrEnum):

@@ -93,9 +93,7 @@ class _AeadEnd(_Order):
         size = len(record) - _HEAD_BYTES - _TAG_BYTES
         nonce = self._received.to_bytes(12, "big")
         try:
-            self._receiving.decrypt_into(
-                nonce, memoryview(record)[_HEAD_BYTES:], bytes((head,)), out[:size]
-            )
+            self._receiving.decrypt_into(nonce, memoryview(record)[_HEAD_BYTES:], bytes((head,)), out[:size])
         except InvalidTag:
             raise self._refused() from None
         return self._was_opened(head, size)
@@ -104,8 +102,8 @@ class _AeadEnd(_Order):
 class AeadCipher:
     """One AEAD of `cryptography` as a RecordEncryptor."""
 
-    overhead_bytes: Final = _HEAD_BYTES + _TAG_BYTES
-    largest_bytes: Final = _LARGEST_BYTES
+    overhead_bytes = _HEAD_BYTES + _TAG_BYTES
+    largest_bytes = _LARGEST_BYTES
 
     def __init__(self, name: str, description: str, make: Callable[[bytes], _Aead]) -> None:
         self.name: Final = name
@@ -162,10 +160,10 @@ class _PadEnd(_Order):
 class OneTimePad:
     """One-time pad, with a one-time tag of Poly1305 over number, first octet and ciphertext (RFC 8439, 2.5)."""
 
-    name: Final = "one-time-pad"
-    description: Final = "one-time pad and one-time Poly1305: as much key as data, and 32 bytes for each record"
-    overhead_bytes: Final = _HEAD_BYTES + _TAG_BYTES
-    largest_bytes: Final = _LARGEST_BYTES
+    name = "one-time-pad"
+    description = "one-time pad and one-time Poly1305: as much key as data, and 32 bytes for each record"
+    overhead_bytes = _HEAD_BYTES + _TAG_BYTES
+    largest_bytes = _LARGEST_BYTES
 
     def open_end(self, side: Side, sending: KeySupply, receiving: KeySupply) -> RecordEnd:  # noqa: ARG002  # two keys
         """As RecordEncryptor."""
@@ -178,7 +176,9 @@ def _add(a: Octets, b: memoryview, out: memoryview) -> None:
 
 CIPHERS: Final[tuple[RecordEncryptor, ...]] = (
     AeadCipher("aes-256-gcm", "AES-256-GCM of OpenSSL by `cryptography`, counter nonces", AESGCM),
-    AeadCipher("chacha20-poly1305", "ChaCha20-Poly1305 of OpenSSL by `cryptography`, counter nonces", ChaCha20Poly1305),
+    AeadCipher(
+        "chacha20-poly1305", "ChaCha20-Poly1305 of OpenSSL by `cryptography`, counter nonces", ChaCha20Poly1305
+    ),
     AeadCipher("aes-256-gcm-siv", "AES-256-GCM-SIV (RFC 8452): a nonce used twice tells only equality", AESGCMSIV),
     OneTimePad(),
 )

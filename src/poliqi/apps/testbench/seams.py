@@ -29,6 +29,7 @@ __all__ = [
     "KeyPlaces",
     "KeySupply",
     "Kind",
+    "Listening",
     "Octets",
     "Opened",
     "RandomSource",
@@ -145,7 +146,10 @@ class Listening(Protocol):
 
 
 class StreamEncryptor(Protocol):
-    """A program or a protocol that encrypts a stream of bytes between two places, both on this machine here."""
+    """A program or a protocol that encrypts a stream of bytes between two places, both on this machine here.
+
+    With a member `is_datagram = True` it runs over UDP, and what can be seen on a tapped TCP wire is not looked at.
+    """
 
     @property
     def name(self) -> str: ...

@@ -1,4 +1,4 @@
-"""Who may do what on the dashboard: one table, read by every route."""
+"""Who may do what on the dashboard and on applications' pages: one table, read by every route."""
 
 from __future__ import annotations
 
@@ -27,11 +27,24 @@ class Permission(StrEnum):
     """Cut, mend and tap simulated fibres; a real city has no such route."""
     ACCESS = "access"
     """See who is logged in and what was done, and log others out."""
+    SEND = "send"
+    """Send files from an application's pages."""
+    OPEN = "open"
+    """Take files out of an application's inbox."""
 
 
 MAY: Final[Mapping[Role, frozenset[Permission]]] = {
     Role.VIEWER: frozenset({Permission.READ}),
-    Role.OPERATOR: frozenset({Permission.READ, Permission.ACKNOWLEDGE, Permission.DRAIN, Permission.PLANT}),
+    Role.OPERATOR: frozenset(
+        {
+            Permission.READ,
+            Permission.ACKNOWLEDGE,
+            Permission.DRAIN,
+            Permission.PLANT,
+            Permission.SEND,
+            Permission.OPEN,
+        }
+    ),
     Role.SECURITY_OFFICER: frozenset({Permission.READ, Permission.ACKNOWLEDGE, Permission.ACCESS}),
 }
 """Who watches the operators cannot operate: the officer reads the list of actions and adds none to the network."""

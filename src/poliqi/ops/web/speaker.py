@@ -77,6 +77,10 @@ class Speaker:
         """An amount of key."""
         return self._prefixed(count, "bit")
 
+    def data(self, count: float | None) -> Quantity:
+        """An amount of data, or of key that is counted in bytes."""
+        return self._prefixed(count, "B")
+
     def percent(self, share: float | None, decimals: int = 2) -> Quantity:
         """A share, as percent."""
         return _NOTHING if share is None else Quantity(self.number(100.0 * share, decimals), "%")

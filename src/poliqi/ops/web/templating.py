@@ -57,8 +57,8 @@ class Templating:
             auto_reload=False,
         )
         made.filters["urlencode"] = lambda text: quote(str(text), safe="")
-        made.globals["static"] = self._url
-        cast("dict[str, Any]", made.globals)["p"] = made.get_template("pieces.html").module
+        names = cast("dict[str, Any]", made.globals)
+        names |= {"static": self._url, "p": made.get_template("pieces.html").module}
         return made
 
     def template(self, name: str) -> Template:

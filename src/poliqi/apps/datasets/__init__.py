@@ -1,0 +1,1 @@
+"""Datasets for many: sealed once, its key wrapped for each recipient by a quantum key, revocable, audited."""

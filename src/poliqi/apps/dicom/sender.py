@@ -1,0 +1,279 @@
+"""The images for one site on their way there: a stream that is opened when there are some, and again until they
+are delivered. An image leaves the queue when the other side has said what became of it, whatever breaks before.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from poliqi.apps.dicom.images import Answer, Held, Outcome
+from poliqi.apps.dicom.queue import Queue
+from poliqi.apps.dicom.wire import image_message, read_answer
+from poliqi.apps.stream.channel import RECORD_BYTES, Channel
+from poliqi.apps.stream.terms import Usage
+from poliqi.base.errors import LinkDown, PoliqiError, ProtocolError, StoreError
+from poliqi.base.ids import SaeId
+from poliqi.edge.keyanswers import KeysNotReady
+
+__all__ = ["Pace", "Sender"]
+
+_WINDOW_IMAGES: Final = 16
+_WINDOW_BYTES: Final = 64 << 20
+_SLOWEST_BYTES_S: Final = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds to wait after a failure, doubling from the first to the most; that an idle stream stays open; that an
+    answer may take beside the time for the bytes; that a machine which failed is left alone.
+    """
+
+    first_s: float = 1.0
+    most_s: float = 60.0
+    idle_s: float = 30.0
+    answer_s: float = 600.0
+    rest_s: float = 2.0
+
+
+@dataclass
+class _Delay:
+    """A wait that doubles from failure to failure."""
+
+    pace: Pace
+    wait_s: float = 0.0
+    until_s: float = 0.0
+
+    def failed(self, now_s: float, at_least_s: float = 0.0) -> None:
+        self.wait_s = min(2 * self.wait_s, self.pace.most_s) if self.wait_s else self.pace.first_s
+        self.until_s = now_s + max(self.wait_s, min(at_least_s, self.pace.most_s))
+
+    def worked(self) -> None:
+        self.wait_s = self.until_s = 0.0
+
+
+@dataclass
+class _Run:
+    """One stream: what was sent and not answered yet."""
+
+    channel: Channel
+    outstanding: dict[str, Held] = field(default_factory=dict[str, Held])
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    error: PoliqiError | None = None
+    has_ended: bool = False
+    answered_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def bytes_out(self) -> int:
+        return sum(image.size for image in self.outstanding.values())
+
+
+class Sender:
+    """A thread that sends the images for one peer, and one more while a stream is open."""
+
+    def __init__(
+        self,
+        peer: SaeId,
+        queue: Queue,
+        call: Callable[[], Channel],
+        say: Callable[..., None],
+        pace: Pace | None = None,
+    ) -> None:
+        """`call` opens a stream; `say(event, text, ...)` tells people."""
+        self._peer: Final = peer
+        self._queue: Final = queue
+        self._call: Final = call
+        self._say: Final = say
+        self._pace: Final = pace or Pace()
+        self._stopping: Final = threading.Event()
+        self._delays: Final[dict[str, _Delay]] = {}
+        self._delay: Final = _Delay(self._pace)
+        self._lock: Final = threading.Lock()
+        self._run_now: _Run | None = None
+        self._seen = 0
+        self.trouble = ""
+        """Why nothing moves; empty where it does."""
+        self.usage: Usage | None = None
+        """Of the stream that is open, or was last."""
+        self._thread: Final = threading.Thread(target=self._live, name=f"dicom-to-{peer}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop, in the middle of an image where need be; what is not answered is sent again another time."""
+        self._stopping.set()
+        self._queue.tell()
+        with self._lock:
+            run = self._run_now
+        if run is not None:
+            run.channel.close()
+        self._thread.join()
+
+    def _live(self) -> None:
+        while not self._stopping.is_set():
+            wait_s = self._delay.until_s - time.monotonic()
+            if wait_s > 0:
+                self._stopping.wait(wait_s)
+                continue
+            try:
+                self._step()
+            except Exception as error:  # whatever it is, images that wait must not wait for ever
+                self._troubled(error)
+
+    def _step(self) -> None:
+        if self._queue.waiting(self._peer, self._paused(), most=1):
+            self._stream()
+        else:
+            self._seen = self._queue.await_news(self._seen, 1.0)
+
+    def _paused(self) -> list[str]:
+        """Titles whose machine said `later` a moment ago."""
+        now = time.monotonic()
+        with self._lock:
+            return [ae for ae, delay in self._delays.items() if delay.until_s > now]
+
+    def _stream(self) -> None:
+        run = _Run(self._call())
+        with self._lock:
+            self._run_now = run
+        reader = threading.Thread(target=self._hear, args=(run,), name=f"dicom-from-{self._peer}", daemon=True)
+        reader.start()
+        try:
+            self._send_all(run)
+            run.channel.finish()
+            reader.join(self._pace.answer_s)
+        except PoliqiError as error:
+            run.error = run.error or error
+        finally:
+            self.usage = run.channel.usage
+            run.channel.close()
+            reader.join()
+            with self._lock:
+                self._run_now = None
+        if run.error is None and run.outstanding:
+            run.error = LinkDown(f"{self._peer} ended the stream with images unanswered")
+        if run.error is not None and not self._stopping.is_set():
+            raise run.error
+
+    def _troubled(self, error: Exception) -> None:
+        told_s = error.retry_s if isinstance(error, KeysNotReady) and error.retry_s else 0.0
+        self._delay.failed(time.monotonic(), told_s)
+        wait_s = self._delay.until_s - time.monotonic()
+        is_news = not self.trouble
+        self.trouble = str(error) if isinstance(error, PoliqiError) else repr(error)
+        if is_news:
+            self._say(
+                "dicom-waits",
+                f"images for {self._peer} wait: {self.trouble}; again in {wait_s:.0f} s",
+                peer=self._peer,
+            )
+
+    def _send_all(self, run: _Run) -> None:
+        """Until there was nothing to send for a while. Raises what the channel raises."""
+        busy_s, seen = time.monotonic(), 0
+        while not self._stopping.is_set() and not run.has_ended:
+            images = self._next(run)
+            for image in images:
+                self._send(run, image)
+            now = time.monotonic()
+            if images or run.outstanding:
+                busy_s = now
+            if now - busy_s >= self._pace.idle_s:
+                return
+            if not images:
+                seen = self._queue.await_news(seen, min(0.5, self._pace.idle_s))
+                self._watch(run)
+        if run.error is not None:
+            raise run.error
+
+    def _next(self, run: _Run) -> list[Held]:
+        """What may be sent now: the oldest that wait and were not sent on this stream yet."""
+        found = self._queue.waiting(self._peer, self._paused(), most=2 * _WINDOW_IMAGES)
+        with run.changed:
+            room, free = _WINDOW_IMAGES - len(run.outstanding), _WINDOW_BYTES - run.bytes_out
+            chosen: list[Held] = []
+            for image in (i for i in found if i.id not in run.outstanding):
+                is_alone = not run.outstanding and not chosen
+                if room <= 0 or (image.size > free and not is_alone):
+                    break
+                chosen.append(image)
+                room, free = room - 1, free - image.size
+            return chosen
+
+    def _send(self, run: _Run, image: Held) -> None:
+        with self._queue.open(image) as file:
+            if os.fstat(file.fileno()).st_size != image.offset + image.size:
+                self._queue.settle(Answer(image.id, Outcome.REFUSED, None, "its file in the queue is damaged"))
+                return
+            with run.changed:
+                if not run.outstanding:
+                    run.answered_s = time.monotonic()
+                run.outstanding[image.id] = image
+            run.channel.send(image_message(image))
+            left = image.size
+            while left:
+                data = file.read(min(left, RECORD_BYTES))
+                if not data:
+                    raise StoreError(f"{image.id}: its file became shorter while it was sent")
+                run.channel.send(data)
+                left -= len(data)
+
+    def _watch(self, run: _Run) -> None:
+        """A peer that is there and never answers is hung up on."""
+        with run.changed:
+            most_s = self._pace.answer_s + run.bytes_out / _SLOWEST_BYTES_S
+            if run.outstanding and time.monotonic() - run.answered_s > most_s:
+                raise LinkDown(f"{self._peer} has not answered for {most_s:.0f} s")
+
+    def _hear(self, run: _Run) -> None:
+        """Settle images as the other side answers."""
+        try:
+            while (data := run.channel.receive()) is not None:
+                self._answered(run, read_answer(data))
+        except PoliqiError as error:
+            run.error = run.error or error
+        finally:
+            run.has_ended = True
+            run.channel.close()
+            self._queue.tell()
+
+    def _answered(self, run: _Run, answer: Answer) -> None:
+        with run.changed:
+            image = run.outstanding.get(answer.id)
+            if image is None:
+                raise ProtocolError(f"{self._peer} answers for an image that it was not sent")
+        self._queue.settle(answer)
+        now = time.monotonic()
+        with self._lock:
+            delay = self._delays.setdefault(image.head.ae, _Delay(self._pace))
+            if answer.outcome is Outcome.LATER:
+                if delay.until_s <= now:
+                    delay.failed(now)
+            else:
+                delay.worked()
+        with run.changed:
+            del run.outstanding[answer.id]
+            run.answered_s = now
+        self._told(image, answer)
+        self._queue.tell()
+
+    def _told(self, image: Held, answer: Answer) -> None:
+        match answer.outcome:
+            case Outcome.DELIVERED:
+                self._delay.worked()
+                if self.trouble:
+                    self._say("dicom-moves", f"images for {self._peer} move again", peer=self._peer)
+                self.trouble = ""
+            case Outcome.REFUSED:
+                text = f"{image.head.ae} refused {image.head.instance_uid}: {answer.said}; it stays in the queue"
+                self._say("dicom-refused", text, peer=self._peer, level="warning", image=image.id)
+            case Outcome.LATER:
+                if self.trouble != answer.said:
+                    self._say("dicom-waits", f"images for {image.head.ae} wait: {answer.said}", peer=self._peer)
+                self.trouble = answer.said

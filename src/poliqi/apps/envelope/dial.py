@@ -1,0 +1,34 @@
+"""Calling another application: the connection, and the stream over it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from poliqi.apps.keysource import KeySource
+from poliqi.apps.settings import Peer, SaeSettings
+from poliqi.apps.stream.channel import Channel, connect
+from poliqi.apps.stream.terms import StreamRule
+from poliqi.base.errors import ConfigError, LinkDown
+
+__all__ = ["Dial", "dialling"]
+
+Dial = Callable[[Peer, StreamRule, str], Channel]
+"""Opens a stream with a peer, under a rule, for a purpose. Raises ConfigError, LinkDown and as `connect`."""
+
+_CONNECT_S = 10.0
+
+
+def dialling(settings: SaeSettings, keys: KeySource) -> Dial:
+    """How this application calls others."""
+
+    def dial(peer: Peer, rule: StreamRule, purpose: str) -> Channel:
+        if peer.address is None:
+            raise ConfigError(f"{peer.place} has no address: give its [[peer]] one, else it can only call")
+        try:
+            connection = socket.create_connection((peer.address.host, peer.address.port), timeout=_CONNECT_S)
+        except OSError as error:
+            raise LinkDown(f"{peer.place} at {peer.address}: {error.strerror or error}") from error
+        return connect(connection, settings.identity, peer.contact, keys, rule, purpose)
+
+    return dial

@@ -1,0 +1,179 @@
+"""The service behind an application's door that takes what others send: purpose "send 1"."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from poliqi.apps.settings import SaeSettings
+from poliqi.apps.share.inbox import Inbox, InboxRules
+from poliqi.apps.share.manifest import Manifest, close_manifest
+from poliqi.apps.share.messages import PURPOSE, Kind, Offer, Refusal, RefusalCode, pack, read_json, split
+from poliqi.apps.share.receipt import Receipt, sign_receipt, total
+from poliqi.apps.share.receiver import Receiving
+from poliqi.apps.share.staged import Staged
+from poliqi.apps.stream.channel import Channel
+from poliqi.apps.stream.terms import Mode
+from poliqi.base.errors import LinkDown
+from poliqi.base.ids import SaeId
+from poliqi.edge.durable import replace_file
+from poliqi.edge.folder import make_private_folder
+
+__all__ = ["Arrival", "InboxService"]
+
+_TAKEOVER_S: Final = 10.0
+_TIDY_S: Final = 3600.0
+
+Arrival = Callable[[Path, Receipt], None]
+"""Told of everything that has arrived: where it is, and its receipt."""
+
+
+class _Turn:
+    """Whose turn a transfer is: the newest stream's. An older one, of a connection that is dead, is hung up on."""
+
+    def __init__(self) -> None:
+        self.lock: Final = threading.Lock()
+        self.channel: Channel | None = None
+
+
+class InboxService:
+    """Any number of senders at once. Raises StoreError where the inbox cannot be used, ConfigError for [inbox]."""
+
+    def __init__(
+        self,
+        settings: SaeSettings,
+        on_arrival: Arrival | None = None,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._settings: Final = settings
+        self._on_arrival: Final = on_arrival
+        self._clock_ns: Final = clock_ns
+        self._inbox: Final = Inbox(settings.inbox, InboxRules.of(settings.extra))
+        self._lock: Final = threading.Lock()
+        self._turns: Final[dict[tuple[SaeId, str], _Turn]] = {}
+        self._is_closed = False
+        self._tidied_s = 0.0
+
+    @property
+    def purpose(self) -> str:
+        """What callers name."""
+        return PURPOSE
+
+    def serve(self, channel: Channel) -> None:
+        """Take one transfer, or what is missing of it."""
+        self._tidy()
+        message = channel.receive()
+        if message is None:
+            raise LinkDown(f"{channel.peer} ended the stream before its offer")
+        offer = read_json(split(message, Kind.OFFER)[1], Offer)
+        turn = self._turn(channel, offer.transfer)
+        if turn is None:
+            channel.send(pack(Kind.REFUSED, Refusal(RefusalCode.CLOSING)))
+            channel.finish()
+            return
+        try:
+            Receiving(channel, self._inbox, self._give, self._clock_ns).run(offer)
+        finally:
+            turn.channel = None
+            turn.lock.release()
+
+    def close(self) -> None:
+        """Take no more."""
+        with self._lock:
+            self._is_closed = True
+            channels = [turn.channel for turn in self._turns.values() if turn.channel is not None]
+        for channel in channels:
+            channel.close()
+
+    def _turn(self, channel: Channel, transfer: str) -> _Turn | None:
+        """The turn, held; None where the one before does not end in time, or the service is closing."""
+        with self._lock:
+            turn = self._turns.setdefault((channel.peer, transfer), _Turn())
+            before = turn.channel
+            for key in [key for key, old in self._turns.items() if old is not turn and not old.lock.locked()]:
+                del self._turns[key]
+        if before is not None:
+            before.close()
+        if not turn.lock.acquire(timeout=_TAKEOVER_S):
+            return None
+        with self._lock:
+            if self._is_closed:
+                turn.lock.release()
+                return None
+            turn.channel = channel
+        return turn
+
+    def _tidy(self) -> None:
+        with self._lock:
+            is_time = time.monotonic() - self._tidied_s > _TIDY_S or not self._tidied_s
+            if is_time:
+                self._tidied_s = time.monotonic()
+        if is_time:
+            self._inbox.tidy()
+
+    def _give(self, staged: Staged, manifest: Manifest, channel: Channel) -> bytes:
+        """Put what came in its place, durable first; then sign for it. Raises OSError, StoreError."""
+        root, state = staged.root, staged.state
+        staged.sync()
+        if state.placed is None or (staged.folder / "tree" / root.path).exists():
+            state.placed = self._inbox.choose(channel.peer, root.path, root.is_folder, state.placed)
+            staged.save()
+            tree = os.open(staged.folder / "tree", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                self._inbox.move(channel.peer, tree, root.path, state.placed)
+            finally:
+                os.close(tree)
+        receipt = self._receipt(staged, manifest, channel)
+        signed = sign_receipt(receipt, self._settings.identity)
+        file = self._inbox.receipt_file(channel.peer, staged.folder.name)
+        make_private_folder(file.parent)
+        with file.with_suffix(".manifest").open("wb") as out:
+            close_manifest(staged.list_path, staged.records, out.write)
+            out.flush()
+            os.fsync(out.fileno())
+        replace_file(file, signed)
+        staged.remove()
+        if self._on_arrival is not None:
+            self._on_arrival(self._inbox.peer_path(channel.peer) / state.placed, receipt)
+        return signed
+
+    def _receipt(self, staged: Staged, manifest: Manifest, channel: Channel) -> Receipt:
+        state, settings = staged.state, self._settings
+        peer = settings.peers[channel.peer]
+        streams = tuple(state.streams)
+        modes = {stream.mode for stream in streams}
+        rule = peer.one_time if modes == {Mode.ONE_TIME} else peer.rule
+        return Receipt(
+            transfer=staged.folder.name,
+            name=staged.root.path,
+            stored_as=state.placed or "",
+            sender=channel.peer,
+            receiver=settings.sae,
+            sender_fingerprint=peer.contact.fingerprint,
+            receiver_fingerprint=settings.identity.contact.fingerprint,
+            begun=iso_time(state.begun_ns),
+            received=iso_time(self._clock_ns()),
+            clock_skew_s=round(state.skew_ns / 1e9, 3),
+            mode=" and ".join(sorted(mode.value for mode in modes)),
+            policy=rule.policy.value,
+            simulated=any(stream.simulated for stream in streams),
+            epsilon=total(streams),
+            manifest_sha256=manifest.digest,
+            files=manifest.files,
+            folders=manifest.folders,
+            size_bytes=manifest.size_bytes,
+            left_out=manifest.left_out,
+            streams=streams,
+            earlier_streams=state.earlier_streams,
+        )
+
+
+def iso_time(unix_ns: int) -> str:
+    """A moment as "2026-11-23T07:00:00.123Z"."""
+    moment = datetime.fromtimestamp(unix_ns // 1_000_000 / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,266 @@
+"""A transfer that is under way at its receiver: what is on disk of it, and going on after a crash.
+
+```
+state      one JSON object, replaced whole
+list-ID    the list, by the first digits of its SHA-256
+facts-ID   a record for each entry
+partial    the path of the large file that is being received
+tree/      what came
+```
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from poliqi.apps.share.facts import Fact, Facts, State
+from poliqi.apps.share.inbox import sync_all
+from poliqi.apps.share.lane import Hasher
+from poliqi.apps.share.listing import Entry, ListChecker, read_entries
+from poliqi.apps.share.manifest import carry
+from poliqi.apps.share.messages import Offer, Partial
+from poliqi.apps.share.receipt import KeyUse
+from poliqi.apps.share.tree import Tree
+from poliqi.base.errors import ProtocolError, StoreError
+from poliqi.edge.durable import replace_file
+from poliqi.edge.folder import make_private_folder
+
+__all__ = ["Staged", "StagedState", "hash_prefix", "promised_bytes"]
+
+_STREAMS_MOST: Final = 32
+_STATE_BYTES: Final = 1 << 20
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class StagedState(msgspec.Struct, forbid_unknown_fields=True):
+    """What is known of a transfer beside its files. `placed` is its name in the inbox once it is being moved there."""
+
+    begun_ns: int
+    skew_ns: int
+    boot: str
+    list_sha256: str = ""
+    entries: int = 0
+    size_bytes: int = 0
+    placed: str | None = None
+    streams: list[KeyUse] = msgspec.field(default_factory=list[KeyUse])
+    earlier_streams: int = 0
+
+
+class Staged:
+    """One at a time for each transfer: the folder is locked. Raises OSError of the disk, StoreError where it is held."""
+
+    def __init__(self, folder: Path, now_ns: int, clock_ns: int) -> None:
+        make_private_folder(folder)
+        self.folder: Final = folder
+        self._lock: Final = os.open(folder, _FOLDER)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise StoreError(f"transfer {folder.name} is being received by another process") from error
+        self.state = _read_state(folder / "state") or StagedState(now_ns, now_ns - clock_ns, boot_id())
+        make_private_folder(folder / "tree")
+        self.tree = self._open_tree()
+        self.facts: Facts | None = None
+        if self.state.list_sha256:
+            self._open_facts()
+
+    def _open_tree(self) -> Tree:
+        return Tree(os.open(self.folder / "tree", _FOLDER))
+
+    def _open_facts(self) -> None:
+        self.facts = Facts.open(self.folder / f"facts-{self.state.list_sha256[:16]}", self.state.entries)
+        if self.state.boot != boot_id():
+            # what was written before the machine went down may never have reached the disk
+            self._verify_all()
+            self.state.boot = boot_id()
+            self.save()
+
+    @property
+    def list_path(self) -> Path:
+        """The list that is in force."""
+        return self.folder / f"list-{self.state.list_sha256[:16]}"
+
+    @property
+    def records(self) -> Facts:
+        """The facts. Raises ValueError before there is a list."""
+        if self.facts is None:
+            raise ValueError("there is no list yet")
+        return self.facts
+
+    def save(self) -> None:
+        """Write the state down. Raises StoreError."""
+        replace_file(self.folder / "state", msgspec.json.encode(self.state) + b"\n")
+
+    def entries(self) -> Iterator[Entry]:
+        """The list in force."""
+        with self.list_path.open("rb", buffering=1 << 20) as file:
+            yield from read_entries(file)
+
+    @property
+    def root(self) -> Entry:
+        """The first entry: what the whole is called, and whether it is a folder."""
+        return next(iter(self.entries()))
+
+    def new_list(self, offer: Offer) -> Path:
+        """Where a new list goes while it comes in."""
+        return self.folder / f"list-{offer.list_sha256[:16]}"
+
+    def take_list(self, offer: Offer) -> None:
+        """Check the list that has come in, keep of the old one what still holds. Raises ProtocolError, OSError."""
+        path, checker = self.new_list(offer), ListChecker()
+        with path.open("rb", buffering=1 << 20) as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != offer.list_sha256:
+                raise ProtocolError("the list is not the one that was offered: drop the transfer")
+            file.seek(0)
+            for entry in read_entries(file):
+                checker.add(entry)
+        t = checker.totals
+        if (t.entries, t.files, t.size_bytes) != (offer.entries, offer.files, offer.size_bytes):
+            raise ProtocolError("the list does not add up to what was offered: drop the transfer")
+        facts_path = self.folder / f"facts-{offer.list_sha256[:16]}"
+        with suppress(FileNotFoundError):
+            facts_path.unlink()
+        fresh = Facts.open(facts_path, offer.entries)
+        old_list, old = self.list_path, self.facts
+        if old is not None:
+            carry(old_list, old, path, fresh, self._remove)
+            old.close()
+        self.facts = fresh
+        self.state.list_sha256, self.state.entries = offer.list_sha256, offer.entries
+        self.state.size_bytes = offer.size_bytes
+        self.save()
+        for stale in [*self.folder.glob("list-*"), *self.folder.glob("facts-*")]:
+            if not stale.name.endswith(offer.list_sha256[:16]):
+                stale.unlink()
+
+    def _remove(self, entry: Entry) -> None:
+        if not entry.is_folder:
+            self.tree.remove(entry.names)
+            return
+        with suppress(FileNotFoundError, NotADirectoryError):
+            parent = self.tree.parent(entry.names)
+            shutil.rmtree(entry.names[-1], dir_fd=parent)
+            self.tree.close()
+            self.tree = self._open_tree()
+
+    def _verify_all(self) -> None:
+        """Hash every file that is said to be done; what does not fit is missing."""
+        for index, entry in enumerate(self.entries()):
+            fact = self.records.get(index)
+            if fact.state is State.DONE and not self._fits(entry, fact):
+                self.records.put(index, Fact(State.MISSING))
+        self.records.flush()
+
+    def _fits(self, entry: Entry, fact: Fact) -> bool:
+        try:
+            handle = self.tree.open_file(entry.names)
+        except OSError:
+            return False
+        try:
+            hasher = hash_prefix(handle, fact.size_bytes)
+            is_whole = os.fstat(handle).st_size == fact.size_bytes
+            return hasher is not None and is_whole and hasher.digest() == fact.digest
+        finally:
+            os.close(handle)
+
+    def begin_file(self, path: str) -> None:
+        """Note that a large file comes in, so that a crash does not lose what there is of it."""
+        (self.folder / "partial").write_text(path)
+
+    def find_partial(self) -> Partial:
+        """The large file that was coming in when the last stream broke, and how much of it is there."""
+        try:
+            path = (self.folder / "partial").read_text()
+            index = next((i for i, entry in enumerate(self.entries()) if entry.path == path), None)
+            if index is None or self.records.get(index).state is State.DONE:
+                return Partial()
+            handle = self.tree.open_file(path.split("/"))
+        except (OSError, ValueError):
+            return Partial()
+        try:
+            return Partial(index, os.fstat(handle).st_size)
+        finally:
+            os.close(handle)
+
+    def missing(self) -> tuple[int, int]:
+        """Files that are not there yet, and their bytes as listed."""
+        files = size = 0
+        for entry, fact in zip(self.entries(), self.records, strict=True):
+            if not entry.is_folder and fact.state is not State.DONE:
+                files, size = files + 1, size + entry.size_bytes
+        return files, size
+
+    def used(self, use: KeyUse, *, is_same_stream: bool) -> None:
+        """Take down what the stream has used, for the receipt. Raises StoreError."""
+        streams = self.state.streams
+        if is_same_stream and streams:
+            streams[-1] = use
+        else:
+            streams.append(use)
+        while len(streams) > _STREAMS_MOST:
+            streams.pop(1)
+            self.state.earlier_streams += 1
+        self.save()
+
+    def sync(self) -> None:
+        """Make all that came durable."""
+        self.records.flush()
+        sync_all(self._lock)
+
+    def remove(self) -> None:
+        """Forget it: what came is in the inbox, or not wanted."""
+        shutil.rmtree(self.folder)
+
+    def close(self) -> None:
+        """Let go of it; what came stays."""
+        if self.facts is not None:
+            with suppress(OSError):
+                self.facts.close()
+            self.facts = None
+        self.tree.close()
+        os.close(self._lock)
+
+
+def boot_id() -> str:
+    """Changes whenever the machine starts; empty where there is none."""
+    try:
+        return _BOOT.read_text().strip()
+    except OSError:
+        return ""
+
+
+def hash_prefix(handle: int, size_bytes: int) -> Hasher | None:
+    """SHA-256 over the first bytes of an open file, ready to go on; None where it is shorter. Raises OSError."""
+    hasher, buffer, at = hashlib.sha256(), memoryview(bytearray(1 << 20)), 0
+    while at < size_bytes:
+        count = os.preadv(handle, [buffer[: min(len(buffer), size_bytes - at)]], at)
+        if not count:
+            return None
+        hasher.update(buffer[:count])
+        at += count
+    return hasher
+
+
+def _read_state(path: Path) -> StagedState | None:
+    try:
+        data = path.read_bytes()
+        return msgspec.json.decode(data[:_STATE_BYTES], type=StagedState)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def promised_bytes(folder: Path) -> int:
+    """What an unfinished transfer will hold, as its list says."""
+    state = _read_state(folder / "state")
+    return 0 if state is None else state.size_bytes

@@ -1,0 +1,197 @@
+"""Pad of one direction under one-time pad: drawn ahead by its sender, fetched by the other side as it is announced.
+
+Pad is one run of bytes: the announced keys behind each other. Every record takes the next bytes of it, first 32 for
+its tag, then as many as its text has; no byte is ever taken twice, and what is left over at the end is wiped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poliqi.apps.keygrade import GradeDemand, KeyGrade
+from poliqi.apps.keysource import Key, KeySource, Supply
+from poliqi.apps.stream.needs import TAG_KEY_BYTES, not_ready
+from poliqi.apps.stream.opening import KEYS_MOST
+from poliqi.apps.stream.rekey import Asked
+from poliqi.apps.stream.terms import Used
+from poliqi.base.errors import DataRefused, KeyExhausted, ProtocolError
+from poliqi.base.ids import SaeId
+from poliqi.edge.keyanswers import KeysNotReady
+
+__all__ = ["KEPT_BYTES", "Pad", "PadDrawer", "PadFetcher", "pad_demand"]
+
+Bytes = NDArray[np.uint8]
+
+KEPT_BYTES: Final = 2 * TAG_KEY_BYTES
+"""What a sender never uses for messages: tags of one announcement and of the end."""
+_FIRST_BYTES: Final = 1024
+_PATIENCE_S: Final = 10.0
+_WAITING_MOST: Final = 4
+
+
+def pad_demand(demand: GradeDemand) -> GradeDemand:
+    """The same, and information-theoretic."""
+    return replace(demand, information_theoretic=True)
+
+
+class Pad:
+    """Bytes that are each taken once."""
+
+    __slots__ = ("_parts", "_place", "left")
+
+    def __init__(self) -> None:
+        self._parts: Final[deque[Bytes]] = deque()
+        self._place = 0
+        self.left = 0
+
+    def add(self, keys: Sequence[Key]) -> None:
+        """Append keys, in order."""
+        part = np.frombuffer(bytearray().join(key.value.view() for key in keys), np.uint8)
+        for key in keys:
+            key.value.close()
+        self._parts.append(part)
+        self.left += len(part)
+
+    def xor(self, data: Bytes, into: Bytes) -> None:
+        """Add the next bytes to `data`. Raises ValueError where too few are left; a caller looks first."""
+        done, size = 0, len(data)
+        self._check(size)
+        while done < size:
+            part = self._parts[0]
+            count = min(size - done, len(part) - self._place)
+            taken = part[self._place : self._place + count]
+            np.bitwise_xor(data[done : done + count], taken, out=into[done : done + count])
+            done += count
+            self._move(part, taken, count)
+        self.left -= size
+
+    def take(self, size: int) -> bytes:
+        """The next bytes."""
+        out = np.zeros(size, np.uint8)
+        self.xor(out, out)
+        return out.tobytes()
+
+    def _check(self, size: int) -> None:
+        if size > self.left:
+            raise ValueError(f"{size} bytes of pad are wanted and {self.left} are left")
+
+    def _move(self, part: Bytes, taken: Bytes, count: int) -> None:
+        taken[:] = 0
+        self._place += count
+        if self._place == len(part):
+            self._parts.popleft()
+            self._place = 0
+
+    def close(self) -> None:
+        """Wipe what is left."""
+        for part in self._parts:
+            part[:] = 0
+        self._parts.clear()
+        self.left = 0
+
+
+class PadDrawer:
+    """The sender's: draws keys of its direction, more at a time while the stream goes on, and ahead of their use."""
+
+    def __init__(self, source: KeySource, peer: SaeId, demand: GradeDemand, used: list[Used]) -> None:
+        self._source, self._peer, self._used = source, peer, used
+        self._demand: Final = pad_demand(demand)
+        self._limits: Final[Supply] = source.supply(peer)
+        self._asked: Asked | None = None
+        self._last = 0
+        self.pad: Final = Pad()
+
+    def first(self) -> tuple[str, ...]:
+        """Draw what a handshake takes; the keys' names. Raises KeysNotReady, ConfigError."""
+        self._ask(_FIRST_BYTES)
+        return self._taken()
+
+    def more(self, size: int) -> tuple[str, ...]:
+        """Names of keys to announce now, that the pad then has; none where it is enough. `size`: to be sent next.
+
+        Raises KeysNotReady and what a source raises where the pad does not reach for `size`.
+        """
+        missing = size + KEPT_BYTES - self.pad.left
+        if self._asked is None and (missing > 0 or self.pad.left < self._last // 2):
+            self._ask(max(missing + TAG_KEY_BYTES, 2 * self._last))
+        if missing <= 0 and (self._asked is None or not self._asked.is_done()):
+            return ()
+        try:
+            return self._taken()
+        except KeyExhausted as error:
+            if missing <= 0:
+                return ()
+            return self._last_resort(missing + TAG_KEY_BYTES, error)
+
+    def _last_resort(self, size: int, error: KeyExhausted) -> tuple[str, ...]:
+        """More was asked for ahead than there is: ask for no more than is needed."""
+        try:
+            self._ask(size)
+            return self._taken()
+        except KeysNotReady as again:
+            raise not_ready(self._source, self._peer, size, again) from error
+
+    def _ask(self, size: int) -> None:
+        limits = self._limits
+        each = min(max(limits.least_bytes, size), limits.most_bytes)
+        number = min(-(-size // each), limits.most_number, KEYS_MOST)
+        self._asked = Asked(lambda: self._source.fresh(self._peer, number, each), self._demand, number)
+
+    def _taken(self) -> tuple[str, ...]:
+        if self._asked is None:
+            return ()
+        asked, self._asked = self._asked, None
+        keys = asked.result(_PATIENCE_S)
+        self._last = sum(len(key.value) for key in keys)
+        self.pad.add(keys)
+        self._used += [(key.key_id, KeyGrade.read(key.grade)) for key in keys]
+        return tuple(key.key_id for key in keys)
+
+    def close(self) -> None:
+        """Wipe."""
+        if self._asked is not None:
+            self._asked.close()
+        self.pad.close()
+
+
+class PadFetcher:
+    """The receiver's: fetches keys in the background as they are announced, in order."""
+
+    def __init__(self, source: KeySource, peer: SaeId, demand: GradeDemand, used: list[Used]) -> None:
+        self._source, self._peer, self._used = source, peer, used
+        self._demand: Final = pad_demand(demand)
+        self._waiting: Final[deque[Asked]] = deque()
+        self.pad: Final = Pad()
+
+    def fetch(self, ids: tuple[str, ...]) -> None:
+        """Raises ProtocolError where too many are on their way."""
+        if not ids or len(self._waiting) >= _WAITING_MOST:
+            raise ProtocolError(f"keys of {_WAITING_MOST} announcements are unused, or one names none: hang up")
+        self._waiting.append(Asked(lambda: self._source.named(self._peer, ids), self._demand, len(ids)))
+
+    def need(self, size: int) -> None:
+        """Wait until the pad has `size` bytes. Raises ProtocolError where none are announced; as the source."""
+        while self.pad.left < size:
+            if not self._waiting:
+                raise ProtocolError(
+                    f"a record takes {size} bytes of pad, and {self.pad.left} are announced: hang up"
+                )
+            try:
+                keys = self._waiting.popleft().result(_PATIENCE_S)
+            except DataRefused as error:
+                text = f"keys that {self._peer} named are not there: open another stream"
+                raise KeysNotReady(text, 1.0) from error
+            self.pad.add(keys)
+            self._used += [(key.key_id, KeyGrade.read(key.grade)) for key in keys]
+
+    def close(self) -> None:
+        """Wipe."""
+        for asked in self._waiting:
+            asked.close()
+        self.pad.close()

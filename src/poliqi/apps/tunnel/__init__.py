@@ -1,0 +1,1 @@
+"""Any application over encrypted streams: TCP connections without root, or whole networks by a TUN device."""

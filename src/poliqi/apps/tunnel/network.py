@@ -1,0 +1,169 @@
+"""Whole networks over one stream: what comes out of a TUN device goes into the stream, and the other way.
+
+Two threads, blocking: one reads the device, one the stream. What the device holds ready goes into one record, so a
+burst of small packets costs one encryption and one system call on the way out. While there is no stream, packets
+are read and dropped: never sent in clear, never sent late.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+from poliqi.apps.stream.channel import RECORD_BYTES, Channel
+from poliqi.apps.tunnel.calls import when_ready
+from poliqi.apps.tunnel.packets import LENGTH, PACKET_BYTES, Sources, is_sound, split
+from poliqi.base.errors import LinkDown, PoliqiError
+
+__all__ = ["Line", "PacketTunnel"]
+
+_LOOK_MS: Final = 500
+_ROOM: Final = RECORD_BYTES - LENGTH.size - PACKET_BYTES
+
+
+class Line(Protocol):
+    """Where streams come from: a caller opens them, an answerer waits for them."""
+
+    def next(self, failure: PoliqiError | None) -> Channel | None:
+        """The next stream, after as long a wait as is wise; None once it is closed.
+
+        `failure` is how the last one ended, or why there was none. Raises what opening a stream raises.
+        """
+        ...
+
+    def close(self) -> None:
+        """No more."""
+        ...
+
+
+class PacketTunnel:
+    """Carries packets until `close`. `counts`: packets "sent", "received" and "dropped", "streams"."""
+
+    def __init__(self, descriptor: int, line: Line, sources: Sources, say: Callable[..., None]) -> None:
+        """`descriptor` is of a TUN device and does not block; `say(event, text, **more)` writes the log."""
+        self._descriptor: Final = descriptor
+        self._line: Final = line
+        self._sources: Final = sources
+        self._say: Final = say
+        self._channel: Channel | None = None
+        self._failure: PoliqiError | None = None
+        self.stopped: Final = threading.Event()
+        """Set once it is closed, whoever closed it."""
+        self.counts: Final[Counter[str]] = Counter()
+
+    def close(self) -> None:
+        """End it; any thread may call."""
+        self.stopped.set()
+        self._line.close()
+        channel = self._channel
+        if channel is not None:
+            channel.close()
+
+    def run(self) -> None:
+        """Returns after `close`."""
+        reader = threading.Thread(target=self._read_device, name="packets out", daemon=True)
+        reader.start()
+        failure: PoliqiError | None = None
+        try:
+            while not self.stopped.is_set():
+                failure = self._one_stream(failure)
+                if not self.stopped.is_set():
+                    self._say("down", f"{when_ready(failure)}; packets are dropped meanwhile", level="warning")
+        finally:
+            self.close()
+            reader.join()
+
+    def _one_stream(self, failure: PoliqiError | None) -> PoliqiError:
+        """From opening one to its end; why it ended."""
+        self._failure = None
+        try:
+            channel = self._line.next(failure)
+        except PoliqiError as error:
+            return error
+        if channel is None:
+            return LinkDown("the tunnel is closed")
+        self._channel = channel
+        if self.stopped.is_set():
+            channel.close()
+        self._tell(channel)
+        try:
+            self._receive(channel)
+        except PoliqiError as error:
+            return self._failure or error
+        finally:
+            self._channel = None
+            channel.close()
+        return LinkDown("the other side ended the stream")
+
+    def _tell(self, channel: Channel) -> None:
+        self.counts["streams"] += 1
+        usage = channel.usage
+        more: dict[str, Any] = {"peer": usage.peer, "mode": usage.mode, "simulated": usage.is_simulated}
+        light = ", key of SIMULATED LIGHT: it protects nothing" if usage.is_simulated else ""
+        self._say("up", f"packets to and from {usage.peer}: mode {usage.mode}{light}", **more)
+
+    def _receive(self, channel: Channel) -> None:
+        """From the stream to the device."""
+        receive, allow, descriptor, counts = channel.receive, self._sources.allow, self._descriptor, self.counts
+        while (message := receive()) is not None:
+            for packet in split(message):
+                if not is_sound(packet) or not allow(packet):
+                    counts["dropped"] += 1
+                    continue
+                try:
+                    os.write(descriptor, packet)
+                    counts["received"] += 1
+                except OSError:  # the kernel does not take it, or has no memory for it
+                    counts["dropped"] += 1
+
+    def _read_device(self) -> None:
+        """From the device into the stream."""
+        buffer = bytearray(RECORD_BYTES)
+        space = memoryview(buffer)
+        waiting = select.poll()
+        waiting.register(self._descriptor, select.POLLIN)
+        while not self.stopped.is_set():
+            try:
+                size, packets = self._gather(buffer, space)
+            except OSError as error:
+                self._say("device-gone", f"the TUN device: {error.strerror}", level="error")
+                self.close()
+                return
+            if not packets:
+                waiting.poll(_LOOK_MS)
+                continue
+            channel = self._channel
+            if channel is None:
+                self.counts["dropped"] += packets
+                continue
+            try:
+                channel.send(space[:size])
+                self.counts["sent"] += packets
+            except PoliqiError as error:
+                self.counts["dropped"] += packets
+                self._lose(channel, error)
+
+    def _gather(self, buffer: bytearray, space: memoryview) -> tuple[int, int]:
+        """What the device holds ready, as far as it fits: bytes and packets."""
+        place = packets = 0
+        head, descriptor, pack = LENGTH.size, self._descriptor, LENGTH.pack_into
+        with suppress(BlockingIOError):
+            while place <= _ROOM:
+                begin = place + head
+                count = os.readv(descriptor, [space[begin : begin + PACKET_BYTES]])
+                pack(buffer, place, count)
+                place = begin + count
+                packets += 1
+        return place, packets
+
+    def _lose(self, channel: Channel, error: PoliqiError) -> None:
+        """Sending failed: the receiving thread is to notice."""
+        if self._channel is channel:
+            self._failure = error
+            self._channel = None
+        channel.close()
