@@ -20,7 +20,19 @@ from typing import Any
 import bench
 from bench.report import machine
 
-NOT_BENCHES = {"__main__", "citymodel", "report", "peers", "feeder", "kme_loader", "sites", "controlled", "heal"}
+NOT_BENCHES = {
+    "__main__",
+    "citymodel",
+    "report",
+    "peers",
+    "feeder",
+    "kme_loader",
+    "sites",
+    "controlled",
+    "heal",
+    "namespaces",
+    "tunnel_end",
+}
 
 
 def names() -> list[str]:

@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.played_keys import PlayedSite
 from played_channels import identity
+
+from bench.played_keys import PlayedSite
 from poliqi.apps.settings import Peer
 from poliqi.apps.stream.channel import Channel, accept
 from poliqi.apps.stream.terms import Policy, StreamRule

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "pki": "certificates of a site: make its authority, issue, revoke, trust other sites",
     "plan": "what a city will give: links, pairs, demands, which failures it outlives, what to build at least cost",
     "rate": "what a link will give: gains, QBER, finite key, rate against distance",
+    "tunnel": "carry any TCP application, or whole networks, to another site over encrypted streams",
     "twin": "a whole city in virtual time, with seeded faults; sweeps over seeds",
     "sae": "set up an application of a site, run its service: inbox, messages, tunnels, pages",
     "share": "one dataset for many sites: publish, grant, revoke, fetch, audit",

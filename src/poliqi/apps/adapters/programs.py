@@ -33,21 +33,20 @@ def tell_program(words: Sequence[str], secret: bytearray, timeout_s: float = 10.
 
     What the program says of it is not repeated: it could quote the secret.
     """
-    _run(words, [secret], (), timeout_s)
+    _run(words, [secret], timeout_s)
 
 
 def tell_twice(script: str, first: bytearray, second: bytearray, timeout_s: float = 10.0) -> None:
-    """Run a shell script that finds two secrets on descriptors 3 and 4; they are wiped. Raises as `ask_program`.
+    """Run a shell script that finds two secrets in the files $1 and $2; they are wiped. Raises as `ask_program`.
 
     The script runs in a session of its own and has all it needs from the start: when this process is killed, it
     still comes to its end.
     """
-    wrapped = 'exec 3<&"$1" 4<&"$2"; ' + script
-    _run(["sh", "-c", wrapped, "sh"], [first, second], (1, 2), timeout_s)
+    _run(["sh", "-c", script, "sh"], [first, second], timeout_s, are_words=True)
 
 
-def _run(words: Sequence[str], secrets: list[bytearray], places: tuple[int, ...], timeout_s: float) -> None:
-    """With `places` the pipes' descriptors are further words; else the one pipe is the standard input."""
+def _run(words: Sequence[str], secrets: list[bytearray], timeout_s: float, *, are_words: bool = False) -> None:
+    """With `are_words` the pipes are further words, such as /dev/fd/9; else the one pipe is the standard input."""
     readers: list[int] = []
     try:
         for secret in secrets:
@@ -58,14 +57,14 @@ def _run(words: Sequence[str], secrets: list[bytearray], places: tuple[int, ...]
                 os.write(writer, secret)
             finally:
                 os.close(writer)
-        argv = [*words, *(str(readers[place - 1]) for place in places)]
+        argv = [*words, *(f"/dev/fd/{reader}" for reader in readers if are_words)]
         try:
             process = subprocess.Popen(  # noqa: S603  # words of the owner's own settings
                 argv,
-                stdin=subprocess.DEVNULL if places else readers[0],
+                stdin=subprocess.DEVNULL if are_words else readers[0],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=readers if places else (),
+                pass_fds=readers if are_words else (),
                 start_new_session=True,
             )
         except OSError as error:
@@ -83,4 +82,4 @@ def _run(words: Sequence[str], secrets: list[bytearray], places: tuple[int, ...]
             process.wait(1.0)
         raise LinkDown(f"{words[0]}: not ready within {timeout_s:g} s") from None
     if code != 0:
-        raise ConfigError(f"{shlex.join(words[:3])[:120]}: exit code {code}; try it by hand to see why")
+        raise ConfigError(f"{shlex.join(words)[:400]}: exit code {code}; try it by hand to see why")

@@ -124,9 +124,9 @@ class WireGuard:
         wg = shlex.join([*self._command, "set", self._interface])
         peer = shlex.join(["peer", self._public_key, "persistent-keepalive"])
         script = [
-            f"{wg} private-key /dev/stdin {peer} 0 <&3",
+            f"{wg} private-key /dev/stdin {peer} 0 <$1",
             # turned on, it sends one at once
-            f"{wg} private-key /dev/stdin {peer} {usual or 1} <&4",
+            f"{wg} private-key /dev/stdin {peer} {usual or 1} <$2",
             *([] if usual else [f"{wg} {peer} 0"]),
         ]
         other = _base64_line(SecretBytes(self._entropy.draw(KEY_BYTES)))

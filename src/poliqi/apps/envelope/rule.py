@@ -108,6 +108,22 @@ class PadNote(_Note, frozen=True):
             sites=tuple(sorted(frozenset[str]().union(*(grade.relays for grade in grades)))),
         )
 
+    @classmethod
+    def joined(cls, one: PadNote | None, other: PadNote | None) -> PadNote | None:
+        """Of two pads that protect parts of one thing: the worst of both; None where there is neither."""
+        if one is None or other is None:
+            return one or other
+        epsilon = None if one.epsilon is None or other.epsilon is None else one.epsilon + other.epsilon
+        return PadNote(
+            knowledge=max(one.knowledge, other.knowledge, key=_WORST_LAST.index),
+            paths_needed=min(one.paths_needed, other.paths_needed),
+            epsilon=epsilon,
+            is_simulated=one.is_simulated or other.is_simulated,
+            is_hybrid=one.is_hybrid and other.is_hybrid,
+            key_bytes=one.key_bytes + other.key_bytes,
+            sites=tuple(sorted({*one.sites, *other.sites})),
+        )
+
     @property
     def text(self) -> str:
         """For people: who could know it."""

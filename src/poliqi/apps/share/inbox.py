@@ -214,4 +214,3 @@ def sync_all(handle: int) -> None:
     if libc.syncfs(handle):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-

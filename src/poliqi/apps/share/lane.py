@@ -27,7 +27,9 @@ class HashLane:
 
     def __init__(self) -> None:
         self._free: Final[SimpleQueue[memoryview]] = SimpleQueue()
-        self._work: Final[SimpleQueue[tuple[Hasher, memoryview, memoryview] | threading.Event | None]] = SimpleQueue()
+        self._work: Final[SimpleQueue[tuple[Hasher, memoryview, memoryview] | threading.Event | None]] = (
+            SimpleQueue()
+        )
         for _ in range(_SLOTS):
             self._free.put(memoryview(bytearray(SLOT_BYTES)))
         self._thread: Final = threading.Thread(target=self._run, name="hash", daemon=True)

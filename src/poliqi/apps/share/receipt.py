@@ -22,7 +22,17 @@ from poliqi.apps.identity import Contact, Identity
 from poliqi.apps.stream.terms import Mode, Usage
 from poliqi.base.errors import AuthenticationError, DataRefused
 
-__all__ = ["COMPUTATIONAL", "RECEIPT_BYTES", "KeyUse", "Receipt", "read_receipt", "sign_receipt", "total", "use_of", "verify_receipt"]
+__all__ = [
+    "COMPUTATIONAL",
+    "RECEIPT_BYTES",
+    "KeyUse",
+    "Receipt",
+    "read_receipt",
+    "sign_receipt",
+    "total",
+    "use_of",
+    "verify_receipt",
+]
 
 RECEIPT_BYTES: Final = 200_000
 _FORMAT: Final = "poliqi receipt 1"
@@ -30,7 +40,9 @@ _CONTEXT: Final = b"poliqi receipt 1"
 _KEYS_SHOWN: Final = 64
 _GRADES_SHOWN: Final = 8
 COMPUTATIONAL: Final = "computational"
-"""In place of an epsilon where nothing is proven."""
+"""In place of an epsilon: secure against bounded computers, nothing is proven."""
+UNPROVEN: Final = "not proven"
+"""In place of an epsilon: one-time pad of keys whose site tells none, as with simulated light."""
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -107,23 +119,25 @@ def use_of(usage: Usage) -> KeyUse:
         kind = grade.name, grade.origin, grade.knowledge.value
         counted[kind] = counted.get(kind, 0) + 1
     names = "".join(f"{key_id}\n" for key_id in usage.key_ids)
-    epsilon = usage.epsilon
+    unknown = UNPROVEN if usage.mode is Mode.ONE_TIME else COMPUTATIONAL
     return KeyUse(
         mode=usage.mode,
         keys=len(usage.key_ids),
         key_ids=usage.key_ids[:_KEYS_SHOWN],
         key_ids_sha256=hashlib.sha256(names.encode()).hexdigest(),
         grades=tuple(GradeUse(*kind, number) for kind, number in list(counted.items())[:_GRADES_SHOWN]),
-        epsilon=COMPUTATIONAL if epsilon is None else epsilon,
+        epsilon=unknown if usage.epsilon is None else usage.epsilon,
         simulated=usage.is_simulated,
     )
 
 
 def total(streams: Sequence[KeyUse]) -> float | str:
-    """The sum of every epsilon, or "computational" where one stream has none."""
-    found = [stream.epsilon for stream in streams]
-    proven = [epsilon for epsilon in found if isinstance(epsilon, float)]
-    return sum(proven) if len(proven) == len(found) and found else COMPUTATIONAL
+    """The sum of every epsilon, or the word for the weakest stream."""
+    found = {stream.epsilon for stream in streams}
+    for word in (COMPUTATIONAL, UNPROVEN):
+        if word in found or not found:
+            return word
+    return sum(stream.epsilon for stream in streams if isinstance(stream.epsilon, float))
 
 
 def sign_receipt(receipt: Receipt, identity: Identity) -> bytes:
@@ -142,7 +156,9 @@ def verify_receipt(data: bytes, signer: Contact) -> Receipt:
     """What `signer` signed. Raises DataRefused (no receipt), AuthenticationError (not signed, or not by it)."""
     line, receipt, signature = _parse(data)
     if signature.signed_by != signer.sae or receipt.receiver != signer.sae:
-        raise AuthenticationError(f"the receipt is of {receipt.receiver[:64]!r}, not of {signer.sae}: do not trust it")
+        raise AuthenticationError(
+            f"the receipt is of {receipt.receiver[:64]!r}, not of {signer.sae}: do not trust it"
+        )
     try:
         value = base64.b64decode(signature.ml_dsa_65, validate=True)
     except (ValueError, binascii.Error):
@@ -163,4 +179,3 @@ def _parse(data: bytes) -> tuple[bytes, Receipt, _Signature]:
     if receipt.format != _FORMAT:
         raise DataRefused(f"its format is {receipt.format[:40]!r}, not {_FORMAT!r}")
     return lines[0], receipt, signature
-

@@ -59,7 +59,9 @@ class TurnedDown(StoreError):
 class Receiving:
     """One stream. `run` raises TurnedDown, and what a channel raises."""
 
-    def __init__(self, channel: Channel, inbox: Inbox, give: Give, clock_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self, channel: Channel, inbox: Inbox, give: Give, clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
         self._channel: Final = channel
         self._inbox: Final = inbox
         self._give: Final = give
@@ -134,7 +136,7 @@ class Receiving:
         self._say_what_is_here()
         self._check_space()
         self._channel.send(pack(Kind.GO, Prefix(None if self._hasher is None else self._hasher.digest().hex())))
-        self._rest = enumerate(self._staged.entries())
+        self._rest = enumerate(self._staged.ledger.entries())
         while True:
             size = self._next(self._buffer)
             kind, body = split(self._buffer[:size], Kind.BATCH, Kind.BEGIN, Kind.LEFT_OUT, Kind.END)
@@ -142,13 +144,13 @@ class Receiving:
                 case Kind.BATCH:
                     for item in read_batch(body):
                         self._take_item(item)
-                    self._staged.records.flush()
+                    self._staged.ledger.facts.flush()
                 case Kind.BEGIN:
                     self._take_file(read_begin(body))
                 case Kind.LEFT_OUT:
                     entry = self._advance(read_index(body))
                     self._staged.tree.remove(entry.names)
-                    self._staged.records.put(self._index, Fact(State.LEFT_OUT))
+                    self._staged.ledger.facts.put(self._index, Fact(State.LEFT_OUT))
                 case _:
                     return self._compare(read_json(body, Summary))
 
@@ -163,7 +165,7 @@ class Receiving:
             raise TurnedDown(Refusal(RefusalCode.NO_SPACE, needed_bytes=offer.size_bytes), "before the list")
         self._channel.send(pack(Kind.SEND_LIST))
         left = offer.list_bytes
-        with self._staged.new_list(offer).open("wb", buffering=0) as file:
+        with self._staged.ledger.place(offer.list_sha256).open("wb", buffering=0) as file:
             while left:
                 size = self._next(self._buffer)
                 if not 0 < size <= left:
@@ -173,16 +175,16 @@ class Receiving:
         try:
             self._staged.take_list(offer)
         except ProtocolError:
-            self._staged.new_list(offer).unlink(missing_ok=True)
+            self._staged.ledger.place(offer.list_sha256).unlink(missing_ok=True)
             raise
 
     def _say_what_is_here(self) -> None:
         self._partial = self._staged.find_partial()
         self._channel.send(pack(Kind.PARTIAL, self._partial))
-        for message in pack_groups(self._staged.records.groups()):
+        for message in pack_groups(self._staged.ledger.facts.groups()):
             self._channel.send(message)
         if self._partial.index is not None:
-            entry = next(e for i, e in enumerate(self._staged.entries()) if i == self._partial.index)
+            entry = next(e for i, e in enumerate(self._staged.ledger.entries()) if i == self._partial.index)
             handle = self._staged.tree.open_file(entry.names)
             try:
                 self._hasher = hash_prefix(handle, self._partial.size_bytes)
@@ -192,14 +194,14 @@ class Receiving:
     def _needed(self, offer: Offer) -> int:
         """How many bytes more the disk should have had."""
         try:
-            files, size = self._staged.missing()
+            files, size = self._staged.ledger.missing()
             wanted = size - self._staged.find_partial().size_bytes + files * _BLOCK_BYTES
         except (OSError, ValueError, AttributeError):
             wanted = offer.size_bytes
         return max(1, wanted - self._inbox.free_bytes())
 
     def _check_space(self) -> None:
-        files, size = self._staged.missing()
+        files, size = self._staged.ledger.missing()
         wanted = size - self._partial.size_bytes + files * _BLOCK_BYTES
         free = self._inbox.free_bytes()
         if files and wanted > free:
@@ -225,7 +227,7 @@ class Receiving:
             os.close(handle)
         digest = hashlib.sha256(item.data).digest()
         kind = "x" if item.is_executable else "f"
-        self._staged.records.put(item.index, Fact(State.DONE, kind, len(item.data), item.mtime_ns, digest))
+        self._staged.ledger.facts.put(item.index, Fact(State.DONE, kind, len(item.data), item.mtime_ns, digest))
 
     def _take_file(self, begin: Begin) -> None:
         entry, tree = self._advance(begin.index), self._staged.tree
@@ -234,8 +236,8 @@ class Receiving:
                 raise ProtocolError("a file goes on where nothing is: drop the stream")
             handle, hasher, self._hasher = tree.open_standing(entry.names), self._hasher, None
         else:
-            self._staged.records.put(begin.index, Fact(State.MISSING))
-            self._staged.records.flush()
+            self._staged.ledger.facts.put(begin.index, Fact(State.MISSING))
+            self._staged.ledger.facts.flush()
             self._staged.begin_file(entry.path)
             handle, hasher = tree.new_file(entry.names, 0o600), hashlib.sha256()
         try:
@@ -248,8 +250,8 @@ class Receiving:
             os.close(handle)
         kind = "x" if begin.is_executable else "f"
         fact = Fact(State.DONE, kind, begin.size_bytes, begin.mtime_ns, hasher.digest())
-        self._staged.records.put(begin.index, fact)
-        self._staged.records.flush()
+        self._staged.ledger.facts.put(begin.index, fact)
+        self._staged.ledger.facts.flush()
 
     def _take_data(self, handle: int, left: int, hasher: Hasher) -> bool:
         """False where the sender breaks the file off."""
@@ -288,7 +290,7 @@ class Receiving:
         for self._index, self._entry in self._rest:
             if self._entry.is_folder:
                 self._staged.tree.make_folder(self._entry.names)
-        m = close_manifest(self._staged.list_path, self._staged.records)
+        m = close_manifest(self._staged.ledger.list_path, self._staged.ledger.facts)
         mine = Summary(m.digest, m.files, m.folders, m.size_bytes, m.left_out)
         if m.missing or mine != theirs:
             raise TurnedDown(Refusal(RefusalCode.DIFFERS), "both ends know different files")
@@ -296,7 +298,7 @@ class Receiving:
     def _end(self) -> None:
         staged = self._staged
         staged.used(use_of(self._channel.usage), is_same_stream=True)
-        manifest = close_manifest(staged.list_path, staged.records)
+        manifest = close_manifest(staged.ledger.list_path, staged.ledger.facts)
         receipt = self._give(staged, manifest, self._channel)
         self._channel.send(pack(Kind.RECEIPT) + receipt)
         self._channel.finish()
@@ -314,4 +316,3 @@ class Receiving:
 def _write(handle: int, data: memoryview) -> None:
     while data:
         data = data[os.write(handle, data) :]
-

@@ -42,7 +42,7 @@ from poliqi.apps.share.staged import hash_prefix
 from poliqi.apps.stream.channel import RECORD_BYTES, Channel
 from poliqi.base.errors import LinkDown, PoliqiError, ProtocolError
 
-__all__ = ["Outgoing", "Stopped", "send_over"]
+__all__ = ["Outgoing", "Sent", "Stopped", "send_over"]
 
 _TRIES: Final = 3
 _ANSWER_S: Final = 2.0
@@ -73,9 +73,7 @@ class Outgoing:
     def offer(self, clock_ns: int) -> Offer:
         """What is told to the receiver first."""
         size = self.list_path.stat().st_size
-        return Offer(
-            self.transfer, self.entries, self.files, self.size_bytes, size, self.list_sha256, clock_ns
-        )
+        return Offer(self.transfer, self.entries, self.files, self.size_bytes, size, self.list_sha256, clock_ns)
 
 
 class Sent(NamedTuple):
@@ -83,9 +81,13 @@ class Sent(NamedTuple):
 
     receipt: bytes
     manifest: Manifest
+    is_new: bool
+    """False where the receiver had all of it before, and only its receipt was lost."""
 
 
-def send_over(channel: Channel, out: Outgoing, progress: Progress, clock_ns: Callable[[], int] = time.time_ns) -> Sent:
+def send_over(
+    channel: Channel, out: Outgoing, progress: Progress, clock_ns: Callable[[], int] = time.time_ns
+) -> Sent:
     """Send all of it, or what is missing. Raises Refused, Stopped, what a channel raises, OSError of own files."""
     return _Sending(channel, out, progress).run(clock_ns())
 
@@ -145,7 +147,7 @@ class _Sending:
         kind, body = self._receive(Kind.SEND_LIST, Kind.PARTIAL, Kind.RECEIPT)
         if kind is Kind.RECEIPT:
             receipt = bytes(body)
-            return Sent(receipt, close_manifest(self._out.list_path, self._out.facts))
+            return Sent(receipt, close_manifest(self._out.list_path, self._out.facts), is_new=False)
         if kind is Kind.SEND_LIST:
             self._send_list()
             kind, body = self._receive(Kind.PARTIAL)
@@ -346,7 +348,7 @@ class _Sending:
         body = self._answer.read(None)
         assert body is not None  # it was waited for
         self._channel.finish()
-        return Sent(bytes(body), m)
+        return Sent(bytes(body), m, is_new=True)
 
 
 class _Having:
@@ -364,4 +366,3 @@ class _Having:
 
 def _stamp(state: os.stat_result) -> tuple[int, int, int]:
     return state.st_size, state.st_mtime_ns, state.st_ctime_ns
-

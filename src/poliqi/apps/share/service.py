@@ -133,7 +133,7 @@ class InboxService:
         file = self._inbox.receipt_file(channel.peer, staged.folder.name)
         make_private_folder(file.parent)
         with file.with_suffix(".manifest").open("wb") as out:
-            close_manifest(staged.list_path, staged.records, out.write)
+            close_manifest(staged.ledger.list_path, staged.ledger.facts, out.write)
             out.flush()
             os.fsync(out.fileno())
         replace_file(file, signed)

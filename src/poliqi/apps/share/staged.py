@@ -15,18 +15,17 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from poliqi.apps.share.facts import Fact, Facts, State
+from poliqi.apps.share.facts import Fact, State
 from poliqi.apps.share.inbox import sync_all
 from poliqi.apps.share.lane import Hasher
+from poliqi.apps.share.ledger import Ledger
 from poliqi.apps.share.listing import Entry, ListChecker, read_entries
-from poliqi.apps.share.manifest import carry
 from poliqi.apps.share.messages import Offer, Partial
 from poliqi.apps.share.receipt import KeyUse
 from poliqi.apps.share.tree import Tree
@@ -71,54 +70,28 @@ class Staged:
         self.state = _read_state(folder / "state") or StagedState(now_ns, now_ns - clock_ns, boot_id())
         make_private_folder(folder / "tree")
         self.tree = self._open_tree()
-        self.facts: Facts | None = None
-        if self.state.list_sha256:
-            self._open_facts()
-
-    def _open_tree(self) -> Tree:
-        return Tree(os.open(self.folder / "tree", _FOLDER))
-
-    def _open_facts(self) -> None:
-        self.facts = Facts.open(self.folder / f"facts-{self.state.list_sha256[:16]}", self.state.entries)
-        if self.state.boot != boot_id():
+        self.ledger: Final = Ledger(folder, self.state.list_sha256, self.state.entries)
+        if self.state.list_sha256 and self.state.boot != boot_id():
             # what was written before the machine went down may never have reached the disk
             self._verify_all()
             self.state.boot = boot_id()
             self.save()
 
-    @property
-    def list_path(self) -> Path:
-        """The list that is in force."""
-        return self.folder / f"list-{self.state.list_sha256[:16]}"
-
-    @property
-    def records(self) -> Facts:
-        """The facts. Raises ValueError before there is a list."""
-        if self.facts is None:
-            raise ValueError("there is no list yet")
-        return self.facts
+    def _open_tree(self) -> Tree:
+        return Tree(os.open(self.folder / "tree", _FOLDER))
 
     def save(self) -> None:
         """Write the state down. Raises StoreError."""
         replace_file(self.folder / "state", msgspec.json.encode(self.state) + b"\n")
 
-    def entries(self) -> Iterator[Entry]:
-        """The list in force."""
-        with self.list_path.open("rb", buffering=1 << 20) as file:
-            yield from read_entries(file)
-
     @property
     def root(self) -> Entry:
         """The first entry: what the whole is called, and whether it is a folder."""
-        return next(iter(self.entries()))
-
-    def new_list(self, offer: Offer) -> Path:
-        """Where a new list goes while it comes in."""
-        return self.folder / f"list-{offer.list_sha256[:16]}"
+        return next(self.ledger.entries())
 
     def take_list(self, offer: Offer) -> None:
         """Check the list that has come in, keep of the old one what still holds. Raises ProtocolError, OSError."""
-        path, checker = self.new_list(offer), ListChecker()
+        path, checker = self.ledger.place(offer.list_sha256), ListChecker()
         with path.open("rb", buffering=1 << 20) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != offer.list_sha256:
                 raise ProtocolError("the list is not the one that was offered: drop the transfer")
@@ -128,21 +101,11 @@ class Staged:
         t = checker.totals
         if (t.entries, t.files, t.size_bytes) != (offer.entries, offer.files, offer.size_bytes):
             raise ProtocolError("the list does not add up to what was offered: drop the transfer")
-        facts_path = self.folder / f"facts-{offer.list_sha256[:16]}"
-        with suppress(FileNotFoundError):
-            facts_path.unlink()
-        fresh = Facts.open(facts_path, offer.entries)
-        old_list, old = self.list_path, self.facts
-        if old is not None:
-            carry(old_list, old, path, fresh, self._remove)
-            old.close()
-        self.facts = fresh
+        self.ledger.adopt(offer.list_sha256, offer.entries, self._remove)
         self.state.list_sha256, self.state.entries = offer.list_sha256, offer.entries
         self.state.size_bytes = offer.size_bytes
         self.save()
-        for stale in [*self.folder.glob("list-*"), *self.folder.glob("facts-*")]:
-            if not stale.name.endswith(offer.list_sha256[:16]):
-                stale.unlink()
+        self.ledger.forget_others()
 
     def _remove(self, entry: Entry) -> None:
         if not entry.is_folder:
@@ -156,11 +119,11 @@ class Staged:
 
     def _verify_all(self) -> None:
         """Hash every file that is said to be done; what does not fit is missing."""
-        for index, entry in enumerate(self.entries()):
-            fact = self.records.get(index)
+        for index, entry in enumerate(self.ledger.entries()):
+            fact = self.ledger.facts.get(index)
             if fact.state is State.DONE and not self._fits(entry, fact):
-                self.records.put(index, Fact(State.MISSING))
-        self.records.flush()
+                self.ledger.facts.put(index, Fact(State.MISSING))
+        self.ledger.facts.flush()
 
     def _fits(self, entry: Entry, fact: Fact) -> bool:
         try:
@@ -182,8 +145,8 @@ class Staged:
         """The large file that was coming in when the last stream broke, and how much of it is there."""
         try:
             path = (self.folder / "partial").read_text()
-            index = next((i for i, entry in enumerate(self.entries()) if entry.path == path), None)
-            if index is None or self.records.get(index).state is State.DONE:
+            index = next((i for i, entry in enumerate(self.ledger.entries()) if entry.path == path), None)
+            if index is None or self.ledger.facts.get(index).state is State.DONE:
                 return Partial()
             handle = self.tree.open_file(path.split("/"))
         except (OSError, ValueError):
@@ -192,14 +155,6 @@ class Staged:
             return Partial(index, os.fstat(handle).st_size)
         finally:
             os.close(handle)
-
-    def missing(self) -> tuple[int, int]:
-        """Files that are not there yet, and their bytes as listed."""
-        files = size = 0
-        for entry, fact in zip(self.entries(), self.records, strict=True):
-            if not entry.is_folder and fact.state is not State.DONE:
-                files, size = files + 1, size + entry.size_bytes
-        return files, size
 
     def used(self, use: KeyUse, *, is_same_stream: bool) -> None:
         """Take down what the stream has used, for the receipt. Raises StoreError."""
@@ -215,7 +170,7 @@ class Staged:
 
     def sync(self) -> None:
         """Make all that came durable."""
-        self.records.flush()
+        self.ledger.facts.flush()
         sync_all(self._lock)
 
     def remove(self) -> None:
@@ -224,10 +179,7 @@ class Staged:
 
     def close(self) -> None:
         """Let go of it; what came stays."""
-        if self.facts is not None:
-            with suppress(OSError):
-                self.facts.close()
-            self.facts = None
+        self.ledger.close()
         self.tree.close()
         os.close(self._lock)
 

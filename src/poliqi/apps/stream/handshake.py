@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from poliqi.apps.identity import Contact, Identity
-from poliqi.apps.keygrade import KeyGrade
+from poliqi.apps.keygrade import GradeDemand, KeyGrade
 from poliqi.apps.keysource import Key, KeySource
 from poliqi.apps.stream import onetime
 from poliqi.apps.stream.noise import KK_HFS, KK_HFS_PSK0, KK_PSK0, NoiseHandshake, Pattern
@@ -146,7 +146,8 @@ def _first_key(keys: KeySource, peer: SaeId, rule: StreamRule) -> tuple[Mode, Ke
         if rule.policy is not Policy.PQC_FALLBACK:
             raise
         return Mode.PQC, None
-    return _WITH_KEY[rule.policy], _judged(found, rule)
+    mode = _WITH_KEY[rule.policy]
+    return mode, _judged(found, rule.demand_for(mode))
 
 
 def _named_key(keys: KeySource, header: Header, rule: StreamRule) -> Key | None:
@@ -154,11 +155,11 @@ def _named_key(keys: KeySource, header: Header, rule: StreamRule) -> Key | None:
         return None
     if len(header.key_ids) != 1:
         raise ProtocolError(f"{header.caller} names {len(header.key_ids)} keys where one is used: hang up")
-    return _judged(keys.named(header.caller, header.key_ids), rule)
+    return _judged(keys.named(header.caller, header.key_ids), rule.demand_for(header.mode))
 
 
-def _judged(found: list[Key], rule: StreamRule) -> Key:
-    refused = judge(found, rule.demand, 1, QUANTUM_KEY_BYTES)
+def _judged(found: list[Key], demand: GradeDemand) -> Key:
+    refused = judge(found, demand, 1, QUANTUM_KEY_BYTES)
     if refused is not None:
         for key in found:
             key.value.close()
@@ -206,8 +207,9 @@ def _open(
         made.prove(wire, identity, contact)
     else:
         used.append((made.key.key_id, KeyGrade.read(made.key.grade)))
-        following = NextKey(keys, contact.sae, rule.demand)
-        announced = Announced(keys, contact.sae, rule.demand)
+        demand = rule.demand_for(made.header.mode)
+        following = NextKey(keys, contact.sae, demand)
+        announced = Announced(keys, contact.sae, demand)
     outgoing = SealedOut(made.sealer, made.offer, used, following)
     incoming = SealedIn(made.opener, made.offer, used, announced)
     return Session(made.header, made.is_caller, made.offer.purpose, outgoing, incoming, used)

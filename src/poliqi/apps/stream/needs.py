@@ -22,7 +22,7 @@ _OPENING_BYTES: Final = 1024
 def needed_bytes(length: int, most_bytes: int = 512) -> int:
     """Key bytes that suffice for `length` bytes one way under one-time pad, the handshake and the end with them.
 
-    `most_bytes` is the largest key that the site gives (Supply.most_bytes): of the last one a part may be left over.
+    `most_bytes` is the largest key that the site gives (Supply.most_bytes): a part of the last may be left over.
     Each record takes a tag's key, and at worst an announcement of fresh keys with another.
     """
     records = max(1, -(-length // PAD_RECORD_BYTES))
@@ -41,10 +41,9 @@ def not_ready(source: KeySource, peer: SaeId, wanted_bytes: int, cause: KeysNotR
     except PoliqiError:
         return cause
     wait_s = supply.seconds_until(wanted_bytes)
-    if not wait_s:
-        return KeysNotReady(f"{cause}; {wanted_bytes} bytes of key with {peer} are needed to go on", cause.retry_s)
-    return KeysNotReady(
-        f"key with {peer} is exhausted: {wanted_bytes} bytes are needed to go on, {supply.available_bytes} are there, "
-        f"the rest in about {wait_s:.3g} s; nothing more was sent",
-        wait_s,
+    when = "nobody can say yet when the rest will be" if wait_s is None else f"the rest in about {wait_s:.3g} s"
+    text = (
+        f"no key to go on with {peer}: {wanted_bytes} bytes are needed, {supply.available_bytes} are there, "
+        f"{when}; nothing more was sent ({cause})"
     )
+    return KeysNotReady(text, wait_s or cause.retry_s)

@@ -1,6 +1,6 @@
 """The handshake under one-time pad: each direction's sender draws its keys, and a one-time tag proves each message.
 
-The guard of a call keeps strangers from spending keys; it is computational, and nothing that is claimed rests on it.
+The guard of a call keeps strangers from spending keys; it is computational, and no claim rests on it.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ def call(
 ) -> Session:
     """The caller's side. Raises what `channel.connect` raises."""
     used: list[Used] = []
-    drawer = PadDrawer(keys, contact.sae, rule.demand, used)
-    fetcher = PadFetcher(keys, contact.sae, rule.demand, used)
+    demand = rule.demand_for(Mode.ONE_TIME)
+    drawer = PadDrawer(keys, contact.sae, demand, used)
+    fetcher = PadFetcher(keys, contact.sae, demand, used)
     outgoing, incoming = PaddedOut(CALLER, drawer), PaddedIn(CALLEE, fetcher)
     try:
         header = Header(Mode.ONE_TIME, identity.sae, contact.sae, challenge, drawer.first())
@@ -64,8 +65,9 @@ def call(
 def answer(wire: Wire, asked: Call, body: bytes, keys: KeySource, rule: StreamRule) -> Session:
     """The called side, once guard and rule are met. Raises what `channel.accept` raises."""
     header, used = asked.header, list[Used]()
-    drawer = PadDrawer(keys, header.caller, rule.demand, used)
-    fetcher = PadFetcher(keys, header.caller, rule.demand, used)
+    demand = rule.demand_for(Mode.ONE_TIME)
+    drawer = PadDrawer(keys, header.caller, demand, used)
+    fetcher = PadFetcher(keys, header.caller, demand, used)
     outgoing, incoming = PaddedOut(CALLEE, drawer), PaddedIn(CALLER, fetcher)
     try:
         with refusing(wire, Refusal.NO_KEYS):

@@ -32,7 +32,8 @@ KEPT_BYTES: Final = 2 * TAG_KEY_BYTES
 """What a sender never uses for messages: tags of one announcement and of the end."""
 _FIRST_BYTES: Final = 1024
 _PATIENCE_S: Final = 10.0
-_WAITING_MOST: Final = 4
+_NAMED_MOST: Final = 1024
+"""Announcements ahead of their use: those of a message where the site gives the least keys at once."""
 
 
 def pad_demand(demand: GradeDemand) -> GradeDemand:
@@ -97,7 +98,7 @@ class Pad:
 
 
 class PadDrawer:
-    """The sender's: draws keys of its direction, more at a time while the stream goes on, and ahead of their use."""
+    """The sender's: draws keys of its direction, more at a time while the stream goes on, and ahead of use."""
 
     def __init__(self, source: KeySource, peer: SaeId, demand: GradeDemand, used: list[Used]) -> None:
         self._source, self._peer, self._used = source, peer, used
@@ -118,7 +119,7 @@ class PadDrawer:
         Raises KeysNotReady and what a source raises where the pad does not reach for `size`.
         """
         missing = size + KEPT_BYTES - self.pad.left
-        if self._asked is None and (missing > 0 or self.pad.left < self._last // 2):
+        if self._asked is None and (missing > 0 or self.pad.left < self._last // 4):
             self._ask(max(missing + TAG_KEY_BYTES, 2 * self._last))
         if missing <= 0 and (self._asked is None or not self._asked.is_done()):
             return ()
@@ -166,32 +167,40 @@ class PadFetcher:
     def __init__(self, source: KeySource, peer: SaeId, demand: GradeDemand, used: list[Used]) -> None:
         self._source, self._peer, self._used = source, peer, used
         self._demand: Final = pad_demand(demand)
-        self._waiting: Final[deque[Asked]] = deque()
+        self._named: Final[deque[tuple[str, ...]]] = deque()
+        self._asked: Asked | None = None
         self.pad: Final = Pad()
 
     def fetch(self, ids: tuple[str, ...]) -> None:
-        """Raises ProtocolError where too many are on their way."""
-        if not ids or len(self._waiting) >= _WAITING_MOST:
-            raise ProtocolError(f"keys of {_WAITING_MOST} announcements are unused, or one names none: hang up")
-        self._waiting.append(Asked(lambda: self._source.named(self._peer, ids), self._demand, len(ids)))
+        """Fetch these after those announced before. Raises ProtocolError where too many are unused."""
+        if not ids or len(self._named) >= _NAMED_MOST:
+            raise ProtocolError(f"{_NAMED_MOST} announcements are unused, or one names no key: hang up")
+        self._named.append(ids)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._asked is None and self._named:
+            ids = self._named.popleft()
+            self._asked = Asked(lambda: self._source.named(self._peer, ids), self._demand, len(ids))
 
     def need(self, size: int) -> None:
         """Wait until the pad has `size` bytes. Raises ProtocolError where none are announced; as the source."""
         while self.pad.left < size:
-            if not self._waiting:
-                raise ProtocolError(
-                    f"a record takes {size} bytes of pad, and {self.pad.left} are announced: hang up"
-                )
+            if self._asked is None:
+                raise ProtocolError(f"a record takes {size} bytes of pad, {self.pad.left} are announced: hang up")
+            asked, self._asked = self._asked, None
             try:
-                keys = self._waiting.popleft().result(_PATIENCE_S)
+                keys = asked.result(_PATIENCE_S)
             except DataRefused as error:
                 text = f"keys that {self._peer} named are not there: open another stream"
                 raise KeysNotReady(text, 1.0) from error
+            self._go_on()
             self.pad.add(keys)
             self._used += [(key.key_id, KeyGrade.read(key.grade)) for key in keys]
 
     def close(self) -> None:
         """Wipe."""
-        for asked in self._waiting:
-            asked.close()
+        if self._asked is not None:
+            self._asked.close()
+        self._named.clear()
         self.pad.close()

@@ -1,4 +1,4 @@
-"""The two directions of the modes quantum, hybrid and pqc: AES-256-GCM records, and the change of keys under them."""
+"""Both directions of the modes quantum, hybrid and pqc: AES-256-GCM records, and the change of keys under them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ _WITHOUT_KEY_S: Final = 3600.0
 class SealedOut:
     """What this side sends. Implements poliqi.apps.stream.session.Outgoing."""
 
-    epsilon: Final = 0.0
-
     def __init__(self, sealer: RecordSealer, offer: Offer, used: list[Used], following: NextKey | None) -> None:
         """`following` draws the keys after the first; None in mode pqc, where the stream ends instead."""
         self._sealer: Final = sealer
         self._used: Final = used
         self._next: Final = following
         self._budget: Final = Budget(offer.rekey_bytes, offer.rekey_s if following else _WITHOUT_KEY_S)
+
+    @property
+    def epsilon(self) -> float:
+        """Nothing is claimed beyond computation."""
+        return 0.0
 
     def seal(self, kind: Frame, data: Octets) -> memoryview:
         """One record."""
@@ -77,13 +80,16 @@ class SealedOut:
 class SealedIn:
     """What the other side sends. Implements poliqi.apps.stream.session.Incoming."""
 
-    epsilon: Final = 0.0
-
     def __init__(self, opener: RecordOpener, offer: Offer, used: list[Used], announced: Announced | None) -> None:
         self._opener: Final = opener
         self._used: Final = used
         self._announced: Final = announced
         self._budget: Final = Budget(offer.rekey_bytes, float("inf"))
+
+    @property
+    def epsilon(self) -> float:
+        """As of SealedOut."""
+        return 0.0
 
     def open(self, kind: int, head: memoryview, body: memoryview, buffer: memoryview) -> int:
         """The size of the text, which lies at the start of `buffer`. Raises AuthenticationError, ProtocolError."""

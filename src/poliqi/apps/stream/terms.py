@@ -68,7 +68,7 @@ class StreamRule:
     @property
     def modes(self) -> frozenset[Mode]:
         """Modes that are taken."""
-        return MODES[self.policy] | (frozenset() if self.one_time is None else {Mode.ONE_TIME})
+        return MODES[self.policy] | (frozenset[Mode]() if self.one_time is None else {Mode.ONE_TIME})
 
     def demand_for(self, mode: Mode) -> GradeDemand:
         """What keys of a stream in this mode have to meet."""

@@ -10,10 +10,21 @@ from pathlib import Path
 from typing import Final
 
 from poliqi.apps.testbench.outcome import RecordFigures
-from poliqi.apps.testbench.seams import RandomSource, RecordEncryptor, RecordEnd, StreamEnd
+from poliqi.apps.testbench.seams import KeyPlaces, RandomSource, RecordEncryptor, RecordEnd, StreamEnd
 from poliqi.apps.testbench.supply import Supplies, open_ends
 
-__all__ = ["MESSAGE_BYTES", "draw_gbps", "echo", "percentile", "ping", "sink", "time_records", "tree_cpu_s"]
+__all__ = [
+    "MESSAGE_BYTES",
+    "draw_gbps",
+    "echo",
+    "keys_per_s",
+    "percentile",
+    "ping",
+    "pour",
+    "sink",
+    "time_records",
+    "tree_cpu_s",
+]
 
 MESSAGE_BYTES: Final = 200
 """As long as a FIX message; what latency is measured with."""
@@ -147,7 +158,7 @@ def ping(end: StreamEnd, seconds: float, clock: Callable[[], float] = time.perf_
 
 
 def tree_cpu_s(root: int) -> float:
-    """Processor seconds of a process and all that it started, those that have ended and were waited for among them."""
+    """Processor seconds of a process and of all that it started, ended ones that were waited for among them."""
     parents: dict[int, int] = {}
     used: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -167,3 +178,18 @@ def _descends(pid: int, root: int, parents: dict[int, int]) -> bool:
             return False
         pid = parents[pid]
     return True
+
+
+def keys_per_s(places: KeyPlaces, seconds: float) -> float:
+    """Keys of 32 bytes through both ends a second; several to a question, until time or stock ends."""
+    with places.open_pair() as pair:
+        supply = pair.master.supply(pair.slave_sae)
+        number = max(1, min(32, supply.most_number, supply.available_bytes // 64))
+        begun, done = time.perf_counter(), 0
+        while not done or time.perf_counter() - begun < seconds:
+            if done and 32 * (done + number) > supply.available_bytes:
+                break
+            drawn = pair.master.fresh(pair.slave_sae, number, 32)
+            pair.slave.named(pair.master_sae, [key.key_id for key in drawn])
+            done += number
+        return done / (time.perf_counter() - begun)

@@ -73,6 +73,7 @@ class Trial(msgspec.Struct, forbid_unknown_fields=True):
     records: list[RecordFigures] = []
     streams: list[StreamFigures] = []
     draw_gbps: list[float] = []
+    keys_per_s: list[float] = []
 
     @property
     def failed(self) -> list[str]:

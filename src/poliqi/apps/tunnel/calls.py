@@ -19,28 +19,16 @@ from poliqi.apps.keysource import KeySource
 from poliqi.apps.settings import Peer
 from poliqi.apps.stream.channel import Channel, connect
 from poliqi.apps.tunnel.messages import Kind, kind_of, open_message, read_refusal
-from poliqi.apps.tunnel.relay import tune
 from poliqi.base.errors import DataRefused, LinkDown, PoliqiError, ProtocolError
 from poliqi.edge.keyanswers import KeysNotReady
 from poliqi.edge.network import Address, keep_alive
 
-__all__ = ["Call", "Streams", "dial", "when_ready"]
+__all__ = ["Call", "Streams", "when_ready"]
 
 _CONNECT_S: Final = 10.0
 _KEPT_S: Final = 60.0
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
-
-
-def dial(address: Address, timeout_s: float = _CONNECT_S) -> socket.socket:
-    """A blocking TCP connection to the peer. Raises LinkDown."""
-    try:
-        connection = socket.create_connection((address.host, address.port), timeout_s)
-    except OSError as error:
-        raise LinkDown(f"cannot connect to {address}: {error.strerror or error}") from error
-    connection.settimeout(None)
-    tune(connection)
-    return connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +44,10 @@ class Call:
     """True where the other side always takes what is sent: then one that does not within 30 s is gone."""
 
     def __call__(self) -> Channel:
-        connection = dial(self.address)
+        try:
+            connection = socket.create_connection((self.address.host, self.address.port), _CONNECT_S)
+        except OSError as error:
+            raise LinkDown(f"cannot connect to {self.address}: {error.strerror or error}") from error
         if self.is_watched:
             keep_alive(connection)
         rule = self.peer.rule

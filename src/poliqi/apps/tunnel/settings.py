@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from poliqi.apps.dial import find_peer
 from poliqi.apps.settings import Peer, SaeSettings
 from poliqi.apps.tunnel.messages import is_target_name, open_message
 from poliqi.base.errors import ConfigError
@@ -129,8 +130,7 @@ def parse_destination(text: str, settings: SaeSettings, option: str) -> tuple[Pe
 
 
 def _peer(settings: SaeSettings, name: str, option: str) -> Peer:
-    found = settings.peer(name)
-    if found is None:
-        known = ", ".join(sorted(peer.place for peer in settings.peers.values())) or "nobody"
-        raise ConfigError(f"{option}: {name[:80]!r} is no peer of this application; it knows {known}")
-    return found
+    try:
+        return find_peer(settings, name)
+    except ConfigError as error:
+        raise ConfigError(f"{option}: {error}") from None

@@ -1,4 +1,4 @@
-"""`poliqi gateway`: look after the gateways of an application: what waits, what was refused, does a machine answer."""
+"""`poliqi gateway`: look after an application's gateways: what waits, what was refused, which machine answers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def command() -> None:
 def dicom() -> None:
     """The DICOM gateway of an application: images go from the machines of this site to those of another.
 
-    `poliqi sae run` runs it where its SAE.toml has a table [dicom]. These commands look after it, also while it runs:
+    `poliqi sae run` runs it where its SAE.toml has a table [dicom]. These look after it, also while it runs:
 
     \b
       poliqi gateway dicom check              do the machines of this site answer C-ECHO?
@@ -50,7 +50,7 @@ def dicom() -> None:
 @SAE
 @JSON
 def check(sae_toml: Path | None, as_json: bool) -> None:
-    """Read the settings, and ask each machine of this site for an answer (C-ECHO). Exit code 1 where one gives none."""
+    """Read the settings, and ask each machine of this site to answer (C-ECHO). Exit code 1 where one is silent."""
     from poliqi.apps.dicom.scu import echo
 
     settings = _settings(sae_toml)

@@ -146,12 +146,11 @@ def _forwards(settings: SaeSettings, listen: str | None, destination: str | None
 
 
 def _peer(settings: SaeSettings, place: str | None) -> Peer:
+    from poliqi.apps.dial import find_peer
+
     if place is None:
         raise ConfigError("--tun needs --peer SITE: who is at the other end?")
-    peer = settings.peer(place)
-    if peer is None:
-        raise ConfigError(f"--peer {place[:80]!r} is no peer in {settings.file}; `poliqi sae meet` brings one")
-    return peer
+    return find_peer(settings, place)
 
 
 def _carry_connections(

@@ -42,7 +42,7 @@ _KINDS: Final = {
     "desk.js": "text/javascript; charset=utf-8",
     "poliqi.svg": "image/svg+xml",
 }
-_TEMPLATING: Final = Templating((OWN, WEB), _KINDS, {})
+_TEMPLATING: Final = Templating((OWN, WEB), _KINDS, macros={"d": "parts.html"})
 _WORDS: Final = {**catalogue(), **catalogue(OWN)}
 
 

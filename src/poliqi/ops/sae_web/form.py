@@ -91,15 +91,15 @@ class _Reader:
 
     def _end(self) -> None:
         _, options = parse_options_header(self._head.get(b"content-disposition", b""))
-        name = options.get(b"name", b"").decode()
         if b"filename" in options:
             # a field for files that were not chosen has an empty name
             if options[b"filename"] or self._data:
-                self.files.append((options[b"filename"].decode(), bytes(self._data)))
+                name = options[b"filename"].decode().replace("%22", '"')  # WHATWG HTML, 4.10.21.8
+                self.files.append((name, bytes(self._data)))
         elif len(self._data) > _FIELD_BYTES:
             raise FormParserError("a field is too long")
         else:
-            self.fields[name] = self._data.decode()
+            self.fields[options.get(b"name", b"").decode()] = self._data.decode()
         if len(self.files) > _FILES or len(self.fields) > _FIELDS:
             raise FormParserError("too many parts")
 

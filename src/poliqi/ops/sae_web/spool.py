@@ -109,7 +109,7 @@ class Spool:
         return found if found is not None and found.owner == owner and not found.is_taken else None
 
     def add(self, upload: Upload, at: int, part: bytes) -> int:
-        """Write a part that begins `at`; what is there now. One that is there already was sent again, and is left."""
+        """Write a part that begins `at`; what is there now. What is there already is left."""
         with upload.lock:
             upload.seen_s = self._clock()
             if at + len(part) <= upload.have_bytes:

@@ -25,13 +25,20 @@ WEB: Final = "poliqi.ops.web"
 class Templating:
     """Templates of some packages, the first that has one of a name; `kinds` are the media types of their files.
 
-    `extra` is put behind the content of a file.
+    `extra` is put behind the content of a file; `macros` are templates whose macros every template has, by a name.
     """
 
-    def __init__(self, packages: tuple[str, ...], kinds: Mapping[str, str], extra: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        packages: tuple[str, ...],
+        kinds: Mapping[str, str],
+        extra: Mapping[str, str] | None = None,
+        macros: Mapping[str, str] | None = None,
+    ) -> None:
         self._packages: Final = packages
         self.kinds: Final = kinds
-        self._extra: Final = extra
+        self._extra: Final = extra or {}
+        self._macros: Final = {"p": "pieces.html", **(macros or {})}
         self._files: Final[dict[str, bytes]] = {}
 
     def file(self, name: str) -> bytes:
@@ -58,7 +65,9 @@ class Templating:
         )
         made.filters["urlencode"] = lambda text: quote(str(text), safe="")
         names = cast("dict[str, Any]", made.globals)
-        names |= {"static": self._url, "p": made.get_template("pieces.html").module}
+        names["static"] = self._url
+        for name, template in self._macros.items():
+            names[name] = made.get_template(template).module
         return made
 
     def template(self, name: str) -> Template:

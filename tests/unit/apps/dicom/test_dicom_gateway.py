@@ -17,6 +17,11 @@ from poliqi.apps.dicom.sender import Pace
 from poliqi.base.errors import StoreError
 from poliqi.base.ids import SaeId
 
+# pynetdicom leaves a socket that found nobody to the garbage collector
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
+)
+
 FAST = Pace(first_s=0.05, most_s=0.2, idle_s=0.2, answer_s=10.0, rest_s=0.05)
 
 

@@ -1,0 +1,109 @@
+"""A child process from the bench's side: it is asked, it answers in time, or it is ended."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+
+from poliqi.apps.testbench.dialogue import ANSWER_BYTES, Answer, Request
+
+__all__ = ["Child", "ChildLost"]
+
+_ERROR_CHARACTERS: Final = 200
+
+
+class ChildLost(Exception):  # a finding, named as one
+    """The child crashed, hung, or answered what is no answer. It is gone."""
+
+
+class Child:
+    """One process, in a session of its own so that what it started ends with it. Use it in a `with`."""
+
+    def __init__(self) -> None:
+        self._process: Final = subprocess.Popen(
+            [sys.executable, "-m", "poliqi.apps.testbench.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._read = b""
+        self._is_lost = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def ask(self, request: Request, limit_s: float) -> Answer:
+        """Say and wait. Raises ChildLost where no answer came within `limit_s`."""
+        self.say(request)
+        return self.hear(limit_s)
+
+    def say(self, request: Request) -> None:
+        """Say, and let `hear` wait. Raises ChildLost."""
+        if self._is_lost:
+            raise ChildLost("it was lost before")
+        assert self._process.stdin is not None  # a pipe was asked for
+        try:
+            self._process.stdin.write(msgspec.json.encode(request) + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise self._lost(f"the process ended {self._how()}") from None
+
+    def hear(self, limit_s: float) -> Answer:
+        """The answer to what was said last. Raises ChildLost."""
+        assert self._process.stdout is not None  # a pipe was asked for
+        handle, until = self._process.stdout.fileno(), time.monotonic() + limit_s
+        while b"\n" not in self._read:
+            left = until - time.monotonic()
+            if left <= 0 or not select.select([handle], [], [], left)[0]:
+                raise self._lost(f"no answer within {limit_s:g} s: it hangs, or is too slow for this bench")
+            more = os.read(handle, 1 << 16)
+            if not more:
+                raise self._lost(f"the process ended {self._how()}")
+            self._read += more
+            if len(self._read) > ANSWER_BYTES:
+                raise self._lost(f"an answer of more than {ANSWER_BYTES} bytes")
+        line, _, self._read = self._read.partition(b"\n")
+        try:
+            return msgspec.json.decode(line, type=Answer)
+        except msgspec.DecodeError as error:
+            raise self._lost(f"what it answers cannot be read: {error}"[:_ERROR_CHARACTERS]) from None
+
+    def _how(self) -> str:
+        try:
+            code = self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return "to answer"
+        return f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+
+    def _lost(self, text: str) -> ChildLost:
+        self.close()
+        return ChildLost(text)
+
+    def close(self) -> None:
+        """End it, and all that it started."""
+        self._is_lost = True
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # all of them have ended
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    continue  # what was still to be said is of no use
