@@ -140,7 +140,7 @@ def free_name(prefix: str) -> str:
 
 
 def wireguard(hosts: Hosts, keepalive: Sequence[str] = ()) -> tuple[tuple[str, str], tuple[str, str]]:
-    """wireguard-go on both, 10.8.0.1 and 10.8.0.2, without preshared keys; interface and peer's public key of each."""
+    """wireguard-go on both, 10.8.0.1 and 10.8.0.2, without preshared keys; each one's interface and peer."""
     names = free_name("pqa"), free_name("pqb")
     keys = [hosts.left.run("wg", "genkey") for _ in names]
     public = [hosts.left.run("wg", "pubkey", given=key).strip() for key in keys]

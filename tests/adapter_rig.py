@@ -90,24 +90,32 @@ class Ends:
     """alfa, the first, and bravo. `events` are those of both, with whose they are."""
 
     def __init__(
-        self, first: Software, second: Software, site: PlayedSite | None = None, longest_s: float = 60.0
+        self,
+        first: Software,
+        second: Software,
+        site: PlayedSite | None = None,
+        longest_s: float = 60.0,
+        demands: tuple[GradeDemand, GradeDemand] = (GradeDemand(), GradeDemand()),
     ) -> None:
         self.site = PlayedSite() if site is None else site
         self.events: list[tuple[str, Event]] = []
         self.said: list[Any] = []
         self.keys: dict[str, PlayedKeys] = {name: self.site.keys(name) for name in ("alfa", "bravo")}
         ids = {name: Identity.make(SaeId(name), OperatingSystemEntropy()) for name in self.keys}
-        rule = StreamRule()
+        rule = StreamRule(demand=GradeDemand(allow_simulated=True))
         self.tunnels = {
             name: Tunnel(
                 "office",
                 SaeId(other),
                 software,
-                GradeDemand(),
+                demand,
                 longest_s,
                 lambda event, name=name: self.events.append((name, event)),
             )
-            for name, other, software in (("alfa", "bravo", first), ("bravo", "alfa", second))
+            for name, other, software, demand in (
+                ("alfa", "bravo", first, demands[0]),
+                ("bravo", "alfa", second, demands[1]),
+            )
         }
         self.service = RotationService([self.tunnels["bravo"]], self.keys["bravo"])
         caller = Peer(ids["alfa"].contact, "Leonardo", None, rule, rule)
@@ -156,10 +164,14 @@ class Ends:
 
 @contextmanager
 def two_ends(
-    first: Software, second: Software, site: PlayedSite | None = None, longest_s: float = 60.0
+    first: Software,
+    second: Software,
+    site: PlayedSite | None = None,
+    longest_s: float = 60.0,
+    demands: tuple[GradeDemand, GradeDemand] = (GradeDemand(), GradeDemand()),
 ) -> Iterator[Ends]:
     """Both opened, and closed at the end."""
-    ends = Ends(first, second, site, longest_s)
+    ends = Ends(first, second, site, longest_s, demands)
     try:
         for tunnel in ends.tunnels.values():
             tunnel.open()

@@ -55,21 +55,21 @@ def sample_view() -> DeskView:
         61_000_000, NOW_S - 2, "anna", 950e6, 1.0, None, "", True,
     )  # fmt: skip
     waiting = replace(
-        going, id="t2", names=("key.pdf", "b.pdf"), state=TransferState.WAITING, mode=Mode.ONE_TIME, wait_s=130.0,
-        sent_bytes=0, rate_bps=None, left_s=None, problem="no key is left for Bovisa",
+        going, id="t2", names=("key.pdf", "b.pdf"), state=TransferState.WAITING_FOR_KEY,
+        mode=Mode.ONE_TIME, wait_s=130.0, sent_bytes=0, rate_bps=None, left_s=None,
     )  # fmt: skip
     done = replace(going, id="t3", state=TransferState.DONE, sent_bytes=180_000_000, receipt="r1")
     sent = ReceiptView(
-        "r1", Direction.SENT, SaeId("hospital"), "Bovisa", NOW_S - 60, "anna", Mode.QUANTUM, ("ct-thorax.dcm",), 1,
-        180_000_000, KEYS, None, HASH, True,
+        "r1", Direction.SENT, SaeId("hospital"), "Bovisa", NOW_S - 60, "lab", "anna", Mode.QUANTUM,
+        "ct-thorax.dcm", 1, 180_000_000, 2, KEYS, None, HASH, True,
     )  # fmt: skip
     received = replace(
-        sent, id="r2", direction=Direction.RECEIVED, mode=Mode.ONE_TIME, epsilon=1.2e-9, names=("referto.pdf",),
-        size_bytes=52_000, who="luca",
+        sent, id="r2", direction=Direction.RECEIVED, mode=Mode.ONE_TIME, epsilon=1.2e-9, name="referto.pdf +1",
+        size_bytes=14, who="", sender="hospital", count=2,
     )  # fmt: skip
     files = (ArrivedFile(0, "referto.pdf", 9), ArrivedFile(1, "images/<b>1.dcm", 5))
     arrival = Arrival(
-        "a1", SaeId("hospital"), "Bovisa", NOW_S - 3600, 2, 14, Mode.ONE_TIME, True, files, "r2"
+        "a1", "referto.pdf +1", SaeId("hospital"), "Bovisa", NOW_S - 3600, 2, 14, Mode.ONE_TIME, True, files, "r2"
     )  # fmt: skip
     return DeskView(
         SaeId("lab"), "Leonardo", True, NOW_S, neighbours(), (going, waiting, done), (arrival,), (sent, received)
@@ -131,7 +131,7 @@ class FakePagesDesk:
         """The newest transfer arrives."""
         newest, *rest = self.now.transfers
         receipt = replace(
-            self.now.receipts[0], id="new-receipt", names=newest.names, place=newest.place, who=newest.who
+            self.now.receipts[0], id="new-receipt", name=newest.names[0], place=newest.place, who=newest.who
         )
         over = replace(newest, state=TransferState.DONE, sent_bytes=newest.size_bytes, receipt=receipt.id)
         self.set(transfers=(over, *rest), receipts=(receipt, *self.now.receipts))

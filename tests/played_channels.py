@@ -39,18 +39,22 @@ def channel_pair(
     site: PlayedSite | None = None,
     *,
     rule: StreamRule | None = None,
+    callee_rule: StreamRule | None = None,
     purpose: str = "test 1",
     caller: str = CALLER,
     callee: str = CALLEE,
     over_tcp: bool = True,
 ) -> tuple[Channel, Channel]:
-    """The caller's end and the callee's. Both draw from `site`; `rule` holds at both ends, under `policy`."""
+    """The caller's end and the callee's. Both draw from `site`; `rule` holds at both ends, under `policy`.
+
+    `callee_rule`, with a policy of its own, holds at the callee's in its place.
+    """
     site = PlayedSite() if site is None else site
     rule = replace(rule or StreamRule(), policy=policy)
     one, other = tcp_pair() if over_tcp else socket.socketpair()
     mine, yours = identity(caller), identity(callee)
     with ThreadPoolExecutor(1) as pool:
-        answered = pool.submit(accept, other, yours, {mine.sae: (mine.contact, rule)}, site.keys(yours.sae))
+        answered = pool.submit(accept, other, yours, {mine.sae: (mine.contact, callee_rule or rule)}, site.keys(yours.sae))
         try:
             called = connect(one, mine, yours.contact, site.keys(mine.sae), rule, purpose)
         except BaseException:

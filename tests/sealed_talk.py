@@ -54,7 +54,10 @@ class TalkChannel:
         self._out.put(changed)
 
     def receive(self) -> memoryview | None:
-        data = self._into.get(timeout=20.0)
+        try:
+            data = self._into.get(timeout=5.0)
+        except queue.Empty:
+            raise LinkDown("nothing came") from None
         return None if data is None else memoryview(data)
 
     def receive_into(self, buffer: bytearray | memoryview) -> int | None:
@@ -138,5 +141,3 @@ class Town:
             self.ended.append(error)
         finally:
             channel.close()
-
-

@@ -51,9 +51,11 @@ def connection(own: str, other: str) -> dict[str, Any]:
     }
 
 
-def security_associations(path: Path) -> list[dict[str, Any]]:
+def established(path: Path) -> list[dict[str, Any]]:
+    """The IKE SAs that are up."""
     with charon(path) as session:
-        return [dict(sa) for entry in session.list_sas() for sa in entry.values()]
+        found = [dict(sa) for entry in session.list_sas() for sa in entry.values()]
+    return [sa for sa in found if sa["state"] == b"ESTABLISHED"]
 
 
 class Both:
@@ -85,10 +87,10 @@ def both(tmp_path: Path) -> Iterator[Both]:
 
 def test_each_key_gets_an_sa_of_its_own_and_no_packet_is_lost(both: Both) -> None:
     with two_ends(*both.ends) as ends:
-        assert not security_associations(both.paths[0])
+        assert not established(both.paths[0])
         first = ends.rotator().once()
         wait_until(lambda: ends.rotated("bravo") == [first])
-        (before,) = security_associations(both.paths[0])
+        (before,) = established(both.paths[0])
         assert before["ppk"] == b"yes"
         ping = both.hosts.start_ping(INSIDE, 100, 0.02, "-I", "10.7.1.1")
         rotated = [ends.rotator().once() for _ in range(3)]
@@ -97,7 +99,7 @@ def test_each_key_gets_an_sa_of_its_own_and_no_packet_is_lost(both: Both) -> Non
         wait_until(lambda: len(ends.rotated("bravo")) == 4)
         assert ends.rotated("bravo") == ends.rotated("alfa") == [first, *rotated]
         for path in both.paths:
-            (now,) = security_associations(path)
+            (now,) = established(path)
             assert now["uniqueid"] != before["uniqueid"]
             with charon(path) as session:
                 kept = [name.decode() for name in session.get_shared()["keys"]]
@@ -109,10 +111,9 @@ def test_a_wrong_key_at_one_end_gives_no_sa(both: Both) -> None:
     for end in both.ends:
         end.open()
         end.hold("wrong", SecretBytes(os.urandom(32)))
-    with pytest.raises(LinkDown, match="no IKE SA with key wrong"):
+    with pytest.raises(LinkDown, match=r"no IKE SA with key wrong: .*AUTHENTICATION_FAILED"):
         both.ends[0].use("wrong", is_starter=True)
-    assert not any(sa["state"] == b"ESTABLISHED" for path in both.paths for sa in security_associations(path))
-    assert "AUTHENTICATION_FAILED" in (both.paths[0].parent / "log").read_text().replace("AUTH_FAILED", "AUTHENTICATION_FAILED")
+    assert not any(established(path) for path in both.paths)
     assert not both.has_traffic()
 
 
@@ -125,7 +126,7 @@ def test_no_session_begins_before_the_first_key_nor_after_the_last(both: Both) -
         ends.rotator().once()
         assert both.has_traffic()
         wait_until(lambda: len(ends.told(Happening.SHUT)) == 2)
-        assert not security_associations(both.paths[0])
+        assert not established(both.paths[0])
 
 
 def test_what_charon_refuses_is_told(tmp_path: Path) -> None:

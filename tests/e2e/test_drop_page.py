@@ -13,7 +13,10 @@ import pytest
 from fake_pages_desk import FakePagesDesk
 from http_wire import until
 from kme_fixture import LoopThread, served
+from live_saes import live_saes
+from live_sites import live_city
 
+from poliqi.apps.share.receipt import verify_receipt
 from poliqi.ops.sae_web import PAGE_LIMITS, SaePages, TransferState, sae_pages
 from poliqi.ops.web import DashboardSettings, Role
 
@@ -225,3 +228,36 @@ def test_a_name_from_outside_is_text(tab: Callable[..., Tab], live: Served) -> N
     assert evil in page.inner_text("#chosen")
     assert page.evaluate("window.evil") is None
     assert page.locator("main img").count() == 0
+
+
+@pytest.mark.slow
+def test_a_file_goes_from_leonardo_to_bovisa_through_real_sites(browser: Any) -> None:
+    content = os.urandom(3_000_001)
+    with live_city(["bovisa", "leonardo"], [("bovisa", "leonardo")]) as city:
+        city.block("bovisa-leonardo", 1, 1 << 20)
+        with live_saes(city, extra='[web]\nlocal_role = "operator"\n') as saes:
+            here, there = saes["leonardo"], saes["bovisa"]
+            page = browser.new_page()
+            page.goto(here.url)
+            assert "Simulated light" in page.inner_text("body")
+            page.set_input_files("#files", {"name": "ct <b>&.dcm", "mimeType": "x/y", "buffer": content})
+            page.check("text=bovisa")
+            page.wait_for_selector("#needed:has-text('Available now')")
+            page.click("#go")
+            page.wait_for_selector("h2:text('Receipt')", timeout=20_000)
+            receipt = page.inner_text("main")
+            for word in ("arrived", "ct <b>&.dcm", "Quantum key", "simulated", "operator", "bovisa1"):
+                assert word in receipt, word
+            with page.expect_download() as kept:
+                page.click("text=Save the receipt")
+            signed = Path(kept.value.path()).read_bytes()
+            assert verify_receipt(signed, there.settings().identity.contact).size_bytes == len(content)
+            assert not list((here.folder / "state" / "spool").iterdir())
+            page.goto(f"{there.url}/inbox")
+            page.click("text=ct <b>&.dcm")
+            with page.expect_download() as saved:
+                page.click("text=Save >> nth=0")
+            assert Path(saved.value.path()).read_bytes() == content
+            page.close()
+        stored = there.inbox / "leonardo1" / "ct <b>&.dcm"
+        assert stored.read_bytes() == content

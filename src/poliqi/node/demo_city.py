@@ -111,7 +111,7 @@ class DemoCity:
         self.stopping: Final = asyncio.Event()
         self._children: Final[dict[str, _Child]] = {}
         self._keeping: Final[set[asyncio.Task[None]]] = set()
-        self._ends: Final[dict[str, int]] = {}
+        self._forked: Final[dict[str, int]] = {}
         self._seen: Final[set[str]] = set()
         self._rates: Final[dict[str, float]] = {}
         self.ready_s: float | None = None
@@ -145,13 +145,15 @@ class DemoCity:
         self._run("ends", "link", "serve", *(str(site.folder / "ends.toml") for site in ends), "--json")
         for site in self._made.sites.values():
             self._run(f"site {site.kme}", "site", "run", str(site.folder / "site.toml"), "--json")
+        applications = (str(site.sae_toml) for site in self._made.sites.values())
+        self._run("applications", "sae", "run", *applications, "--json")
         self._run("controller", "control", "run", str(self._made.control_toml), "--json")
         await self._until(["controller", *(f"site {kme}" for kme in self._made.sites)])
         keys = {f"key {link.link}" for link in self._made.city.links}
         if not keys & self._seen and not self.stopping.is_set():
             later = "" if "warm" in self._seen else ", later where kernels are compiled or much else runs"
             self._say("begun", f"links begin: the first keys come in some ten seconds{later}")
-        await self._until(keys)
+        await self._until([*keys, *(f"application {kme}" for kme in self._made.sites)])
         await self._until_stocked()
 
     def _run(self, name: str, *words: str) -> None:
@@ -203,6 +205,8 @@ class DemoCity:
         event = str(record.get("event", ""))
         if kind == "ends":
             self._heard_end(event, record)
+        elif kind == "applications":
+            self._heard_application(event, record)
         elif event == "ready":
             self._seen.add(name)
             self._say(kind, str(record["text"]), process=name)
@@ -217,7 +221,7 @@ class DemoCity:
                 self._say("warm", f"kernels are ready after {record['time_s']:.1f} s")
             case "started":
                 name = f"ends {record['site']}"
-                self._ends[name] = record["pid"]
+                self._forked[name] = record["pid"]
                 self._say("process", f"{name} started", process=name, pid=record["pid"])
             case "block" if record["role"] == "bob":
                 self._rates[link] = record["net_bits"] and record["rate_bit_s"]
@@ -230,6 +234,20 @@ class DemoCity:
                 self._say("light", f"{link}: {record['text']}", link=link, dark=record["dark"])
             case "failed" | "ended":
                 self._say(event, record["text"], link=link)
+            case _:
+                return
+
+    def _heard_application(self, event: str, record: dict[str, Any]) -> None:
+        name = f"application {record.get('application', '')}"
+        match event:
+            case "started":
+                self._forked[name] = record["pid"]
+                self._say("process", f"{name} started", process=name, pid=record["pid"])
+            case "ready":
+                self._seen.add(name)
+                self._say("application", str(record["text"]), process=name)
+            case "ended" | "failed":
+                self._say(event, str(record["text"]), process=name)
             case _:
                 return
 
@@ -268,6 +286,9 @@ class DemoCity:
             curl=curl_line(made, master, slave),
             master=master.application,
             slave=slave.application,
+            pages={site.place: site.pages_url for site in made.sites.values()},
+            sender=str(master.sae_toml),
+            receiver=slave.place,
             folder=str(made.folder),
         )
 
@@ -276,7 +297,7 @@ class DemoCity:
         """The processes that run now."""
         found = {name: c.process for name, c in self._children.items()}
         own = {name: p.pid for name, p in found.items() if p is not None and p.returncode is None}
-        return own | self._ends
+        return own | self._forked
 
     # ---------------------------------------------------------------- is there key for everybody
 

@@ -3,6 +3,7 @@
 ```
 DIR/city.toml  control.toml  plant.json  demo.json  controller/
 DIR/NAME/      site.toml  ends.toml  pki/  kek/  state/  LINK.toml and LINK/ of each link that ends here
+               sae.toml  identity.key  contacts/  application/  inbox/ of the site's application
 DIR/SAE        what curl needs to be this application: curl -K DIR/SAE https://...
 ```
 """
@@ -27,36 +28,54 @@ from poliqi.edge.pairfile import PairFile, write_private
 from poliqi.edge.pairing import install_pair_file
 from poliqi.edge.pki import Authority
 from poliqi.edge.sitetrust import add_trust
+from poliqi.node.demo_applications import make_applications
 from poliqi.node.plant import SpanState, write_plant
 
-__all__ = ["CONTROLLER", "HOST", "DemoFolder", "DemoSite", "make_demo_folder", "reserve_ports"]
+__all__ = ["CONTROLLER", "HOST", "DemoFolder", "DemoSite", "make_demo_folder", "ports_of", "reserve_ports"]
 
 CONTROLLER: Final = KmeId("controller")
 HOST: Final = "127.0.0.1"
 _PAD_WORDS: Final = 8192
 _APPLICATIONS: Final = {
-    "leonardo": "lab",
-    "bovisa": "hospital",
-    "santa-barbara": "defence",
-    "intesa": "bank",
-    "aria": "region",
+    "leonardo": ("lab", "Leonardo"),
+    "bovisa": ("hospital", "Bovisa"),
+    "santa-barbara": ("defence", "Santa Barbara"),
+    "intesa": ("bank", "Intesa"),
+    "aria": ("region", "ARIA"),
 }
+"""What a site's application and its place are called; those of other cities by the site."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoSite:
-    """A site of the demonstration: where its files lie, where it listens, which application it serves."""
+    """A site of the demonstration: where its files lie, where it listens, which application it serves.
+
+    `place` is what people call it; `streams` and `pages` are where its application listens.
+    """
 
     kme: KmeId
     folder: Path
     application: str
+    place: str
+    pages: int
     https: int
     peers: int
     status: int
+    streams: int
 
     @property
     def url(self) -> str:
         return f"https://{HOST}:{self.https}"
+
+    @property
+    def pages_url(self) -> str:
+        """Where people send files."""
+        return f"http://{HOST}:{self.pages}/"
+
+    @property
+    def sae_toml(self) -> Path:
+        """Of its application."""
+        return self.folder / "sae.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +97,17 @@ class DemoFolder:
         return self.folder / "control.toml"
 
 
-def reserve_ports(count: int, held: ExitStack, first: int | None = None) -> list[int]:
+def reserve_ports(count: int, held: ExitStack, first: int | None = None, wanted: int = 1) -> list[int]:
     """Ports of this machine that nobody else is given while `held` is open, though a child may listen there.
 
-    `first` is wanted for the first of them, where it is free.
+    From `first` on, the next ones are wanted for the first `wanted` of them, where they are free.
     """
     ports: list[int] = []
     for number in range(count):
         holder = held.enter_context(socket.socket())
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if number == 0 and first is not None and _is_free(first):
-            holder.bind((HOST, first))
+        if first is not None and number < wanted and _is_free(first + number):
+            holder.bind((HOST, first + number))
         else:
             holder.bind((HOST, 0))
         ports.append(holder.getsockname()[1])
@@ -104,20 +123,28 @@ def _is_free(port: int) -> bool:
     return True
 
 
+def ports_of(sites: int, links: int) -> tuple[int, int]:
+    """How many ports a demonstration needs, and how many of them, the first, people open in a browser."""
+    return 3 + 5 * sites + links, 1 + sites
+
+
 def make_demo_folder(
     folder: Path, city: City, city_text: str, links: Mapping[LinkId, str], ports: list[int]
 ) -> DemoFolder:
-    """Write everything. `links` has the LINK.toml of each link; `ports`: 2, 3 more a site, 1 more a link.
+    """Write everything. `links` has the LINK.toml of each link; `ports`: see `ports_of`.
 
     Raises ConfigError, StoreError.
     """
-    left = list(ports)
-    web, status, door = left.pop(0), left.pop(0), left.pop(0)
+    left = iter(ports)
+    web = next(left)
+    pages = [next(left) for _ in city.sites]
+    status, door = next(left), next(left)
     sites: dict[KmeId, DemoSite] = {}
-    for site in city.sites:
-        application = _APPLICATIONS.get(site.kme, f"app-{site.kme}")
+    for site, page in zip(city.sites, pages, strict=True):
+        application, place = _APPLICATIONS.get(site.kme, (f"app-{site.kme}", site.title))
         (folder / site.kme).mkdir(mode=0o700)
-        sites[site.kme] = DemoSite(site.kme, folder / site.kme, application, left.pop(0), left.pop(0), left.pop(0))
+        others = next(left), next(left), next(left), next(left)
+        sites[site.kme] = DemoSite(site.kme, folder / site.kme, application, place, page, *others)
     made = DemoFolder(folder, city, sites, web, status)
     (folder / "city.toml").write_text(city_text, encoding="utf-8")
     write_plant(made.plant, {span.span: SpanState() for span in city.spans})
@@ -125,12 +152,13 @@ def make_demo_folder(
     made.control_toml.write_text(_control_toml(made, door), encoding="utf-8")
     ends: dict[KmeId, list[str]] = {kme: [] for kme in sites}
     for link in city.links:
-        _make_link(made, link, links[link.link], left.pop(0), ends)
+        _make_link(made, link, links[link.link], next(left), ends)
     for site in sites.values():
         (site.folder / "site.toml").write_text(_site_toml(made, site, door), encoding="utf-8")
         head = 'site = "state/ingest.sock"\nplant = "../plant.json"\nallow_simulated = true\n'
         if ends[site.kme]:
             (site.folder / "ends.toml").write_text(head + "".join(ends[site.kme]), encoding="utf-8")
+    make_applications(sites.values())
     return made
 
 
@@ -177,6 +205,7 @@ def _make_link(
 
 
 def _control_toml(made: DemoFolder, door: int) -> str:
+    desks = ", ".join(f"{json.dumps(s.place)} = {json.dumps(s.pages_url)}" for s in made.sites.values())
     return f"""controller = "{CONTROLLER}"
 city = "city.toml"
 state = "controller/state"
@@ -193,6 +222,7 @@ web = "{HOST}:{made.web}"
 
 [web]
 local_role = "operator"
+desks = {{ {desks} }}
 
 [demo]
 plant = "plant.json"

@@ -28,6 +28,7 @@ from poliqi.base.ids import SaeId
 from poliqi.edge.asgi import Application
 from poliqi.edge.complaints import Complaints
 from poliqi.edge.folder import make_private_folder
+from poliqi.edge.http1 import HttpLimits
 from poliqi.edge.https import HttpsServer
 from poliqi.edge.memory import forbid_core_dumps
 from poliqi.edge.network import Address
@@ -52,6 +53,8 @@ class Around:
     web: Application | None = None
     reload: Callable[[SaeSettings], None] = lambda _settings: None
     close: Callable[[], None] = lambda: None
+    limits: HttpLimits | None = None
+    """Of the pages' server."""
 
 
 class SaeDoor:
@@ -236,7 +239,7 @@ async def _run(
         stack.push_async_callback(asyncio.to_thread, door.close)
         if settings.listen is not None:
             say("listening", f"streams: {door.start(settings.listen)}", door="streams")
-        pages = None if around.web is None or settings.web is None else _pages(settings, around.web, say)
+        pages = None if around.web is None or settings.web is None else _pages(settings, around, say)
         if pages is not None:
             where = await pages.start()
             stack.push_async_callback(pages.close)
@@ -254,13 +257,15 @@ async def _run(
     say("stopped", f"{settings.sae} stopped")
 
 
-def _pages(settings: SaeSettings, web: Application, say: Callable[..., None]) -> HttpsServer:
+def _pages(settings: SaeSettings, around: Around, say: Callable[..., None]) -> HttpsServer:
     """Plain HTTP on loopback, else TLS with the application's own certificate."""
-    if settings.web is None:
+    if settings.web is None or around.web is None:
         raise ValueError("no address for the pages")
     try:
         is_near = ipaddress.ip_address(settings.web.host).is_loopback
     except ValueError:
         is_near = False
     files = None if is_near else TlsFiles(settings.certificate, settings.key, None, None, are_clients_known=False)
-    return HttpsServer(web, settings.web, files, say=Complaints(lambda line: say("refused", line)))
+    return HttpsServer(
+        around.web, settings.web, files, around.limits, Complaints(lambda line: say("refused", line))
+    )

@@ -15,6 +15,8 @@ __all__ = ["main"]
 
 # command -> (module, one line for --help; the module is imported only when the command runs)
 COMMANDS: Final = {
+    "adapter": "quantum keys for WireGuard, strongSwan and stunnel, kept fresh",
+    "bench-crypto": "try new encryption, randomness or key sources: conformance, then speed beside what there is",
     "control": "run the controller of a city: routes, alarms, dashboard, reports",
     "demo": "a city on this machine: sites, links of simulated light, controller, dashboard",
     "doctor": "what this machine runs: kernels and their speed, where compiled code is kept",
@@ -29,6 +31,8 @@ COMMANDS: Final = {
     "twin": "a whole city in virtual time, with seeded faults; sweeps over seeds",
     "sae": "set up an application of a site, run its service: inbox, messages, tunnels, pages",
     "share": "one dataset for many sites: publish, grant, revoke, fetch, audit",
+    "receive": "what has arrived from other sites, and the receipts",
+    "send": "send files and folders to another site; a signed receipt comes back",
     "site": "run a site's key management, look after it, destroy its keys",
 }
 
@@ -42,7 +46,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        return importlib.import_module(f"poliqi.ops.commands.{cmd_name}").command
+        return importlib.import_module(f"poliqi.ops.commands.{cmd_name.replace('-', '_')}").command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):

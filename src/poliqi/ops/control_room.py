@@ -176,4 +176,5 @@ def _dashboard_settings(file: ControllerFile) -> DashboardSettings:
         certificates=file.web.certificates,
         tokens=() if file.tokens is None else read_tokens(file.tokens),
         is_demo=file.plant is not None,
+        desks=file.web.desks,
     )

@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -54,6 +55,7 @@ class WebTable(_Table):
     local_role: Role | None = Role.VIEWER
     tokens: str | None = None
     certificates: dict[str, Role] = msgspec.field(default_factory=dict[str, Role])
+    desks: dict[str, str] = msgspec.field(default_factory=dict[str, str])
 
 
 class SyslogTable(_Table):
@@ -156,6 +158,9 @@ def _file(t: ControlFileTable, where: Path) -> ControllerFile:
         raise ConfigError(
             "web.certificates: names people, and tls.people (the authority that signs theirs) is missing"
         )
+    for place, url in t.web.desks.items():
+        if not _is_page(url):
+            raise ConfigError(f"web.desks {place!r} = {url!r}: write the address of pages, https://HOST:PORT/")
     return ControllerFile(
         settings=settings,
         city=_path(base, t.city, "city"),
@@ -179,6 +184,15 @@ def _path(base: Path, text: str, name: str) -> Path:
     if not text or "\0" in text:
         raise ConfigError(f"{name} {text!r}: name a file or folder")
     return base / Path(text)
+
+
+def _is_page(url: str) -> bool:
+    """Whether a person may be sent there from a page."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+    except ValueError:
+        return False
 
 
 def _loopback(address: Address, name: str) -> Address:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from poliqi.base.errors import ConfigError
 from poliqi.base.ids import Role
 from poliqi.node import demo_running
-from poliqi.node.demo_files import make_demo_folder, reserve_ports
+from poliqi.node.demo_files import make_demo_folder, ports_of, reserve_ports
 from poliqi.node.demo_running import demo_folder, mark_demo, memory_of, running_demos, sweep_demos
 from poliqi.node.light import PlantLight, ReplayedLight, SimulatedLight
 from poliqi.ops.city_toml import load_city, read_city
@@ -106,7 +106,7 @@ def test_every_file_of_a_demonstration_can_be_used() -> None:
     plan = plan_demo(None)
     with ExitStack() as held:
         folder = demo_folder(None, [s.kme for s in plan.city.sites], held)
-        ports = reserve_ports(3 + 3 * 5 + 5, held)
+        ports = reserve_ports(ports_of(5, 5)[0], held)
         made = make_demo_folder(folder, plan.city, plan.city_text, plan.links, ports)
         assert len(set(ports)) == len(ports)
         for site in made.sites.values():

@@ -17,6 +17,8 @@ from poliqi.base.errors import ConfigError, LinkDown
 
 __all__ = ["SecretFifo"]
 
+_TRIES: Final = 20
+_TRY_S: Final = 0.05
 _MOST_BYTES: Final = 4096  # a pipe takes as much at once (POSIX, PIPE_BUF on Linux)
 
 
@@ -70,13 +72,18 @@ class SecretFifo:
                 return
             self._is_closed = True
             self._content[:] = bytes(len(self._content))
-        if self._thread is not None:
+        if self._thread is None:
+            return
+        for _ in range(_TRIES):
             with suppress(OSError):
-                # the thread waits for a reader: be one
-                os.close(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK))
-            self._thread.join(1.0)
-            with suppress(OSError):
-                self._path.unlink()
+                # the thread waits for a reader: be one, until it has seen it
+                reader = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
+                self._thread.join(_TRY_S)
+                os.close(reader)
+            if not self._thread.is_alive():
+                break
+        with suppress(OSError):
+            self._path.unlink()
 
     def _serve(self) -> None:
         while True:

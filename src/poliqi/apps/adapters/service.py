@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
-from poliqi.apps.adapters.events import Happening
+from poliqi.apps.adapters.events import Event, Happening
 from poliqi.apps.adapters.messages import PURPOSE, Offer
 from poliqi.apps.adapters.rotation import CONVERSATION_S, answer, hung_up_after
+from poliqi.apps.adapters.tables import read_adapters
 from poliqi.apps.adapters.tunnel import Tunnel
 from poliqi.apps.keysource import KeySource
+from poliqi.apps.settings import SaeSettings
 from poliqi.apps.stream.channel import Channel
 from poliqi.base.errors import DataRefused, PoliqiError
 from poliqi.base.ids import SaeId
+from poliqi.base.secret import Entropy
 
-__all__ = ["RotationService"]
+__all__ = ["RotationService", "adapter_service"]
 
 
 class RotationService:
-    """Answers "rotate 1" (poliqi.apps.service.Service). The tunnels are opened already, and closed with it."""
+    """Answers "rotate 1" (poliqi.apps.service.Service). The tunnels are closed with it."""
 
     def __init__(self, tunnels: Iterable[Tunnel], keys: KeySource) -> None:
         self._tunnels: Final = {(tunnel.peer, tunnel.name): tunnel for tunnel in tunnels}
@@ -56,3 +59,25 @@ class RotationService:
         if tunnel.kind != offer.kind:
             raise DataRefused(f"tunnel {offer.tunnel!r} is {tunnel.kind} here, and {offer.kind!r} was offered")
         return tunnel
+
+
+def adapter_service(
+    settings: SaeSettings, keys: KeySource, entropy: Entropy, say: Callable[[dict[str, Any]], None]
+) -> RotationService | None:
+    """The service for the tunnels of a file where this application is the second; None where there are none.
+
+    A tunnel whose program is not there yet is told, and opened with its next key. Raises ConfigError on a table
+    that cannot be meant.
+    """
+
+    def report(event: Event) -> None:
+        say(event.record())
+
+    adapters = [a for a in read_adapters(settings, entropy) if not a.is_first and a.listen is None]
+    tunnels = [adapter.tunnel(report) for adapter in adapters]
+    for tunnel in tunnels:
+        try:
+            tunnel.open()
+        except PoliqiError as error:
+            tunnel.tell(Happening.FAILED, f"cannot be opened: {error}; tried again with the next key")
+    return RotationService(tunnels, keys) if tunnels else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ __all__ = ["AdapterSettings", "read_adapters"]
 
 _SHORTEST_S: Final = 5.0
 _LONGEST_S: Final = 86400.0
+_NAME: Final = re.compile("[A-Za-z0-9_-]{1,64}")
 _PAGE: Final = "docs/reference/adapter.md lists every key"
 
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
@@ -110,8 +112,8 @@ def read_adapters(settings: SaeSettings, entropy: Entropy) -> tuple[AdapterSetti
 
 
 def _adapter(name: str, table: object, settings: SaeSettings, entropy: Entropy) -> AdapterSettings:
-    if not isinstance(table, Mapping) or not 1 <= len(name) <= 64 or not name.isprintable():
-        raise ConfigError("write a table [adapter.NAME], with a name of 1 to 64 printable characters")
+    if not isinstance(table, Mapping) or _NAME.fullmatch(name) is None:
+        raise ConfigError("write a table [adapter.NAME]; a name has 1 to 64 letters, digits, - and _")
     try:
         t = msgspec.convert(table, _WireGuard | _Ipsec | _Stunnel)
     except (msgspec.ValidationError, RecursionError) as error:

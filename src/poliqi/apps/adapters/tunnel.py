@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 
 from poliqi.apps.adapters.events import Event, Happening, Report
@@ -55,18 +55,23 @@ class Tunnel:
         """Of its software."""
         return self._software.kind
 
-    def open(self, *, is_watched: bool = True) -> None:
-        """Look whether the software is there, shut it, and watch it. Raises ConfigError, LinkDown."""
+    def open(self) -> None:
+        """Look whether the software is there, shut it, and watch it; no more where that is done already.
+
+        Raises ConfigError, LinkDown; it may be called again.
+        """
         with self._changed:
+            if self._watcher is not None or self._is_closed:
+                return
             told = self._software.open()
-        for text in told:
-            self.tell(Happening.WARNING, text)
-        if is_watched:
             self._watcher = threading.Thread(target=self._watch, name=f"watch {self.name}", daemon=True)
             self._watcher.start()
+        for text in told:
+            self.tell(Happening.WARNING, text)
 
     def begin(self) -> int:
-        """A new conversation: what comes of an older one is refused from now on."""
+        """A new conversation: what comes of an older one is refused from now on. Opens as `open`."""
+        self.open()
         with self._changed:
             self._turn += 1
             return self._turn
@@ -107,13 +112,6 @@ class Tunnel:
         with self._mine(turn):
             self._software.retire(key_id)
 
-    def shut(self, why: str) -> None:
-        """Let no session begin, and say so. Raises as Software."""
-        with self._changed:
-            self._software.shut()
-            self._deadline = None
-        self.tell(Happening.SHUT, why)
-
     def close(self, *, is_left_open: bool = False) -> None:
         """Shut, unless the last key is left in force, and let go."""
         with self._changed:
@@ -121,12 +119,12 @@ class Tunnel:
                 return
             self._is_closed = True
             self._changed.notify_all()
-        if self._watcher is not None:
-            self._watcher.join(_AGAIN_S)
+        if self._watcher is None:
+            return
+        self._watcher.join()
         try:
             if not is_left_open:
-                with suppress(PoliqiError):
-                    self.shut("the adapter ends; no session can begin until it runs again")
+                self._shut("the adapter ends; no session can begin until it runs again")
         finally:
             self._software.close()
 
@@ -163,19 +161,25 @@ class Tunnel:
 
     def _watch(self) -> None:
         """Shut at the deadline; where that fails, try again."""
-        while True:
-            with self._changed:
-                if self._is_closed:
-                    return
+        with self._changed:
+            while not self._is_closed:
                 now = self._clock()
                 if self._deadline is None or now < self._deadline:
                     self._changed.wait(None if self._deadline is None else self._deadline - now)
                     continue
-                self._deadline = now + _AGAIN_S
-            try:
-                self.shut(
+                is_shut = self._shut(
                     f"no new key came into use for {self.longest_s:g} s: no session can begin until one does "
                     "(`poliqi sae check` shows the stock)"
                 )
-            except PoliqiError as error:
-                self.tell(Happening.FAILED, f"cannot be shut: {error}; stop it by hand")
+                self._deadline = None if is_shut else now + _AGAIN_S
+
+    def _shut(self, why: str) -> bool:
+        """Let no session begin, and say so; False, and said, where that cannot be done."""
+        try:
+            with self._changed:
+                self._software.shut()
+        except PoliqiError as error:
+            self.tell(Happening.FAILED, f"cannot be shut: {error}; stop it by hand")
+            return False
+        self.tell(Happening.SHUT, why)
+        return True

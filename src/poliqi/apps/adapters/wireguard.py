@@ -18,7 +18,7 @@ from typing import Final
 
 from poliqi.apps.adapters.programs import ask_program, tell_program, tell_twice
 from poliqi.apps.adapters.software import KEY_BYTES, PROOF_S
-from poliqi.base.errors import ConfigError, LinkDown
+from poliqi.base.errors import ConfigError, LinkDown, PoliqiError
 from poliqi.base.secret import Entropy, SecretBytes
 
 __all__ = ["WireGuard"]
@@ -130,9 +130,14 @@ class WireGuard:
             *([] if usual else [f"{wg} {peer} 0"]),
         ]
         other = _base64_line(SecretBytes(self._entropy.draw(KEY_BYTES)))
-        restored = bytearray(own.view()) + b"\n"
-        own.close()
-        tell_twice("f=0; " + "".join(f"{line} || f=1; " for line in script) + "exit $f", other, restored)
+        try:
+            tell_twice("f=0; " + "".join(f"{line} || f=1; " for line in script) + "exit $f", other, _line(own))
+        except PoliqiError:
+            # the interface must not stay with the other one
+            tell_program([*self._command, "set", self._interface, "private-key", "/dev/stdin"], _line(own))
+            raise
+        finally:
+            own.close()
 
     def _handshake_s(self) -> int:
         """When the last one was, in whole seconds of the time of day; 0 for never."""
@@ -154,7 +159,11 @@ class WireGuard:
 
 
 def _base64_line(secret: SecretBytes) -> bytearray:
-    line = bytearray(base64.b64encode(secret.view()))
+    """As wg reads it; the secret is wiped."""
+    line = bytearray(base64.b64encode(secret.view()) + b"\n")
     secret.close()
-    line += b"\n"
     return line
+
+
+def _line(text: SecretBytes) -> bytearray:
+    return bytearray(text.view()) + b"\n"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from typing import Any, Final
 
+from poliqi.apps.dial import dialling
 from poliqi.apps.dicom.arrivals import Arrivals
 from poliqi.apps.dicom.commitments import Commitments, Report, Request
 from poliqi.apps.dicom.images import Head
@@ -22,9 +23,8 @@ from poliqi.apps.dicom.store import Store
 from poliqi.apps.dicom.toolkit import preface
 from poliqi.apps.dicom.wire import PURPOSE
 from poliqi.apps.keysource import KeySource
-from poliqi.apps.settings import Peer, SaeSettings
+from poliqi.apps.settings import SaeSettings
 from poliqi.apps.stream.channel import Channel
-from poliqi.apps.tunnel.calls import Call
 from poliqi.base.errors import DataRefused, LinkDown, PoliqiError
 from poliqi.base.ids import SaeId
 from poliqi.edge.complaints import Complaints
@@ -44,11 +44,11 @@ def dicom_service(settings: SaeSettings, keys: KeySource, say: Callable[..., Non
     if wanted is None:
         return None
 
+    dial = dialling(settings, keys)
+
     def call(sae: SaeId) -> Channel:
-        peer: Peer = settings.peers[sae]
-        if peer.address is None:
-            raise LinkDown(f"{peer.place} has no address in {settings.file}")
-        return Call(settings.identity, peer, keys, PURPOSE, peer.address)()
+        peer = settings.peers[sae]
+        return dial(peer, peer.rule, PURPOSE)
 
     return DicomService(wanted, call, say)
 

@@ -1,15 +1,16 @@
 """Send files to another application: for programs, pages and the command line.
 
-Goes on by itself after a lost connection; what stopped for good is gone on with by calling again with the same paths.
+Goes on by itself after a lost connection. What stopped for good is gone on with by calling again with the same
+paths.
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from poliqi.apps.dial import dialling
 from poliqi.apps.keysource import KeySource
 from poliqi.apps.settings import Peer, SaeSettings
 from poliqi.apps.share.estimate import Estimate, estimate
@@ -19,35 +20,20 @@ from poliqi.apps.share.progress import Phase, Progress
 from poliqi.apps.share.receipt import Receipt, verify_receipt
 from poliqi.apps.share.sender import Outgoing, Sent, Stopped, send_over
 from poliqi.apps.share.source import Source
-from poliqi.apps.stream.channel import Channel, connect
+from poliqi.apps.stream.channel import Channel
 from poliqi.apps.stream.terms import Policy
-from poliqi.base.errors import ConfigError, LinkDown, ProtocolError
+from poliqi.base.errors import LinkDown, ProtocolError
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.keyanswers import KeysNotReady
-from poliqi.edge.network import keep_alive
 
-__all__ = ["Open", "dial", "send"]
+__all__ = ["Open", "send"]
 
 Open = Callable[[], Channel]
 
-_CONNECT_S: Final = 10.0
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
 _LOOK_S: Final = 1.0
 _DIFFERS_MOST: Final = 2
-
-
-def dial(settings: SaeSettings, keys: KeySource, peer: Peer, one_time: bool, purpose: str = PURPOSE) -> Channel:
-    """Call a peer. Raises ConfigError where it has no address, LinkDown, and what a handshake raises."""
-    if peer.address is None:
-        raise ConfigError(f"{peer.place} has no address in {settings.file.name}: it can only call")
-    try:
-        connection = socket.create_connection((peer.address.host, peer.address.port), _CONNECT_S)
-    except OSError as error:
-        raise LinkDown(f"cannot connect to {peer.place} at {peer.address}: {error.strerror or error}") from error
-    keep_alive(connection)
-    rule = peer.one_time if one_time else peer.rule
-    return connect(connection, settings.identity, peer.contact, keys, rule, purpose)
 
 
 def send(
@@ -73,7 +59,8 @@ def send(
     source = Source(paths)
     outbox = Outbox(settings.state, peer.sae, one_time, source, OperatingSystemEntropy())
     try:
-        call = opening or (lambda: dial(settings, keys, peer, one_time))
+        rule = peer.one_time if one_time else peer.rule
+        call = opening or (lambda: dialling(settings, keys)(peer, rule, PURPOSE))
         sending = _Client(settings, keys, peer, outbox, progress, call, one_time, when_ready, patience_s)
         return sending.run()
     finally:
@@ -123,7 +110,7 @@ class _Client:
             out = self._outbox.prepare(self._progress)
 
     def _fits(self, receipt: Receipt, out: Outgoing, sent: Sent) -> bool:
-        """False where it is for an earlier state of the source. Raises ProtocolError where it is for something else."""
+        """False where it is for an earlier state of the source. Raises ProtocolError on one for something else."""
         if (receipt.transfer, receipt.sender) != (out.transfer, self._settings.sae):
             raise ProtocolError(f"{self._peer.place} gave a receipt for another transfer: ask its operator")
         m = sent.manifest

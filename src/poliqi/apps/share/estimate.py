@@ -26,7 +26,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Key in bytes, in the sender's direction. `ready_s`: seconds until it is there, 0 now, None where nobody can say."""
+    """Key in bytes, in the sender's direction. `ready_s`: seconds until it is there; None where nobody can say."""
 
     mode: Mode
     needed_bytes: int

@@ -51,7 +51,8 @@ class Fact:
     @classmethod
     def unpack(cls, record: bytes) -> Self:
         """Raises ValueError where it is none."""
-        state, kind, size, mtime, digest = _FORM.unpack(record)
+        fields: tuple[int, int, int, int, bytes] = _FORM.unpack(record)
+        state, kind, size, mtime, digest = fields
         if kind >= len(_KINDS):
             raise ValueError("no such kind")
         return cls(State(state), _KINDS[kind], size, mtime, digest)

@@ -68,7 +68,8 @@ class Arrived:
     peer_folder: str
     name: str
     is_folder: bool
-    mtime_ns: int
+    received_ns: int
+    """When it was moved there, by this machine's clock (its ctime)."""
     size_bytes: int
     """Of a file; 0 for a folder."""
 
@@ -164,8 +165,8 @@ class Inbox:
                 state = entry.stat(follow_symlinks=False)
                 is_folder = entry.is_dir(follow_symlinks=False)
                 size = 0 if is_folder else state.st_size
-                found.append(Arrived(peer.name, entry.name, is_folder, state.st_mtime_ns, size))
-        return sorted(found, key=lambda each: (-each.mtime_ns, each.peer_folder, each.name))
+                found.append(Arrived(peer.name, entry.name, is_folder, state.st_ctime_ns, size))
+        return sorted(found, key=lambda each: (-each.received_ns, each.peer_folder, each.name))
 
     def receipts(self) -> list[Path]:
         """Files of receipts that were given, the newest first."""
@@ -203,7 +204,7 @@ def _is_free(name: str, target: int) -> bool:
     except FileNotFoundError:
         return True
     try:
-        return not os.listdir(inside)
+        return not os.listdir(inside)  # noqa: PTH208  # by handle, not by path
     finally:
         os.close(inside)
 

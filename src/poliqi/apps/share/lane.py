@@ -1,6 +1,7 @@
-"""A thread that hashes what another one moves. Speed goal: 1 GiB to another application at 8 Gbit/s, both ends hash.
+"""A thread that hashes what another one moves.
 
-SHA-256 runs at some 14 Gbit/s on one core, so it must not stand in line with the socket and the disk.
+Speed goal: 1 GiB to another application at 8 Gbit/s, both ends hashing (`python -m bench send`). SHA-256 runs at
+some 14 Gbit/s on one core, so it must not stand in line with the socket and the disk.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Hasher(Protocol):
 
 
 class HashLane:
-    """Takes slots of memory in turn: `take` one, fill it, `give` it to be hashed; it comes back when that is done."""
+    """Slots of memory in turn: `take` one, fill it, `give` it to be hashed; it comes back when that is done."""
 
     def __init__(self) -> None:
         self._free: Final[SimpleQueue[memoryview]] = SimpleQueue()

@@ -109,7 +109,7 @@ class ListChecker:
             raise ProtocolError(f"a name in the list ({names[-1][:80]!r}) {problem}: drop the transfer")
         if not self._follows(names, last):
             raise ProtocolError(
-                f"the list is no tree in order: {entry.path[:80]!r} after {'/'.join(last)[:80]!r}: drop the transfer"
+                f"the list is no tree in order: {entry.path[:80]!r} after {'/'.join(last)[:80]!r}: drop it"
             )
         self._last, self._is_last_folder = names, entry.is_folder
         self.totals.add(entry)

@@ -9,7 +9,7 @@ f 1048576 1763883000000000000 9f86d081…0f00a08 reports/march.pdf
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -114,10 +114,3 @@ def _tell(gone: Callable[[Entry], None] | None, entry: Entry) -> None:
 
 def _is_same(entry: Entry, fact: Fact) -> bool:
     return (entry.kind, entry.size_bytes, entry.mtime_ns) == (fact.kind, fact.size_bytes, fact.mtime_ns)
-
-
-def manifest_entries(lines: Iterator[bytes]) -> Iterator[tuple[Entry, str]]:
-    """Entries and their SHA-256 in hexadecimal, of a manifest that stands in a file. Raises ProtocolError."""
-    for line in lines:
-        kind, size, mtime, digest, path = line.rstrip(b"\n").split(b" ", 4)
-        yield Entry.read(b" ".join((kind, size, mtime, path))), digest.decode()

@@ -81,7 +81,7 @@ class RefusalCode(StrEnum):
     TOO_MANY = "too-many"
     """Beyond `limit` files or unfinished transfers."""
     DIFFERS = "differs"
-    """What both ends know of the files differs: start the stream again, and the groups that differ are sent anew."""
+    """What both ends know of the files differs: begin another stream, and groups that differ are sent anew."""
     STORE_FAILED = "store-failed"
     """Its disk failed; what came is kept."""
     CLOSING = "closing"

@@ -37,7 +37,7 @@ def name_problem(name: str) -> str | None:
 
 
 def peer_folder(peer: SaeId) -> str:
-    """The folder of what `peer` sent: its name, with what is not plain written as %XX; never hidden, never two alike."""
+    """The folder of what `peer` sent: its name, what is not plain written as %XX; never hidden, never two alike."""
     text = quote(peer, safe=_SAFE)
     if text.startswith("."):
         text = "%2E" + text[1:]

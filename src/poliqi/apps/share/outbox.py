@@ -44,7 +44,7 @@ class _State(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Outbox:
-    """One transfer at its sender; held by one process at a time. Raises StoreError, and DataRefused of the source."""
+    """One transfer at its sender; held by one process at a time. Raises StoreError, DataRefused of the source."""
 
     def __init__(self, state: Path, peer: SaeId, one_time: bool, source: Source, entropy: Entropy) -> None:
         named = hashlib.sha256("\n".join([peer, "one-time" if one_time else "", source.key]).encode())

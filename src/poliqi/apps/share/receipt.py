@@ -72,9 +72,9 @@ class KeyUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Times are wall clocks, in UTC by ISO 8601; `clock_skew_s` is the receiver's clock less the sender's, way included.
+    """Times are of the receiver's wall clock, in UTC by ISO 8601; `clock_skew_s` is that clock less the sender's.
 
-    `epsilon` is what confidentiality and authenticity of the whole may fail by; "computational" where it is not proven.
+    `epsilon` is what confidentiality and authenticity of the whole may fail by, or why there is no such number.
     `earlier_streams` counts those that are not in `streams`, of which there are at most 32.
     """
 

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from poliqi.apps.share.facts import Fact, State
 from poliqi.apps.share.inbox import Inbox
-from poliqi.apps.share.lane import SLOT_BYTES, HashLane, Hasher
-from poliqi.apps.share.listing import Entry
+from poliqi.apps.share.lane import Hasher
 from poliqi.apps.share.manifest import Manifest, close_manifest
 from poliqi.apps.share.messages import (
-    Begin,
-    Item,
     Kind,
     Offer,
     Partial,
@@ -27,16 +22,12 @@ from poliqi.apps.share.messages import (
     Summary,
     pack,
     pack_groups,
-    read_batch,
-    read_begin,
-    read_index,
-    read_json,
-    split,
 )
 from poliqi.apps.share.receipt import use_of
 from poliqi.apps.share.staged import Staged, hash_prefix, promised_bytes
+from poliqi.apps.share.taking import Taking, next_message
 from poliqi.apps.stream.channel import RECORD_BYTES, Channel
-from poliqi.base.errors import LinkDown, PoliqiError, ProtocolError, StoreError
+from poliqi.base.errors import LinkDown, ProtocolError, StoreError
 
 __all__ = ["Give", "Receiving", "TurnedDown"]
 
@@ -66,14 +57,6 @@ class Receiving:
         self._inbox: Final = inbox
         self._give: Final = give
         self._clock_ns: Final = clock_ns
-        self._buffer: Final = memoryview(bytearray(RECORD_BYTES))
-        self._lane: HashLane | None = None
-        self._rest: Iterator[tuple[int, Entry]] = iter(())
-        self._index = -1
-        self._entry = Entry("d", 0, 0, "")
-        self._partial = Partial()
-        self._hasher: Hasher | None = None
-        self._staged: Staged | None = None
 
     def run(self, offer: Offer) -> None:
         """Have the conversation, from the answer to `offer` on."""
@@ -83,236 +66,118 @@ class Receiving:
             self._refuse(down.refusal)
             raise
         except OSError as error:
-            code = RefusalCode.NO_SPACE if error.errno in _FULL else RefusalCode.STORE_FAILED
-            refusal = Refusal(code, needed_bytes=self._needed(offer) if code is RefusalCode.NO_SPACE else 0)
-            self._refuse(refusal)
+            self._refuse(refusal := self._refusal(error, offer))
             raise TurnedDown(refusal, error.strerror or str(error)) from error
         except StoreError as error:
-            refusal = Refusal(RefusalCode.STORE_FAILED)
-            self._refuse(refusal)
+            self._refuse(refusal := self._refusal(error.__cause__, offer))
             raise TurnedDown(refusal, str(error)) from error
 
     def _run(self, offer: Offer) -> None:
         peer = self._channel.peer
-        known = self._inbox.receipt_file(peer, offer.transfer)
         with suppress(FileNotFoundError):
-            self._channel.send(pack(Kind.RECEIPT) + known.read_bytes())
+            receipt = self._inbox.receipt_file(peer, offer.transfer).read_bytes()
+            self._channel.send(pack(Kind.RECEIPT) + receipt)
             self._channel.finish()
             return
-        self._check(offer)
+        self._check_quota(offer)
         staged = Staged(self._inbox.partial_folder(peer, offer.transfer), self._clock_ns(), offer.clock_ns)
         try:
-            self._staged = staged
             staged.used(use_of(self._channel.usage), is_same_stream=False)
-            if staged.state.placed is None or not self._is_placed():
-                self._take(offer)
-            self._end()
+            if not staged.is_moved:
+                self._take(staged, offer)
+            staged.used(use_of(self._channel.usage), is_same_stream=True)
+            manifest = close_manifest(staged.ledger.list_path, staged.ledger.facts)
+            receipt = self._give(staged, manifest, self._channel)
         finally:
-            if self._lane is not None:
-                self._lane.close()
             staged.close()
+        self._channel.send(pack(Kind.RECEIPT) + receipt)
+        self._channel.finish()
 
-    def _check(self, offer: Offer) -> None:
+    def _check_quota(self, offer: Offer) -> None:
         rules, peer = self._inbox.rules, self._channel.peer
         own = self._inbox.partial_folder(peer, offer.transfer)
         others = [folder for folder in self._inbox.unfinished(peer) if folder != own]
         if offer.entries > rules.max_files:
-            raise TurnedDown(Refusal(RefusalCode.TOO_MANY, limit=rules.max_files), f"{offer.entries} entries")
+            refusal = Refusal(RefusalCode.TOO_MANY, limit=rules.max_files)
+            raise TurnedDown(refusal, f"{offer.entries} files and folders of {peer}")
         if len(others) >= rules.max_transfers:
-            limit = rules.max_transfers
-            raise TurnedDown(Refusal(RefusalCode.TOO_MANY, limit=limit), f"{len(others)} unfinished transfers")
+            refusal = Refusal(RefusalCode.TOO_MANY, limit=rules.max_transfers)
+            raise TurnedDown(refusal, f"{len(others)} unfinished transfers of {peer}")
         if rules.max_bytes is not None:
-            held = sum(promised_bytes(folder) for folder in others)
-            if held + offer.size_bytes > rules.max_bytes:
-                raise TurnedDown(Refusal(RefusalCode.TOO_LARGE, limit=rules.max_bytes), f"{offer.size_bytes} bytes")
+            held = offer.size_bytes + sum(promised_bytes(folder) for folder in others)
+            if held > rules.max_bytes:
+                refusal = Refusal(RefusalCode.TOO_LARGE, limit=rules.max_bytes)
+                raise TurnedDown(refusal, f"{held} bytes in unfinished transfers of {peer}")
 
-    def _is_placed(self) -> bool:
-        """True where a crash came after the move and before the receipt."""
-        return not (self._staged.folder / "tree" / self._staged.root.path).exists()
-
-    def _take(self, offer: Offer) -> None:
-        if self._staged.state.list_sha256 != offer.list_sha256:
-            self._take_list(offer)
-        self._say_what_is_here()
-        self._check_space()
-        self._channel.send(pack(Kind.GO, Prefix(None if self._hasher is None else self._hasher.digest().hex())))
-        self._rest = enumerate(self._staged.ledger.entries())
-        while True:
-            size = self._next(self._buffer)
-            kind, body = split(self._buffer[:size], Kind.BATCH, Kind.BEGIN, Kind.LEFT_OUT, Kind.END)
-            match kind:
-                case Kind.BATCH:
-                    for item in read_batch(body):
-                        self._take_item(item)
-                    self._staged.ledger.facts.flush()
-                case Kind.BEGIN:
-                    self._take_file(read_begin(body))
-                case Kind.LEFT_OUT:
-                    entry = self._advance(read_index(body))
-                    self._staged.tree.remove(entry.names)
-                    self._staged.ledger.facts.put(self._index, Fact(State.LEFT_OUT))
-                case _:
-                    return self._compare(read_json(body, Summary))
-
-    def _next(self, buffer: memoryview) -> int:
-        size = self._channel.receive_into(buffer)
-        if size is None:
-            raise LinkDown(f"{self._channel.peer} ended the stream before the end of the transfer")
-        return size
-
-    def _take_list(self, offer: Offer) -> None:
-        if offer.list_bytes > self._inbox.free_bytes():
-            raise TurnedDown(Refusal(RefusalCode.NO_SPACE, needed_bytes=offer.size_bytes), "before the list")
-        self._channel.send(pack(Kind.SEND_LIST))
-        left = offer.list_bytes
-        with self._staged.ledger.place(offer.list_sha256).open("wb", buffering=0) as file:
-            while left:
-                size = self._next(self._buffer)
-                if not 0 < size <= left:
-                    raise ProtocolError("the list is longer than was offered: drop the stream")
-                file.write(self._buffer[:size])
-                left -= size
-        try:
-            self._staged.take_list(offer)
-        except ProtocolError:
-            self._staged.ledger.place(offer.list_sha256).unlink(missing_ok=True)
-            raise
-
-    def _say_what_is_here(self) -> None:
-        self._partial = self._staged.find_partial()
-        self._channel.send(pack(Kind.PARTIAL, self._partial))
-        for message in pack_groups(self._staged.ledger.facts.groups()):
-            self._channel.send(message)
-        if self._partial.index is not None:
-            entry = next(e for i, e in enumerate(self._staged.ledger.entries()) if i == self._partial.index)
-            handle = self._staged.tree.open_file(entry.names)
-            try:
-                self._hasher = hash_prefix(handle, self._partial.size_bytes)
-            finally:
-                os.close(handle)
-
-    def _needed(self, offer: Offer) -> int:
-        """How many bytes more the disk should have had."""
-        try:
-            files, size = self._staged.ledger.missing()
-            wanted = size - self._staged.find_partial().size_bytes + files * _BLOCK_BYTES
-        except (OSError, ValueError, AttributeError):
-            wanted = offer.size_bytes
-        return max(1, wanted - self._inbox.free_bytes())
-
-    def _check_space(self) -> None:
-        files, size = self._staged.ledger.missing()
-        wanted = size - self._partial.size_bytes + files * _BLOCK_BYTES
-        free = self._inbox.free_bytes()
-        if files and wanted > free:
-            raise TurnedDown(Refusal(RefusalCode.NO_SPACE, needed_bytes=wanted - free), f"{wanted} bytes wanted")
-
-    def _advance(self, index: int) -> Entry:
-        """The file `index`, the last one again or a later one; folders on the way are made."""
-        while self._index < index:
-            self._index, self._entry = next(self._rest, (1 << 62, self._entry))
-            if self._entry.is_folder and self._index <= index:
-                self._staged.tree.make_folder(self._entry.names)
-        if self._index != index or self._entry.is_folder:
-            raise ProtocolError(f"entry {index} is no file whose turn it is: drop the stream")
-        return self._entry
-
-    def _take_item(self, item: Item) -> None:
-        entry = self._advance(item.index)
-        handle = self._staged.tree.new_file(entry.names, 0o700 if item.is_executable else 0o600)
-        try:
-            _write(handle, item.data)
-            os.utime(handle, ns=(item.mtime_ns, item.mtime_ns))
-        finally:
-            os.close(handle)
-        digest = hashlib.sha256(item.data).digest()
-        kind = "x" if item.is_executable else "f"
-        self._staged.ledger.facts.put(item.index, Fact(State.DONE, kind, len(item.data), item.mtime_ns, digest))
-
-    def _take_file(self, begin: Begin) -> None:
-        entry, tree = self._advance(begin.index), self._staged.tree
-        if begin.offset:
-            if Partial(begin.index, begin.offset) != self._partial or self._hasher is None:
-                raise ProtocolError("a file goes on where nothing is: drop the stream")
-            handle, hasher, self._hasher = tree.open_standing(entry.names), self._hasher, None
-        else:
-            self._staged.ledger.facts.put(begin.index, Fact(State.MISSING))
-            self._staged.ledger.facts.flush()
-            self._staged.begin_file(entry.path)
-            handle, hasher = tree.new_file(entry.names, 0o600), hashlib.sha256()
-        try:
-            os.lseek(handle, begin.offset, os.SEEK_SET)
-            if not self._take_data(handle, begin.size_bytes - begin.offset, hasher):
-                return
-            os.fchmod(handle, 0o700 if begin.is_executable else 0o600)
-            os.utime(handle, ns=(begin.mtime_ns, begin.mtime_ns))
-        finally:
-            os.close(handle)
-        kind = "x" if begin.is_executable else "f"
-        fact = Fact(State.DONE, kind, begin.size_bytes, begin.mtime_ns, hasher.digest())
-        self._staged.ledger.facts.put(begin.index, fact)
-        self._staged.ledger.facts.flush()
-
-    def _take_data(self, handle: int, left: int, hasher: Hasher) -> bool:
-        """False where the sender breaks the file off."""
-        if self._lane is None:
-            self._lane = HashLane()
-        while left:
-            slot = self._lane.take()
-            filled, is_broken_off = self._fill(slot, left, handle)
-            self._lane.give(hasher, slot, filled)
-            _write(handle, slot[:filled])
-            left -= filled
-            if is_broken_off:
-                self._lane.settle()
-                return False
-        self._lane.settle()
-        return True
-
-    def _fill(self, slot: memoryview, left: int, handle: int) -> tuple[int, bool]:
-        """As many messages as fit; their bytes, and whether the sender broke the file off. What came stays, come what may."""
-        filled = 0
-        try:
-            while filled < left and filled <= SLOT_BYTES - RECORD_BYTES:
-                size = self._next(slot[filled:])
-                if size > left - filled:
-                    raise ProtocolError("a file is longer than was said: drop the stream")
-                if not size:
-                    return filled, True
-                filled += size
-        except PoliqiError:
-            _write(handle, slot[:filled])
-            raise
-        return filled, False
-
-    def _compare(self, theirs: Summary) -> None:
-        """Both ends hold their manifests against each other; folders at the end of the list are made."""
-        for self._index, self._entry in self._rest:
-            if self._entry.is_folder:
-                self._staged.tree.make_folder(self._entry.names)
-        m = close_manifest(self._staged.ledger.list_path, self._staged.ledger.facts)
-        mine = Summary(m.digest, m.files, m.folders, m.size_bytes, m.left_out)
-        if m.missing or mine != theirs:
+    def _take(self, staged: Staged, offer: Offer) -> None:
+        if staged.state.list_sha256 != offer.list_sha256:
+            self._take_list(staged, offer)
+        partial = staged.find_partial()
+        self._check_space(staged, partial)
+        hasher = self._say_what_is_here(staged, partial)
+        theirs = Taking(self._channel, staged, partial, hasher).run()
+        m = close_manifest(staged.ledger.list_path, staged.ledger.facts)
+        if (
+            m.missing
+            or not m.files + m.folders
+            or theirs != Summary(m.digest, m.files, m.folders, m.size_bytes, m.left_out)
+        ):
             raise TurnedDown(Refusal(RefusalCode.DIFFERS), "both ends know different files")
 
-    def _end(self) -> None:
-        staged = self._staged
-        staged.used(use_of(self._channel.usage), is_same_stream=True)
-        manifest = close_manifest(staged.ledger.list_path, staged.ledger.facts)
-        receipt = self._give(staged, manifest, self._channel)
-        self._channel.send(pack(Kind.RECEIPT) + receipt)
-        self._channel.finish()
+    def _take_list(self, staged: Staged, offer: Offer) -> None:
+        if offer.list_bytes > self._inbox.free_bytes():
+            raise TurnedDown(Refusal(RefusalCode.NO_SPACE, needed_bytes=offer.size_bytes), "no room for the list")
+        self._channel.send(pack(Kind.SEND_LIST))
+        buffer, left = memoryview(bytearray(RECORD_BYTES)), offer.list_bytes
+        path = staged.ledger.place(offer.list_sha256)
+        with path.open("wb", buffering=0) as file:
+            while left:
+                size = next_message(self._channel, buffer)
+                if not 0 < size <= left:
+                    raise ProtocolError("the list is longer than was offered: drop the stream")
+                file.write(buffer[:size])
+                left -= size
+        try:
+            staged.take_list(offer)
+        except ProtocolError:
+            path.unlink(missing_ok=True)
+            raise
+
+    def _say_what_is_here(self, staged: Staged, partial: Partial) -> Hasher | None:
+        """Tell what is there; SHA-256 of the partial file, made while the sender makes its own."""
+        self._channel.send(pack(Kind.PARTIAL, partial))
+        for message in pack_groups(staged.ledger.facts.groups()):
+            self._channel.send(message)
+        hasher = None
+        if partial.index is not None:
+            handle = staged.tree.open_file(staged.partial_names)
+            try:
+                hasher = hash_prefix(handle, partial.size_bytes)
+            finally:
+                os.close(handle)
+        self._channel.send(pack(Kind.GO, Prefix(None if hasher is None else hasher.digest().hex())))
+        return hasher
+
+    def _check_space(self, staged: Staged, partial: Partial) -> None:
+        files, size = staged.ledger.missing()
+        wanted = size - partial.size_bytes + files * _BLOCK_BYTES
+        free = self._inbox.free_bytes()
+        if files and wanted > free:
+            refusal = Refusal(RefusalCode.NO_SPACE, needed_bytes=wanted - free)
+            raise TurnedDown(refusal, f"{wanted} bytes are wanted and {free} free")
+
+    def _refusal(self, error: object, offer: Offer) -> Refusal:
+        """What to tell the sender of a disk that failed."""
+        if not isinstance(error, OSError) or error.errno not in _FULL:
+            return Refusal(RefusalCode.STORE_FAILED)
+        return Refusal(RefusalCode.NO_SPACE, needed_bytes=max(1, offer.size_bytes - self._inbox.free_bytes()))
 
     def _refuse(self, refusal: Refusal) -> None:
         """Say why, then read on for a while: a connection that is closed on unread bytes would lose the answer."""
+        buffer = memoryview(bytearray(RECORD_BYTES))
         with suppress(LinkDown, ProtocolError):
             self._channel.send(pack(Kind.REFUSED, refusal))
             self._channel.finish()
             until = time.monotonic() + _DRAIN_S
-            while time.monotonic() < until and self._channel.receive_into(self._buffer) is not None:
+            while time.monotonic() < until and self._channel.receive_into(buffer) is not None:
                 pass
-
-
-def _write(handle: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(handle, data) :]

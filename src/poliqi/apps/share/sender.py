@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from poliqi.apps.share.facts import GROUP, Fact, Facts, State
-from poliqi.apps.share.lane import HashLane, Hasher
+from poliqi.apps.share.lane import Hasher, HashLane
 from poliqi.apps.share.listing import Entry, read_entries
 from poliqi.apps.share.manifest import Manifest, close_manifest
 from poliqi.apps.share.messages import (
@@ -40,7 +40,7 @@ from poliqi.apps.share.progress import Phase, Progress
 from poliqi.apps.share.source import Source
 from poliqi.apps.share.staged import hash_prefix
 from poliqi.apps.stream.channel import RECORD_BYTES, Channel
-from poliqi.base.errors import LinkDown, PoliqiError, ProtocolError
+from poliqi.base.errors import DataRefused, LinkDown, PoliqiError, ProtocolError
 
 __all__ = ["Outgoing", "Sent", "Stopped", "send_over"]
 
@@ -343,6 +343,8 @@ class _Sending:
     def _confirm(self) -> Sent:
         self._progress.enter(Phase.CONFIRMING)
         m = close_manifest(self._out.list_path, self._out.facts)
+        if not m.files + m.folders:
+            raise DataRefused(f"nothing could be sent: {self._out.left_out[0]}")
         self._channel.send(pack(Kind.END, Summary(m.digest, m.files, m.folders, m.size_bytes, m.left_out)))
         assert self._answer is not None
         body = self._answer.read(None)

@@ -50,7 +50,7 @@ class InboxService:
         on_arrival: Arrival | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._settings: Final = settings
+        self._settings = settings
         self._on_arrival: Final = on_arrival
         self._clock_ns: Final = clock_ns
         self._inbox: Final = Inbox(settings.inbox, InboxRules.of(settings.extra))
@@ -81,6 +81,10 @@ class InboxService:
         finally:
             turn.channel = None
             turn.lock.release()
+
+    def change(self, settings: SaeSettings) -> None:
+        """Other contacts and rules, for what comes from now on; the inbox stays where it is."""
+        self._settings = settings
 
     def close(self) -> None:
         """Take no more."""
@@ -120,7 +124,7 @@ class InboxService:
         """Put what came in its place, durable first; then sign for it. Raises OSError, StoreError."""
         root, state = staged.root, staged.state
         staged.sync()
-        if state.placed is None or (staged.folder / "tree" / root.path).exists():
+        if not staged.is_moved:
             state.placed = self._inbox.choose(channel.peer, root.path, root.is_folder, state.placed)
             staged.save()
             tree = os.open(staged.folder / "tree", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -139,28 +143,28 @@ class InboxService:
         replace_file(file, signed)
         staged.remove()
         if self._on_arrival is not None:
-            self._on_arrival(self._inbox.peer_path(channel.peer) / state.placed, receipt)
+            self._on_arrival(self._inbox.peer_path(channel.peer) / receipt.stored_as, receipt)
         return signed
 
     def _receipt(self, staged: Staged, manifest: Manifest, channel: Channel) -> Receipt:
         state, settings = staged.state, self._settings
-        peer = settings.peers[channel.peer]
         streams = tuple(state.streams)
         modes = {stream.mode for stream in streams}
-        rule = peer.one_time if modes == {Mode.ONE_TIME} else peer.rule
+        peer = settings.peers.get(channel.peer)
+        rule = None if peer is None else peer.one_time if modes == {Mode.ONE_TIME} else peer.rule
         return Receipt(
             transfer=staged.folder.name,
             name=staged.root.path,
             stored_as=state.placed or "",
             sender=channel.peer,
             receiver=settings.sae,
-            sender_fingerprint=peer.contact.fingerprint,
+            sender_fingerprint="" if peer is None else peer.contact.fingerprint,
             receiver_fingerprint=settings.identity.contact.fingerprint,
             begun=iso_time(state.begun_ns),
             received=iso_time(self._clock_ns()),
             clock_skew_s=round(state.skew_ns / 1e9, 3),
             mode=" and ".join(sorted(mode.value for mode in modes)),
-            policy=rule.policy.value,
+            policy="" if rule is None else rule.policy.value,
             simulated=any(stream.simulated for stream in streams),
             epsilon=total(streams),
             manifest_sha256=manifest.digest,

@@ -42,7 +42,7 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class StagedState(msgspec.Struct, forbid_unknown_fields=True):
-    """What is known of a transfer beside its files. `placed` is its name in the inbox once it is being moved there."""
+    """What is known of a transfer beside its files. `placed`: its name in the inbox, once it is to move there."""
 
     begun_ns: int
     skew_ns: int
@@ -56,7 +56,7 @@ class StagedState(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Staged:
-    """One at a time for each transfer: the folder is locked. Raises OSError of the disk, StoreError where it is held."""
+    """One at a time for each transfer: the folder is locked. Raises OSError, StoreError where another holds it."""
 
     def __init__(self, folder: Path, now_ns: int, clock_ns: int) -> None:
         make_private_folder(folder)
@@ -92,7 +92,7 @@ class Staged:
     def take_list(self, offer: Offer) -> None:
         """Check the list that has come in, keep of the old one what still holds. Raises ProtocolError, OSError."""
         path, checker = self.ledger.place(offer.list_sha256), ListChecker()
-        with path.open("rb", buffering=1 << 20) as file:
+        with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != offer.list_sha256:
                 raise ProtocolError("the list is not the one that was offered: drop the transfer")
             file.seek(0)
@@ -137,6 +137,16 @@ class Staged:
         finally:
             os.close(handle)
 
+    @property
+    def is_moved(self) -> bool:
+        """True where a crash came after what came was moved to its place, and before its receipt."""
+        return self.state.placed is not None and not (self.folder / "tree" / self.root.path).exists()
+
+    @property
+    def partial_names(self) -> list[str]:
+        """The path of the large file that was coming in. Raises OSError."""
+        return (self.folder / "partial").read_text().split("/")
+
     def begin_file(self, path: str) -> None:
         """Note that a large file comes in, so that a crash does not lose what there is of it."""
         (self.folder / "partial").write_text(path)
@@ -144,11 +154,11 @@ class Staged:
     def find_partial(self) -> Partial:
         """The large file that was coming in when the last stream broke, and how much of it is there."""
         try:
-            path = (self.folder / "partial").read_text()
-            index = next((i for i, entry in enumerate(self.ledger.entries()) if entry.path == path), None)
+            names = self.partial_names
+            index = next((i for i, entry in enumerate(self.ledger.entries()) if entry.names == names), None)
             if index is None or self.ledger.facts.get(index).state is State.DONE:
                 return Partial()
-            handle = self.tree.open_file(path.split("/"))
+            handle = self.tree.open_file(names)
         except (OSError, ValueError):
             return Partial()
         try:

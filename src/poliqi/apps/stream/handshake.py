@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from poliqi.apps.identity import Contact, Identity
 from poliqi.apps.keygrade import GradeDemand, KeyGrade
 from poliqi.apps.keysource import Key, KeySource
-from poliqi.apps.stream import onetime
 from poliqi.apps.stream.noise import KK_HFS, KK_HFS_PSK0, KK_PSK0, NoiseHandshake, Pattern
 from poliqi.apps.stream.opening import (
     CHALLENGE_BYTES,
@@ -69,6 +68,8 @@ def call(
     offer.pack()
     challenge = read_hello(expect(wire, Frame.HELLO))
     if rule.policy is Policy.ITS:
+        from poliqi.apps.stream import onetime  # numpy comes with it
+
         return onetime.call(wire, identity, contact, keys, rule, offer, challenge)
     mode, key = _first_key(keys, contact.sae, rule)
     header = Header(mode, identity.sae, contact.sae, challenge, (key.key_id,) if key else ())
@@ -105,6 +106,8 @@ def answer(wire: Wire, identity: Identity, contacts: Contacts, keys: KeySource, 
             f"take it: set the same policy at both ends"
         )
     if header.mode is Mode.ONE_TIME:
+        from poliqi.apps.stream import onetime  # numpy comes with it
+
         return onetime.answer(wire, asked, body, keys, rule)
     with refusing(wire, Refusal.NO_KEYS):
         key = _named_key(keys, header, rule)

@@ -48,6 +48,7 @@ _KEY_ID_MOST: Final = 64
 _PURPOSE_MOST: Final = 200
 _PARTS_MOST: Final = 8 + KEYS_MOST
 _GUARD_BYTES: Final = 32
+_LONGEST_MS: Final = 1 << 62
 
 
 class Frame(IntEnum):
@@ -171,7 +172,8 @@ class Offer:
         purpose = self.purpose.encode()
         if len(purpose) > _PURPOSE_MOST or not self.purpose.isprintable():
             raise ValueError(f"a purpose is at most {_PURPOSE_MOST} printable bytes, not {self.purpose[:80]!r}")
-        return struct.pack(">QQ", self.rekey_bytes, round(self.rekey_s * 1000)) + purpose
+        time_ms = round(min(max(self.rekey_s * 1000, 1), _LONGEST_MS))
+        return struct.pack(">QQ", self.rekey_bytes, time_ms) + purpose
 
     def lesser(self, answered: Offer) -> Offer:
         """Of the caller's and the answered, for each direction the shorter service; the purpose is the caller's."""

@@ -14,11 +14,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from poliqi.apps.keygrade import GradeDemand, KeyGrade
+from poliqi.apps.keygrade import GradeDemand
 from poliqi.apps.keysource import Key, KeySource, Supply
 from poliqi.apps.stream.needs import TAG_KEY_BYTES, not_ready
 from poliqi.apps.stream.opening import KEYS_MOST
-from poliqi.apps.stream.rekey import Asked
+from poliqi.apps.stream.rekey import Asked, read_grades
 from poliqi.apps.stream.terms import Used
 from poliqi.base.errors import DataRefused, KeyExhausted, ProtocolError
 from poliqi.base.ids import SaeId
@@ -151,7 +151,7 @@ class PadDrawer:
         keys = asked.result(_PATIENCE_S)
         self._last = sum(len(key.value) for key in keys)
         self.pad.add(keys)
-        self._used += [(key.key_id, KeyGrade.read(key.grade)) for key in keys]
+        self._used += zip((key.key_id for key in keys), read_grades(keys), strict=True)
         return tuple(key.key_id for key in keys)
 
     def close(self) -> None:
@@ -196,7 +196,7 @@ class PadFetcher:
                 raise KeysNotReady(text, 1.0) from error
             self._go_on()
             self.pad.add(keys)
-            self._used += [(key.key_id, KeyGrade.read(key.grade)) for key in keys]
+            self._used += zip((key.key_id for key in keys), read_grades(keys), strict=True)
 
     def close(self) -> None:
         """Wipe."""

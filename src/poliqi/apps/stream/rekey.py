@@ -15,7 +15,7 @@ from poliqi.base.errors import ConfigError, DataRefused, PoliqiError, ProtocolEr
 from poliqi.base.ids import SaeId
 from poliqi.edge.keyanswers import KeysNotReady
 
-__all__ = ["QUANTUM_KEY_BYTES", "Announced", "Asked", "Budget", "NextKey", "judge"]
+__all__ = ["QUANTUM_KEY_BYTES", "Announced", "Asked", "Budget", "NextKey", "judge", "read_grades"]
 
 QUANTUM_KEY_BYTES: Final = 32
 _AHEAD: Final = 0.5
@@ -107,16 +107,26 @@ class Asked:
             key.value.close()
 
 
+def read_grades(keys: list[Key]) -> list[KeyGrade]:
+    """One for each key; keys of one drawing mostly say the same, and then it is read once."""
+    grades: list[KeyGrade] = []
+    for place, key in enumerate(keys):
+        is_same = place > 0 and key.grade == keys[place - 1].grade
+        grades.append(grades[-1] if is_same else KeyGrade.read(key.grade))
+    return grades
+
+
 def judge(keys: list[Key], demand: GradeDemand, number: int, size: int | None) -> PoliqiError | None:
     """Why these keys are not used, or None. The caller wipes them then."""
     if len(keys) != number or any(size is not None and len(key.value) != size for key in keys):
-        return ProtocolError(
-            f"the own site gave {len(keys)} keys where {number} of {size or 'some'} bytes were asked for"
-        )
-    for key in keys:
-        refused = demand.judge(KeyGrade.read(key.grade))
+        each = "" if size is None else f" of {size} bytes"
+        return ProtocolError(f"the own site gave {len(keys)} keys where {number}{each} were asked for")
+    judged: KeyGrade | None = None
+    for key, grade in zip(keys, read_grades(keys), strict=True):
+        refused = None if grade is judged else demand.judge(grade)
         if refused:
             return ConfigError(f"key {key.key_id} is refused: {refused}; see the peer's rule in the settings")
+        judged = grade
     return None
 
 

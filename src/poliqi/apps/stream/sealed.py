@@ -93,6 +93,8 @@ class SealedIn:
 
     def open(self, kind: int, head: memoryview, body: memoryview, buffer: memoryview) -> int:
         """The size of the text, which lies at the start of `buffer`. Raises AuthenticationError, ProtocolError."""
+        if kind == Frame.MORE:
+            raise ProtocolError("a piece of a message came, and messages are whole in this mode: hang up")
         size = self._opener.open(head, body, buffer)
         if kind == Frame.DATA:
             if self._budget.is_spent(size):

@@ -207,7 +207,10 @@ class OpenStream:
                 self._received += size
                 return size
             if kind == Frame.MORE:
-                size += self._in.open(kind, head, body, buffer[size:])
+                piece = self._in.open(kind, head, body, buffer[size:])
+                if not piece:
+                    raise ProtocolError("an empty piece of a message came: hang up")
+                size += piece
                 continue
             if size or len(body) > HANDSHAKE_BYTES:
                 raise ProtocolError(f"a record of type {kind} came within a message, or is too long: hang up")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Final, cast
@@ -20,7 +20,19 @@ from poliqi.apps.testbench.trialkeys import DerivedPlaces
 from poliqi.base.errors import ConfigError
 from poliqi.edge.entropy import OperatingSystemEntropy
 
-__all__ = ["GROUPS", "REFERENCE", "Origin", "Place", "candidates_at", "from_file", "places", "waived"]
+__all__ = [
+    "GROUPS",
+    "REFERENCE",
+    "Origin",
+    "Place",
+    "candidates_at",
+    "described",
+    "entries",
+    "from_file",
+    "missing",
+    "places",
+    "waived",
+]
 
 GROUPS: Final = ("poliqi.encryptors", "poliqi.random_sources", "poliqi.key_sources")
 _FILE_BYTES: Final = 1 << 20
@@ -51,6 +63,7 @@ class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     kind: Kind
     description: str
+    is_two_way: bool = True
 
 
 class SystemRandom(OperatingSystemEntropy):
@@ -150,10 +163,18 @@ def _checked(candidate: object, where: str) -> Candidate:
 def _place(origin: Origin, candidate: Candidate) -> Place:
     kind = kind_of(candidate)
     assert kind is not None  # it was checked
-    return Place(origin, candidate.name, kind, candidate.description)
+    is_two_way = bool(getattr(candidate, "is_two_way", True))
+    return Place(origin, candidate.name, kind, candidate.description, is_two_way)
 
 
 def waived(place: Place) -> Mapping[str, str]:
     """What an installed program does not claim, by check. Candidates of others are held to everything."""
     found = next((c for c in PROGRAMS if c.name == place.origin.built_in), None)
     return getattr(found, "does_not_promise", {})
+
+
+def missing(place: Place) -> str | None:
+    """Why a candidate that is built in or installed cannot run here, or None. What others add is not loaded."""
+    found: object = next((c for c in _BUILT_IN if c.name == place.origin.built_in), None)
+    look: Callable[[], str | None] | None = getattr(found, "missing", None)
+    return None if look is None else look()

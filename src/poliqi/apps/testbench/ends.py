@@ -11,7 +11,6 @@ from typing import Final
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from poliqi.apps.testbench.seams import Buffer, Octets, RecordEncryptor, RecordEnd, Side, StreamEnd
-from poliqi.apps.testbench.supply import Supplies
 from poliqi.base.errors import ProtocolError
 
 __all__ = ["HOST", "FramedStream", "PlainStream", "SocketEnd", "TcpListening", "dial", "listener"]
@@ -19,6 +18,7 @@ __all__ = ["HOST", "FramedStream", "PlainStream", "SocketEnd", "TcpListening", "
 HOST: Final = "127.0.0.1"
 _RECORD_BYTES: Final = 256 << 10
 _PREFIX_BYTES: Final = 4
+_FEW_BYTES: Final = 4096
 _RING_BYTES: Final = 16 << 20
 _SILENCE_S: Final = 15.0
 
@@ -219,14 +219,30 @@ class FramedStream:
             end.close()
 
     def _open(self, side: Side, key: bytes) -> RecordEnd:
-        supplies = Supplies(_expanded(key, 0), _expanded(key, 1), is_endless=True)
-        return self._encryptor.open_end(side, *supplies.of(side))
+        other = Side.ANSWERER if side is Side.CALLER else Side.CALLER
+        return self._encryptor.open_end(side, _Ring(key, side), _Ring(key, other))
 
     def _framed(self, connection: socket.socket, end: RecordEnd) -> FramedEnd:
         return FramedEnd(connection, end, self._encryptor.overhead_bytes, self._encryptor.largest_bytes)
 
 
-def _expanded(key: bytes, number: int) -> bytes:
-    """The trial's key, by AES-CTR, to as much as a pad may need."""
-    encrypt = Cipher(algorithms.AES256(key), modes.CTR(number.to_bytes(8, "big") + bytes(8))).encryptor()
-    return encrypt.update(bytes(_RING_BYTES))
+class _Ring:
+    """A KeySupply of what one side sends: the trial's key by AES-CTR, as much of it as is needed."""
+
+    def __init__(self, key: bytes, side: Side) -> None:
+        self._cipher: Final = Cipher(algorithms.AES256(key), modes.CTR(side.encode().rjust(16)))
+        self._key = self._expanded(_FEW_BYTES)
+        self._at = 0
+
+    def _expanded(self, count: int) -> memoryview:
+        return memoryview(self._cipher.encryptor().update(bytes(count)))
+
+    def take(self, count: int) -> memoryview:
+        """As KeySupply."""
+        if self._at + count > len(self._key):
+            if len(self._key) < _RING_BYTES:
+                self._key = self._expanded(_RING_BYTES)
+            else:
+                self._at = 0
+        self._at += count
+        return self._key[self._at - count : self._at]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -96,14 +97,10 @@ class Child:
     def close(self) -> None:
         """End it, and all that it started."""
         self._is_lost = True
-        try:
+        with suppress(ProcessLookupError):  # all of them may have ended
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # all of them have ended
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                try:
+                with suppress(OSError):  # what was still to be said is of no use
                     pipe.close()
-                except OSError:
-                    continue  # what was still to be said is of no use

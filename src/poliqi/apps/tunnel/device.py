@@ -11,6 +11,7 @@ import ipaddress
 import os
 import re
 import shutil
+import socket
 import struct
 import subprocess  # nosec
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from typing import Final
 
 from poliqi.apps.tunnel.packets import HEADER_BYTES, Network
 from poliqi.base.errors import ConfigError
+from poliqi.edge.network import Address
 
 __all__ = [
     "Capability",
@@ -30,6 +32,7 @@ __all__ = [
     "is_device_name",
     "open_tun",
     "read_interface",
+    "refuse_loop",
     "set_up",
 ]
 
@@ -124,6 +127,18 @@ def _offload(descriptor: int) -> tuple[str, ...]:
             fcntl.ioctl(descriptor, _SET_OFFLOAD, wanted)
             return ("checksum", "tcp", "udp") if wanted & _USO4 else ("checksum", "tcp")
     return ()
+
+
+def refuse_loop(interface: Interface, called: Address) -> None:
+    """Raises ConfigError where the peer's door lies inside the tunnel: its own packets would go round in it."""
+    with suppress(OSError, ValueError):
+        found = socket.getaddrinfo(called.host, called.port, type=socket.SOCK_STREAM)
+        for place in {str(entry[4][0]).partition("%")[0] for entry in found}:
+            for network in interface.networks:
+                if ipaddress.ip_address(place) in network:
+                    raise ConfigError(
+                        f"--call {called}: {place} lies in {network}, which is behind the tunnel itself"
+                    )
 
 
 def set_up(device: TunDevice, interface: Interface) -> None:

@@ -1,7 +1,7 @@
 """What an owner knows of its secrets: names, sites, epochs, and the keys by which it judges shares.
 
-Every change of what counts is one transaction here: an epoch counts from the moment that this file says so, and what
-the sites have still to be told is remembered until they confirmed it.
+Every change of what counts is one transaction here: an epoch counts from the moment that this file says so, and
+what the sites have still to be told is remembered until they confirmed it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,6 @@ class Record:
     size: int
     epoch: int
     staged: int
-    last: int
     readers: tuple[str, ...]
     since_s: float
     renewed_s: float
@@ -123,7 +122,7 @@ class Catalogue:
         return KeyMatrix(record.count, self._box.open(sealed, *_place(record.record, epoch, block)))
 
     def decide(self, record: Record, notes: dict[SaeId, PadNote | None], replaces: Record | None = None) -> Record:
-        """The staged epoch counts from now on, whatever happens next. Raises ConfigError where the name is taken."""
+        """The staged epoch counts from now on, whatever happens next. Raises ConfigError: the name is taken."""
         with self._box.transaction():
             if replaces is not None:
                 self._run("UPDATE records SET phase=? WHERE record=?", Phase.DROPPING, replaces.record)
@@ -154,9 +153,7 @@ class Catalogue:
 
     def told(self, record: Record, site: Site) -> None:
         """A site has confirmed that the epoch counts."""
-        self._run(
-            "UPDATE sites SET told=? WHERE record=? AND place=?", record.epoch, record.record, site.place
-        )
+        self._run("UPDATE sites SET told=? WHERE record=? AND place=?", record.epoch, record.record, site.place)
 
     def drop(self, record: Record) -> Record:
         """From now on it is gone, once the sites have heard of it."""
@@ -190,14 +187,10 @@ class Catalogue:
             told_note = None if note is None else msgspec.json.decode(note, type=PadNote)
             sites.setdefault(record, []).append(Site(place, SaeId(sae), told, told_note))
         rows = self._run(
-            "SELECT record, name, phase, threshold, size, epoch, staged, last, readers, since_s, renewed_s"
+            "SELECT record, name, phase, threshold, size, epoch, staged, readers, since_s, renewed_s"
             " FROM records ORDER BY name, since_s"
         )
-        return [
-            Record(r[0], r[1], Phase(r[2]), *r[3:8], tuple(msgspec.json.decode(r[8], type=list[str])), r[9], r[10],
-                   tuple(sites.get(r[0], ())))
-            for r in rows
-        ]  # fmt: skip
+        return [_record(row, tuple(sites.get(row[0], ()))) for row in rows]
 
     def _run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         return self._box.run(statement, values)
@@ -205,3 +198,9 @@ class Catalogue:
 
 def _place(record: bytes, epoch: int, block: int) -> tuple[bytes, ...]:
     return b"keys", record, epoch.to_bytes(8, "big"), block.to_bytes(8, "big")
+
+
+def _record(row: tuple[Any, ...], sites: tuple[Site, ...]) -> Record:
+    record, name, phase, threshold, size, epoch, staged, readers, since_s, renewed_s = row
+    allowed = tuple(msgspec.json.decode(readers, type=list[str]))
+    return Record(record, name, Phase(phase), threshold, size, epoch, staged, allowed, since_s, renewed_s, sites)

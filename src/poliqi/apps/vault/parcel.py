@@ -1,9 +1,9 @@
 """What one site keeps of one block: its share, tags on it, and keys by which it judges the shares of others.
 
-Rabin and Ben-Or (STOC 1989): the share of site i carries a tag for every verifier v, whose key v has and i does not.
-Verifiers are the owner (0) and the other sites. A tag is POLYVAL under r plus a mask m (Wegman and Carter 1981): who
-sees a share with its tag, and has unbounded means, passes off another one with probability (blocks + 1) / 2^128, in
-which blocks are those of 16 bytes. Both the hash and the sharing are linear over GF(2), so shares of zero with the
+Rabin and Ben-Or (STOC 1989): the share of site i carries a tag for every verifier v, whose key v has and i not.
+Verifiers are the owner (0) and the other sites. A tag is POLYVAL under r plus a mask m (Wegman and Carter 1981):
+who sees a share with its tag, and has unbounded means, passes off another one with probability (blocks + 1) / 2^128
+at most, blocks of 16 bytes. Both the hash and the sharing are linear over GF(2), so shares of zero with the
 matching change of tags renew a share (Herzberg et al., CRYPTO 1995) without anybody seeing it.
 """
 
@@ -17,7 +17,16 @@ from poliqi.base.errors import ProtocolError
 from poliqi.base.secret import Entropy
 from poliqi.keys.onetime import xor_bytes
 
-__all__ = ["BLOCK_BYTES", "KeyMatrix", "Parcel", "accepted", "parcel_bytes", "share_epsilon", "tagged", "tags_change"]
+__all__ = [
+    "BLOCK_BYTES",
+    "KeyMatrix",
+    "Parcel",
+    "accepted",
+    "parcel_bytes",
+    "share_epsilon",
+    "tagged",
+    "tags_change",
+]
 
 BLOCK_BYTES: Final = 64 << 10
 """Bytes of a secret that are shared at once."""

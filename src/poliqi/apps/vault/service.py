@@ -82,9 +82,7 @@ class VaultService:
         answer_calls(channel, self._keys, rule_for(self._settings, peer), self._answer)
 
     def _answer(self, question: Question) -> bytes:
-        return answer_request(
-            self._shelf, question.sender, question.body, question.answer_bytes, question.note
-        )
+        return answer_request(self._shelf, question.sender, question.body, question.answer_bytes, question.note)
 
     def close(self) -> None:
         """As Service."""

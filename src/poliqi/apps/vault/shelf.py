@@ -23,8 +23,9 @@ _RECORDS_MOST: Final = 10_000
 _PAGE: Final = 64
 _SCHEMA: Final = """
 CREATE TABLE epochs(
-    record BLOB NOT NULL, epoch INTEGER NOT NULL, base INTEGER NOT NULL, owner TEXT NOT NULL, place INTEGER NOT NULL,
-    count INTEGER NOT NULL, threshold INTEGER NOT NULL, size INTEGER NOT NULL, readers TEXT NOT NULL,
+    record BLOB NOT NULL, epoch INTEGER NOT NULL, base INTEGER NOT NULL, owner TEXT NOT NULL,
+    place INTEGER NOT NULL, count INTEGER NOT NULL, threshold INTEGER NOT NULL, size INTEGER NOT NULL,
+    readers TEXT NOT NULL,
     kept INTEGER NOT NULL DEFAULT 0, committed INTEGER NOT NULL DEFAULT 0, since_s REAL NOT NULL, note BLOB,
     PRIMARY KEY(record, epoch));
 CREATE TABLE blocks(
@@ -75,7 +76,7 @@ class Shelf:
             used, count = self._used(owner)
             if used + needed > self._room or count >= _RECORDS_MOST:
                 raise DataRefused(
-                    f"no room: {used:,} of {self._room:,} bytes are taken by {count} epochs, {needed:,} more are needed"
+                    f"no room: {used:,} of {self._room:,} bytes are taken, {needed:,} more are needed"
                 )
             self._run(
                 "INSERT INTO epochs(record, epoch, base, owner, place, count, threshold, size, readers, since_s)"
@@ -88,8 +89,12 @@ class Shelf:
         """A parcel of a staged epoch, added to that of its base. DataRefused where it does not fit."""
         with self._box.transaction():
             base, count, size, old = self._staged(owner, ask.record, ask.epoch)
-            if ask.block >= block_count(size) or len(ask.parcel) != parcel_bytes(share_bytes(size, ask.block), count):
-                raise DataRefused(f"block {ask.block} of {len(ask.parcel)} bytes does not fit {size:,} bytes in {count}")
+            if ask.block >= block_count(size) or len(ask.parcel) != parcel_bytes(
+                share_bytes(size, ask.block), count
+            ):
+                raise DataRefused(
+                    f"block {ask.block} of {len(ask.parcel)} bytes does not fit {size:,} bytes in {count}"
+                )
             parcel = ask.parcel
             if base:
                 parcel = xor_bytes(parcel, self._parcel(ask.record, base, ask.block))
@@ -146,7 +151,10 @@ class Shelf:
     def notes(self) -> list[tuple[str, bytes, int, bool, PadNote | None]]:
         """Owner, record, epoch, whether it counts, and what is told of the pads it came under."""
         rows = self._run("SELECT owner, record, epoch, committed, note FROM epochs ORDER BY owner, record, epoch")
-        return [(o, r, e, bool(c), None if n is None else msgspec.json.decode(n, type=PadNote)) for o, r, e, c, n in rows]
+        return [
+            (o, r, e, bool(c), None if n is None else msgspec.json.decode(n, type=PadNote))
+            for o, r, e, c, n in rows
+        ]
 
     def _parcel(self, record: bytes, epoch: int, block: int) -> bytes:
         rows = self._run("SELECT sealed FROM blocks WHERE record=? AND epoch=? AND block=?", record, epoch, block)

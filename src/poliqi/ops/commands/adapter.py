@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -19,8 +20,10 @@ from poliqi.base.errors import ConfigError, StoreError
 if TYPE_CHECKING:
     from poliqi.apps.adapters.events import Event
     from poliqi.apps.adapters.tables import AdapterSettings
+    from poliqi.apps.adapters.tunnel import Tunnel
     from poliqi.apps.keysource import SiteKeys
     from poliqi.apps.settings import SaeSettings
+    from poliqi.edge.network import Address
 
 __all__ = ["command"]
 
@@ -109,7 +112,7 @@ def macsec(sae_toml: Path | None, peer: str, interface: str, key_id: str | None,
     """Write a wpa_supplicant configuration for MACsec with a quantum key. UNTESTED: nothing here runs it.
 
     \b
-      poliqi adapter macsec --peer Bovisa --interface eth1 -o macsec.conf                   at the one; prints a key_ID
+      poliqi adapter macsec --peer Bovisa --interface eth1 -o macsec.conf                   at the one: tells ID
       poliqi adapter macsec --peer Leonardo --interface eth1 --key-id ID -o macsec.conf     at the other
     """
     from poliqi.apps.adapters.macsec import UNTESTED, macsec_configuration
@@ -170,8 +173,9 @@ def _run(
     shut: bool,
     as_json: bool,
 ) -> None:
-    """Begin at the first end, answer at the second."""
+    """Shut; or begin at the first end, answer at the second."""
     from poliqi.base.units import parse_quantity
+    from poliqi.edge.folder import lock_folder, make_private_folder
     from poliqi.edge.memory import forbid_core_dumps
 
     forbid_core_dumps()
@@ -181,66 +185,82 @@ def _run(
     if not 1.0 <= every_s <= adapter.longest_s:
         raise ConfigError(f"--every {every!r}: from 1 s to the table's `longest`, {adapter.longest_s:g} s")
     tunnel = adapter.tunnel(lambda event: _say(event, as_json))
+    if shut:
+        try:
+            tunnel.open()
+        finally:
+            tunnel.close()
+        return
+    if not adapter.is_first and adapter.listen is None:
+        raise ConfigError(
+            f"{settings.sae} sorts behind {adapter.peer.sae}, so it answers and does not begin: `poliqi sae run` "
+            f'does that; or give [adapter.{adapter.name}] a `listen = "HOST:PORT"`'
+        )
+    folder = settings.state / "adapters" / adapter.name
+    make_private_folder(folder)
+    lock = lock_folder(folder, f"an adapter runs for {adapter.name} already; stop it first")
+    try:
+        if adapter.listen is None or adapter.is_first:
+            _begin(settings, adapter, tunnel, every_s, once)
+        else:
+            _answer(settings, adapter.listen, tunnel, as_json)
+    finally:
+        os.close(lock)
+
+
+def _begin(settings: SaeSettings, adapter: AdapterSettings, tunnel: Tunnel, every_s: float, once: bool) -> None:
+    """Rotate until a signal, or once; that one key stays in force."""
+    from poliqi.apps.adapters.messages import PURPOSE
+    from poliqi.apps.adapters.rotator import Rotator
+    from poliqi.apps.dial import dialling
+
+    stop = _until_signal()
     keys = _keys(settings)
+    dial = dialling(settings, keys)
+    rotator = Rotator(tunnel, lambda: dial(adapter.peer, adapter.peer.rule, PURPOSE), keys, every_s)
     is_left_open = False
     try:
-        tunnel.open(is_watched=not once and not shut)
-        if shut:
-            return
-        if adapter.is_first:
-            is_left_open = _begin(settings, adapter, tunnel, keys, every_s, once)
+        tunnel.open()
+        if once:
+            rotator.once()
+            is_left_open = True
         else:
-            _answer(settings, adapter, tunnel, keys, as_json)
+            rotator.run(stop)
     finally:
         tunnel.close(is_left_open=is_left_open)
         keys.close()
 
 
-def _begin(
-    settings: SaeSettings, adapter: AdapterSettings, tunnel: Any, keys: SiteKeys, every_s: float, once: bool
-) -> bool:
-    """Rotate; True where the last key is to stay in force."""
-    from poliqi.apps.adapters.messages import PURPOSE
-    from poliqi.apps.adapters.rotator import Rotator
-    from poliqi.apps.dial import dialling
-
-    dial = dialling(settings, keys)
-    rotator = Rotator(tunnel, lambda: dial(adapter.peer, adapter.peer.rule, PURPOSE), keys, every_s)
-    if once:
-        rotator.once()
-        return True
-    rotator.run(_until_signal())
-    return False
-
-
-def _answer(settings: SaeSettings, adapter: AdapterSettings, tunnel: Any, keys: SiteKeys, as_json: bool) -> None:
-    """Take up what the first names, at a door of this adapter's own."""
+def _answer(settings: SaeSettings, listen: Address, tunnel: Tunnel, as_json: bool) -> None:
+    """Take up what the first names, at a door of this adapter's own, until a signal."""
     from poliqi.apps.adapters.service import RotationService
     from poliqi.node.sae import SaeDoor
-
-    if adapter.listen is None:
-        raise ConfigError(
-            f"{settings.sae} sorts behind {adapter.peer.sae}, so it answers and does not begin: `poliqi sae run` does "
-            f'that, or give [adapter.{adapter.name}] a `listen = "HOST:PORT"`'
-        )
 
     def say(event: str, text: str, **more: Any) -> None:
         _echo(json.dumps({"event": event, "text": text, **more}) if as_json else f"{event}: {text}")
 
+    stop = _until_signal()
+    keys = _keys(settings)
     door = SaeDoor(settings, keys, [RotationService([tunnel], keys)], say)
-    where = door.start(adapter.listen)
     try:
-        say("listening", f"{adapter.name}: {adapter.peer.place} may call at {where}", address=str(where))
-        _until_signal().wait()
+        tunnel.open()
+        where = door.start(listen)
+        say("listening", f"{tunnel.name}: {tunnel.peer} may call at {where}", address=str(where))
+        stop.wait()
     finally:
         door.close()
+        keys.close()
 
 
 def _until_signal() -> threading.Event:
     """Set by SIGTERM and Ctrl-C."""
     stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     return stop
 
 

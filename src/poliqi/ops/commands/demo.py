@@ -24,6 +24,7 @@ FOLDER: Final = click.option(
 )
 SPAN: Final = click.argument("span")
 JSON: Final = click.option("--json", "as_json", is_flag=True, help="print JSON")
+_SHOWN: Final = 8
 
 
 @click.group(invoke_without_command=True)
@@ -57,7 +58,7 @@ def _run(city_toml: Path | None, seconds: float | None, keep: Path | None, port:
     import asyncio
 
     from poliqi.node.demo_city import DemoCity
-    from poliqi.node.demo_files import make_demo_folder, reserve_ports
+    from poliqi.node.demo_files import make_demo_folder, ports_of, reserve_ports
     from poliqi.node.demo_running import demo_folder, mark_demo, memory_of, sweep_demos
     from poliqi.ops.demo_plan import plan_demo
 
@@ -67,7 +68,8 @@ def _run(city_toml: Path | None, seconds: float | None, keep: Path | None, port:
     with ExitStack() as held:
         folder = demo_folder(keep, [site.kme for site in plan.city.sites], held)
         show.begin(plan.city.name, len(plan.city.sites), len(plan.city.links), plan.slowed_to_hz)
-        ports = reserve_ports(3 + 3 * len(plan.city.sites) + len(plan.city.links), held, port)
+        count, opened = ports_of(len(plan.city.sites), len(plan.city.links))
+        ports = reserve_ports(count, held, port, opened)
         made = make_demo_folder(folder, plan.city, plan.city_text, plan.links, ports)
         mark_demo(made)
         memory: dict[str, int | None] = {}
@@ -124,11 +126,15 @@ class _Lines:
 
     def _ready(self, r: dict[str, Any]) -> None:
         span = r["spans"][0]
+        shown = [f"{url} ({place})" for place, url in r["pages"].items()]
+        pages = "\n                 ".join(shown[:_SHOWN])
         click.echo(
             f"""{r["time_s"]:7.1f} s  ready: {r["sites"]} sites, {len(r["links"])} links, """
             f"""{r["key_rate_bps"] / 1e3:,.0f} kbit/s of key in the city
 
   dashboard      {r["dashboard"]}
+  send a file    {pages}
+                 poliqi send FILE {json.dumps(r["receiver"])} --sae {r["sender"]}
   fetch a key    {r["curl"]}
   cut a fibre    poliqi demo cut {span}      (in another terminal; then: poliqi demo mend {span})
   listen on it   poliqi demo listen {span}

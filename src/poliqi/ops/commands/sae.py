@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -208,31 +211,43 @@ def _look(settings: SaeSettings, name: str) -> dict[str, Any]:
 
 
 @command.command()
-@FILE
+@click.argument("sae_toml", metavar="[SAE.toml]...", type=PATH, nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="a JSON record a line")
-def run(sae_toml: Path | None, as_json: bool) -> None:
-    """Run the application's service until SIGTERM or Ctrl-C. SIGHUP reads contacts and rules again."""
+def run(sae_toml: tuple[Path, ...], as_json: bool) -> None:
+    """Run the application's service until SIGTERM or Ctrl-C. SIGHUP reads contacts and rules again.
+
+    Several files: one process for each, named by its folder.
+    """
+
+    def say(record: dict[str, Any]) -> None:
+        # a full disk or a reader that went away must not stop the service
+        with suppress(OSError):
+            text = f"{record.get('application', '')} {record.get('event')}: {record.get('text')}".lstrip()
+            click.echo(json.dumps(record, default=str) if as_json else text)
+
+    try:
+        if len(sae_toml) > 1:
+            from poliqi.node.saefork import serve_applications
+
+            for name in ("poliqi.ops.sae_pages", "poliqi.ops.sae_services"):  # so that all share them in memory
+                importlib.import_module(name)
+            serve_applications({path.absolute().parent.name: partial(_serve, path) for path in sae_toml}, say)
+        else:
+            _serve(sae_toml[0] if sae_toml else None, say)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _serve(sae_toml: Path | None, say: Callable[[dict[str, Any]], None]) -> None:
     from poliqi.node.sae import run_sae
     from poliqi.ops.sae_services import services_of, surround
     from poliqi.ops.sae_toml import load_sae
 
     settings = _load(sae_toml)
-
-    def say(record: dict[str, Any]) -> None:
-        # a full disk or a reader that went away must not stop the service
-        with suppress(OSError):
-            click.echo(
-                json.dumps(record, default=str) if as_json else f"{record.get('event')}: {record.get('text')}"
-            )
-
     keys = _keys(settings)
-    try:
-        services = services_of(settings, keys, say)
-        run_sae(
-            settings, keys, services, say, lambda: load_sae(settings.file), surround(settings, keys, services, say)
-        )
-    except KeyboardInterrupt:
-        sys.exit(130)
+    services = services_of(settings, keys, say)
+    around = surround(settings, keys, services, say)
+    run_sae(settings, keys, services, say, lambda: load_sae(settings.file), around)
 
 
 @command.command()

@@ -18,6 +18,7 @@ from poliqi.base.errors import ConfigError
 if TYPE_CHECKING:
     from poliqi.apps.keysource import KeySource
     from poliqi.apps.settings import Peer, SaeSettings
+    from poliqi.apps.tunnel.device import Interface
     from poliqi.apps.tunnel.lines import Answerer, Caller
     from poliqi.apps.tunnel.settings import Forward
 
@@ -92,9 +93,9 @@ def command(
         if device is None:
             _carry_connections(settings, keys, _forwards(settings, listen, destination), say)
         else:
-            peer = _peer(settings, place)
+            peer, interface = _peer(settings, place), _interface(address, routes, mtu, called)
             line = _line(settings, keys, peer, called, answered, say)
-            _carry_packets(line, peer, device, address, routes, mtu, offloads, say)
+            _carry_packets(line, peer, device, interface, offloads, say)
     finally:
         keys.close()
 
@@ -202,22 +203,24 @@ def _line(
     return answerer
 
 
+def _interface(address: str | None, routes: Sequence[str], mtu: int, called: str | None) -> Interface:
+    from poliqi.apps.tunnel.device import read_interface, refuse_loop
+    from poliqi.edge.network import parse_address
+
+    interface = read_interface(address, routes, mtu)
+    if called is not None:
+        refuse_loop(interface, parse_address(called, "--call"))
+    return interface
+
+
 def _carry_packets(
-    line: Caller | Answerer,
-    peer: Peer,
-    name: str,
-    address: str | None,
-    routes: Sequence[str],
-    mtu: int,
-    offloads: bool,
-    say: Callable[..., None],
+    line: Caller | Answerer, peer: Peer, name: str, interface: Interface, offloads: bool, say: Callable[..., None]
 ) -> None:
-    from poliqi.apps.tunnel.device import open_tun, read_interface, set_up
+    from poliqi.apps.tunnel.device import open_tun, set_up
     from poliqi.apps.tunnel.network import PacketTunnel
     from poliqi.apps.tunnel.packets import Sources
 
     try:
-        interface = read_interface(address, routes, mtu)
         device = open_tun(name, has_offloads=offloads)
     except BaseException:
         line.close()

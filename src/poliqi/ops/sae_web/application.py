@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -55,7 +56,8 @@ def sae_pages(
 ) -> SaePages:
     """The pages of an application. Serve them with `HttpsServer` and `PAGE_LIMITS`.
 
-    `spool` is a folder of their own for files that wait to be sent; what lies in it is removed. Raises OSError.
+    `spool` is a folder of their own for files that wait to be sent; what lies in it is removed. Raises StoreError
+    where another process uses it, OSError.
     """
     return SaePages(desk, spool, settings, complain, limits or UploadLimits())
 
@@ -85,8 +87,9 @@ class SaePages(GuardedPages):
         return self._broadcast.viewers
 
     async def close(self) -> None:
-        """End all live streams; pages are still answered."""
+        """End all live streams, unlink what waits to be sent; pages are still answered."""
         await self._broadcast.close()
+        await asyncio.to_thread(self.spool.close)
 
     def speaker(self, language: Language) -> Speaker:
         """With the words of these pages."""

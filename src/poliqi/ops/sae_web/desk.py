@@ -29,8 +29,9 @@ __all__ = [
 class TransferState(StrEnum):
     """How a transfer stands."""
 
-    WAITING = "waiting"
-    """For key, or for the other site."""
+    QUEUED = "queued"
+    WAITING_FOR_KEY = "waiting-for-key"
+    WAITING_FOR_SITE = "waiting-for-site"
     SENDING = "sending"
     DONE = "done"
     FAILED = "failed"
@@ -108,9 +109,10 @@ class ArrivedFile:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Something in the inbox. `count` files came, the first of which are `files`."""
+    """Something in the inbox, a file or a folder. `count` files came, the first of which are `files`."""
 
     id: str
+    name: str
     sae: SaeId
     place: str
     at_unix_s: float
@@ -124,18 +126,23 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptView:
-    """A receipt as people read it. `who` is the person at the sending end, as that end calls them."""
+    """A receipt as people read it. `sender` is an application; `who` the person there, where that is known.
+
+    `epsilon` None: not proven. `key_ids` are the first of `keys`.
+    """
 
     id: str
     direction: Direction
     sae: SaeId
     place: str
     at_unix_s: float
+    sender: str
     who: str
     mode: Mode
-    names: tuple[str, ...]
+    name: str
     count: int
     size_bytes: int
+    keys: int
     key_ids: tuple[str, ...]
     epsilon: float | None
     hash: str

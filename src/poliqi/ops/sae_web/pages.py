@@ -55,7 +55,7 @@ def _transfer(desk: Teller, names: Names, _query: Names) -> dict[str, Any] | Non
     return {
         "transfer": found,
         "receipt": receipt,
-        "page_title": desk.title(found.names, len(found.names)),
+        "page_title": desk.title(found.names),
         "refresh_s": 2,
     }
 
@@ -64,7 +64,7 @@ def _inbox(desk: Teller, _names: Names, query: Names) -> dict[str, Any]:
     wanted = query.get("q", "")
 
     def takes(arrival: Arrival) -> bool:
-        return _has(wanted, arrival.sae, arrival.place, *(file.name for file in arrival.files))
+        return _has(wanted, arrival.name, arrival.sae, arrival.place, *(file.name for file in arrival.files))
 
     found = [arrival for arrival in desk.view.arrivals if takes(arrival)]
     return {"arrivals": found[:_ROWS], "query": wanted}
@@ -82,7 +82,8 @@ def _receipts(desk: Teller, _names: Names, query: Names) -> dict[str, Any]:
     wanted = query.get("q", "")
 
     def takes(r: ReceiptView) -> bool:
-        return _has(wanted, r.sae, r.place, r.who, r.hash, r.id, desk.say(f"receipt.{r.direction}"), *r.names)
+        words = desk.say(f"receipt.{r.direction}"), desk.say(f"mode.{r.mode}")
+        return _has(wanted, r.name, r.sae, r.place, r.who, r.hash, r.id, *r.key_ids, *words)
 
     return {"receipts": [r for r in desk.view.receipts if takes(r)][:_ROWS], "query": wanted}
 

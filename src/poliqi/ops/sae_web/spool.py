@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from poliqi.base.errors import DataRefused, StoreError
-from poliqi.edge.folder import make_private_folder
+from poliqi.edge.folder import lock_folder, make_private_folder
 from poliqi.ops.sae_web.limits import UploadLimits
 
 __all__ = ["Spool", "Upload", "is_file_name"]
@@ -74,8 +74,10 @@ class Spool:
         self._clock: Final = clock
         self._lock: Final = threading.Lock()
         self._uploads: Final[dict[str, Upload]] = {}
-        shutil.rmtree(folder, ignore_errors=True)
         make_private_folder(folder)
+        self._held: Final = lock_folder(folder, "one process serves the pages of an application; end it first")
+        for left in folder.iterdir():
+            shutil.rmtree(left, ignore_errors=True)
 
     def begin(self, owner: str, name: str, size_bytes: int) -> Upload:
         """A new file of this size."""
@@ -166,6 +168,13 @@ class Spool:
             shutil.rmtree(upload.folder, ignore_errors=True)
             with self._lock:
                 self._uploads.pop(upload.id, None)
+
+    def close(self) -> None:
+        """Discard all of it."""
+        with self._lock:
+            left = list(self._uploads.values())
+        self.discard(left)
+        os.close(self._held)
 
     def forget_idle(self) -> None:
         """Discard what stands still."""

@@ -88,7 +88,7 @@ async def stop_page(pages: SaePages, visit: Visit) -> Response:
     found = desk.found(visit.names["transfer"])
     if found is None or found.state.is_over:
         return pages.refuse(visit, Kind.PAGE, HTTPStatus.NOT_FOUND)
-    name = desk.title(found.names, len(found.names))
+    name = desk.title(found.names)
     question = visit.say("stop.question", name=name, place=found.place)
     return page_answer(pages.text("stop.html", visit, question, question=question, transfer=found.id, tab="/"))
 

@@ -16,7 +16,9 @@ __all__ = ["Teller", "Told"]
 
 _USUAL: Final = {policy: next(mode for mode in Mode if mode in MODES[policy]) for policy in Policy}
 _LEVELS: Final = {
-    TransferState.WAITING: Level.WARN,
+    TransferState.QUEUED: Level.OFF,
+    TransferState.WAITING_FOR_KEY: Level.WARN,
+    TransferState.WAITING_FOR_SITE: Level.WARN,
     TransferState.SENDING: Level.GOOD,
     TransferState.DONE: Level.GOOD,
     TransferState.FAILED: Level.BAD,
@@ -115,7 +117,7 @@ class Teller:
 
     def state_line(self, transfer: Transfer) -> str:
         """How it stands, in one line."""
-        if transfer.state is TransferState.WAITING and transfer.wait_s is not None:
+        if transfer.state is TransferState.WAITING_FOR_KEY and transfer.wait_s is not None:
             return self.say("transfer.key_in", wait=self.lasting(transfer.wait_s))
         if transfer.state is TransferState.SENDING and transfer.left_s is not None:
             return self.say("transfer.left", rate=self.rate(transfer.rate_bps), left=self.lasting(transfer.left_s))
@@ -130,11 +132,13 @@ class Teller:
             return 1.0 if transfer.state is TransferState.DONE else 0.0
         return min(1.0, transfer.sent_bytes / transfer.size_bytes)
 
-    def title(self, names: Sequence[str], count: int) -> str:
-        """What was sent, in a line: the first name, and how many more."""
-        if not names:
-            return self.say("files.count", n=count)
-        return names[0] if count == 1 else self.say("files.more", name=names[0], n=count - 1)
+    def title(self, names: Sequence[str]) -> str:
+        """What is sent, in a line: the first name, and how many more."""
+        return names[0] if len(names) == 1 else self.say("files.more", name=names[0], n=len(names) - 1)
+
+    def files(self, count: int) -> str:
+        """How many files."""
+        return self.say("files.one" if count == 1 else "files.count", n=self.say.count(count))
 
     def found(self, transfer: str) -> Transfer | None:
         return next((t for t in self.view.transfers if t.id == transfer), None)

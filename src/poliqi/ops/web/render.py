@@ -50,7 +50,12 @@ def _context(frame: Frame, scene: Scene | None, title: str, more: Mapping[str, A
         "here": frame.here,
         "person": frame.person,
         "form_token": frame.form_token,
-        "tabs": [*TABS, ("/report", "report.tab"), *([("/access", "access.title")] if may.access else [])],
+        "tabs": [
+            *TABS,
+            ("/report", "report.tab"),
+            *([("/send", "desks.tab")] if frame.settings.desks else []),
+            *([("/access", "access.title")] if may.access else []),
+        ],
         "tab": "",
         "languages": LANGUAGES,
         "title": title,

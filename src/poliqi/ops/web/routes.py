@@ -65,6 +65,13 @@ async def _live(dashboard: Dashboard, visit: Visit) -> Response:
     return dashboard.stream(visit)
 
 
+async def _desks(dashboard: Dashboard, visit: Visit) -> Response:
+    desks = dashboard.settings.desks
+    if not desks:
+        return dashboard.refuse(visit, Kind.PAGE, HTTPStatus.NOT_FOUND)
+    return page_answer(dashboard.text("desks.html", visit, visit.say("desks.title"), tab="/send", desks=desks))
+
+
 # ---- the month report
 
 
@@ -159,6 +166,7 @@ async def _do(dashboard: Dashboard, visit: Visit, kind: ActionKind, subject: str
 
 
 _OTHERS: Final = (
+    RouteRow("GET", "/send", Kind.PAGE, Permission.READ, _desks, "where each place's own pages are, to send files"),
     RouteRow("GET", "/report", Kind.PAGE, Permission.READ, _report, "the month report; `?month=2026-11`"),
     RouteRow("GET", "/api/report", Kind.JSON, Permission.READ, _report_json, "the month report; `?month=2026-11`"),
     RouteRow(

@@ -239,7 +239,9 @@ def test_a_relay_needs_ml_kem_beside_it(tmp_path: Path):
         )
 
 
-@pytest.mark.parametrize(("mine", "theirs", "is_taken"), [(True, True, True), (False, True, False), (False, False, True)])
+@pytest.mark.parametrize(
+    ("mine", "theirs", "is_taken"), [(True, True, True), (False, True, False), (False, False, True)]
+)
 def test_ml_kem_is_insisted_on_at_both_ends(tmp_path: Path, mine: bool, theirs: bool, is_taken: bool):
     tables = ({"messenger": {"knowledge": "direct", "hybrid": each}} for each in (mine, theirs))
     _town, anna, bruno = two(tmp_path, None, **dict(zip(("anna", "bruno"), tables, strict=True)))

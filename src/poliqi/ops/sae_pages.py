@@ -1,0 +1,36 @@
+"""The pages around a running application, from the table [web] of its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from poliqi.apps.keysource import KeySource
+from poliqi.apps.settings import SaeSettings
+from poliqi.edge.folder import make_private_folder
+from poliqi.node.sae import Around
+from poliqi.ops.sae_web.appdesk import ApplicationDesk
+from poliqi.ops.sae_web.application import sae_pages
+from poliqi.ops.sae_web.limits import PAGE_LIMITS
+from poliqi.ops.sae_web.rules import read_web
+
+__all__ = ["pages_around"]
+
+Say = Callable[[dict[str, Any]], None]
+
+
+def pages_around(settings: SaeSettings, keys: KeySource, say: Say) -> Around:
+    """Pages over a desk of this application. Raises ConfigError, StoreError, OSError."""
+
+    def complain(text: str) -> None:
+        say({"event": "pages", "text": text, "level": "warning"})
+
+    def reload(fresh: SaeSettings) -> None:
+        desk.change(fresh)
+        pages.change(read_web(fresh.extra, fresh.file.parent, fresh.sae).doors)
+
+    make_private_folder(settings.state)
+    rules = read_web(settings.extra, settings.file.parent, settings.sae)
+    desk = ApplicationDesk(settings, keys, rules.place, rules.transfers_at_once, complain)
+    pages = sae_pages(desk, settings.state / "spool", rules.doors, complain, rules.limits)
+    return Around(pages, reload, desk.close, PAGE_LIMITS)
