@@ -54,7 +54,9 @@ def channel_pair(
     one, other = tcp_pair() if over_tcp else socket.socketpair()
     mine, yours = identity(caller), identity(callee)
     with ThreadPoolExecutor(1) as pool:
-        answered = pool.submit(accept, other, yours, {mine.sae: (mine.contact, callee_rule or rule)}, site.keys(yours.sae))
+        answered = pool.submit(
+            accept, other, yours, {mine.sae: (mine.contact, callee_rule or rule)}, site.keys(yours.sae)
+        )
         try:
             called = connect(one, mine, yours.contact, site.keys(mine.sae), rule, purpose)
         except BaseException:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.played_keys import PlayedKeys, PlayedSite
-
 from poliqi.apps.identity import Identity
 from poliqi.apps.keygrade import GradeDemand
 from poliqi.apps.service import Service

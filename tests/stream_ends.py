@@ -37,19 +37,19 @@ class FixedKeys:
         self.grade = PHOTONS if grade is None else grade
         self.asked: list[str] = []
 
-    def fresh(self, peer: SaeId, number: int, size_bytes: int) -> list[Key]:  # noqa: ARG002  # one peer
+    def fresh(self, peer: SaeId, number: int, size_bytes: int) -> list[Key]:  # one peer
         ids = list(self.keys)[:number]
         if len(ids) < number or any(len(self.keys[name]) != size_bytes for name in ids):
             raise KeysNotReady("no such key is left", None)
         return [Key(name, SecretBytes(self.keys.pop(name)), self.grade) for name in ids]
 
-    def named(self, peer: SaeId, key_ids: Sequence[str]) -> list[Key]:  # noqa: ARG002  # one peer
+    def named(self, peer: SaeId, key_ids: Sequence[str]) -> list[Key]:  # one peer
         self.asked += key_ids
         if any(name not in self.keys for name in key_ids):
             raise DataRefused("no such key")
         return [Key(name, SecretBytes(self.keys.pop(name)), self.grade) for name in key_ids]
 
-    def supply(self, peer: SaeId) -> Supply:  # noqa: ARG002  # one peer
+    def supply(self, peer: SaeId) -> Supply:  # one peer
         sizes = [len(key) for key in self.keys.values()]
         return Supply(sum(sizes), None, 8, max(sizes, default=512), 128, is_connected=True)
 
@@ -83,7 +83,9 @@ def padded_receiver(keys: FixedKeys, *key_ids: str) -> Session:
     fetcher = PadFetcher(keys, SaeId("caller"), GradeDemand(), used)
     fetcher.fetch(key_ids)
     outgoing = PaddedOut(CALLEE, PadDrawer(keys, SaeId("caller"), GradeDemand(), used))
-    return Session(fixed_header(Mode.ONE_TIME, *key_ids), False, "test 1", outgoing, PaddedIn(CALLER, fetcher), used)
+    return Session(
+        fixed_header(Mode.ONE_TIME, *key_ids), False, "test 1", outgoing, PaddedIn(CALLER, fetcher), used
+    )
 
 
 def fed(session: Session, data: bytes) -> OpenStream:
@@ -113,7 +115,7 @@ def heard(stream: OpenStream) -> tuple[list[bytes], str]:
     try:
         while (message := stream.receive()) is not None:
             messages.append(bytes(message))
-    except Exception as error:  # noqa: BLE001  # the test looks at its class
+    except Exception as error:  # the test looks at its class
         return messages, type(error).__name__
     else:
         return messages, "end"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -103,3 +104,31 @@ def test_sources_are_told_apart_as_the_standard_library_does(
     for address in (anywhere, inside, anywhere):
         packet = bytes(10) + b"\x45" + bytes(11) + address.packed + bytes(4)
         assert sources.allow(memoryview(packet)) == (address in network)
+
+
+PACKET = st.builds(
+    lambda header, first, source, rest: header + bytes([first]) + bytes(11) + source + rest,
+    st.just(bytes(10)) | st.binary(min_size=10, max_size=10),
+    st.sampled_from([0x45, 0x60, 0x00]),
+    st.sampled_from([b"\x0a\x01\x02\x03", b"\x0b\x01\x02\x03"]),
+    st.binary(max_size=40),
+)
+
+
+@given(st.lists(PACKET, max_size=6), st.binary(max_size=8))
+def test_the_short_way_admits_exactly_what_the_long_way_does(packets: list[bytes], rest: bytes) -> None:
+    message = b"".join(struct.pack(">I", len(packet)) + packet for packet in packets) + rest
+    sources = Sources([ipaddress.ip_network("10.0.0.0/8")])
+
+    def collect(found: Iterator[memoryview | None]) -> tuple[list[bytes | None], str]:
+        kept: list[bytes | None] = []
+        try:
+            kept.extend(None if each is None else bytes(each) for each in found)
+        except ProtocolError as error:
+            return kept, str(error)
+        return kept, ""
+
+    long_way = (each if is_sound(each) and sources.allow(each) else None for each in split(memoryview(message)))
+    expected = collect(long_way)
+    assert collect(sources.admit(memoryview(message))) == expected
+    assert collect(Sources([ipaddress.ip_network("10.0.0.0/8")]).admit(memoryview(message))) == expected

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "demo": "a city on this machine: sites, links of simulated light, controller, dashboard",
     "doctor": "what this machine runs: kernels and their speed, where compiled code is kept",
     "distill": "run both parties over a recording and report what key it gives",
+    "gateway": "DICOM images to another site's machines: what waits, what was refused",
     "keylength": "secret length of a table of counts, with its proof",
     "keys": "ask a site for keys as an application (ETSI 014)",
     "link": "pair two ends, run one, its status; record simulated light",

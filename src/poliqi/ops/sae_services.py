@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from poliqi.apps.adapters.service import adapter_service
+from poliqi.apps.datasets.service import DatasetService
+from poliqi.apps.datasets.shelf import Shelf
 from poliqi.apps.keysource import KeySource
+from poliqi.apps.messenger.service import message_service
 from poliqi.apps.service import Service
 from poliqi.apps.settings import SaeSettings
 from poliqi.apps.share.service import InboxService
 from poliqi.apps.tunnel.service import TunnelService
 from poliqi.apps.tunnel.settings import read_tunnel
+from poliqi.apps.vault.service import vault_service
+from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.node.sae import Around
 
 __all__ = ["services_of", "surround"]
@@ -19,19 +25,29 @@ Say = Callable[[dict[str, Any]], None]
 
 
 def services_of(settings: SaeSettings, keys: KeySource, say: Say) -> list[Service]:
-    """One service for each purpose that the file asks for. Raises ConfigError."""
+    """One service for each purpose that the file asks for. Raises ConfigError, StoreError."""
+
     def tell(event: str, text: str, **more: Any) -> None:
         say({"event": event, "text": text, **more})
 
-    services: list[Service] = [InboxService(settings)] if settings.listen is not None else []
-    if "tunnel" in settings.extra:
-        services.append(TunnelService(read_tunnel(settings), tell))
+    entropy = OperatingSystemEntropy()
+    rotation = adapter_service(settings, keys, entropy, say) if "adapter" in settings.extra else None
+    gateway = None
     if "dicom" in settings.extra:
+        # the packages of the extra `health` are imported only where there is a gateway
         from poliqi.apps.dicom.gateway import dicom_service
 
         gateway = dicom_service(settings, keys, tell)
-        services += [] if gateway is None else [gateway]
-    return services
+    found: list[Service | None] = [
+        InboxService(settings),
+        DatasetService(settings, keys, Shelf.of(settings.state), tell),
+        message_service(settings, keys, entropy, lambda text: tell("messages", text)),
+        vault_service(settings, keys, entropy),
+        TunnelService(read_tunnel(settings), tell) if "tunnel" in settings.extra else None,
+        rotation,
+        gateway,
+    ]
+    return [service for service in found if service is not None]
 
 
 def surround(settings: SaeSettings, keys: KeySource, services: Sequence[Service], say: Say) -> Around:

@@ -43,8 +43,6 @@ def receipt_bytes(dataset_id: str, digest: str, owner: SaeId, recipient: SaeId, 
 class DatasetService:
     """Serves the datasets of one application (apps.service.Service)."""
 
-    purpose: Final = PURPOSE
-
     def __init__(
         self,
         settings: SaeSettings,
@@ -58,6 +56,11 @@ class DatasetService:
         self._shelf: Final = shelf
         self._say: Final = say
         self._clock: Final = clock
+
+    @property
+    def purpose(self) -> str:
+        """As Service."""
+        return PURPOSE
 
     def serve(self, channel: Channel) -> None:
         """Answer one recipient."""

@@ -284,14 +284,15 @@ class _Counted:
 def _pack(
     paths: Sequence[Path], out: BinaryIO, key: SecretBytes, name: bytes, progress: Progress | None
 ) -> tuple[int, int]:
-    """A POSIX tar of plain files and folders, sealed; how many files, how many bytes before sealing."""
-    files = 0
+    """A POSIX tar of plain files and folders, sealed; how many files, how many bytes in them."""
+    files = size = 0
 
     def only_plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
-        nonlocal files
+        nonlocal files, size
         if not (member.isreg() or member.isdir()):
             raise ConfigError(f"{member.name}: is neither a file nor a folder; leave it out")
         files += member.isreg()
+        size += member.size
         member.uid = member.gid = 0
         member.uname = member.gname = ""
         return member
@@ -303,4 +304,4 @@ def _pack(
         ) as tar:
             for path in paths:
                 tar.add(path, arcname=path.resolve().name, filter=only_plain)
-        return files, counted.count
+        return files, size

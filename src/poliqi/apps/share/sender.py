@@ -157,6 +157,8 @@ class _Sending:
         try:
             self._send_entries(partial, hasher)
             return self._confirm()
+        except Stopped:
+            raise
         except LinkDown:
             # a receiver that refuses says so before it hangs up
             self._answer.read(_ANSWER_S)

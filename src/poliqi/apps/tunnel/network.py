@@ -7,17 +7,17 @@ are read and dropped: never sent in clear, never sent late.
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from poliqi.apps.stream.channel import RECORD_BYTES, Channel
 from poliqi.apps.tunnel.calls import when_ready
-from poliqi.apps.tunnel.packets import LENGTH, PACKET_BYTES, Sources, is_sound, split
+from poliqi.apps.tunnel.packets import LENGTH, PACKET_BYTES, Sources
 from poliqi.base.errors import LinkDown, PoliqiError
 
 __all__ = ["Line", "PacketTunnel"]
@@ -109,17 +109,21 @@ class PacketTunnel:
 
     def _receive(self, channel: Channel) -> None:
         """From the stream to the device."""
-        receive, allow, descriptor, counts = channel.receive, self._sources.allow, self._descriptor, self.counts
+        receive, admit, descriptor, counts = channel.receive, self._sources.admit, self._descriptor, self.counts
+        write = os.write
         while (message := receive()) is not None:
-            for packet in split(message):
-                if not is_sound(packet) or not allow(packet):
-                    counts["dropped"] += 1
+            received = dropped = 0
+            for packet in admit(message):
+                if packet is None:
+                    dropped += 1
                     continue
                 try:
-                    os.write(descriptor, packet)
-                    counts["received"] += 1
+                    write(descriptor, packet)
+                    received += 1
                 except OSError:  # the kernel does not take it, or has no memory for it
-                    counts["dropped"] += 1
+                    dropped += 1
+            counts["received"] += received
+            counts["dropped"] += dropped
 
     def _read_device(self) -> None:
         """From the device into the stream."""
@@ -127,39 +131,30 @@ class PacketTunnel:
         space = memoryview(buffer)
         waiting = select.poll()
         waiting.register(self._descriptor, select.POLLIN)
-        while not self.stopped.is_set():
-            try:
-                size, packets = self._gather(buffer, space)
-            except OSError as error:
-                self._say("device-gone", f"the TUN device: {error.strerror}", level="error")
-                self.close()
-                return
-            if not packets:
-                waiting.poll(_LOOK_MS)
-                continue
-            channel = self._channel
-            if channel is None:
-                self.counts["dropped"] += packets
-                continue
-            try:
-                channel.send(space[:size])
-                self.counts["sent"] += packets
-            except PoliqiError as error:
-                self.counts["dropped"] += packets
-                self._lose(channel, error)
+        with io.FileIO(self._descriptor, "rb", closefd=False) as device:
+            while not self.stopped.is_set():
+                try:
+                    size, packets = _gather(device, buffer, space)
+                except OSError as error:
+                    self._say("device-gone", f"the TUN device: {error.strerror}", level="error")
+                    self.close()
+                    return
+                if packets:
+                    self._send(space[:size], packets)
+                else:
+                    waiting.poll(_LOOK_MS)
 
-    def _gather(self, buffer: bytearray, space: memoryview) -> tuple[int, int]:
-        """What the device holds ready, as far as it fits: bytes and packets."""
-        place = packets = 0
-        head, descriptor, pack = LENGTH.size, self._descriptor, LENGTH.pack_into
-        with suppress(BlockingIOError):
-            while place <= _ROOM:
-                begin = place + head
-                count = os.readv(descriptor, [space[begin : begin + PACKET_BYTES]])
-                pack(buffer, place, count)
-                place = begin + count
-                packets += 1
-        return place, packets
+    def _send(self, message: memoryview, packets: int) -> None:
+        channel = self._channel
+        if channel is None:
+            self.counts["dropped"] += packets
+            return
+        try:
+            channel.send(message)
+            self.counts["sent"] += packets
+        except PoliqiError as error:
+            self.counts["dropped"] += packets
+            self._lose(channel, error)
 
     def _lose(self, channel: Channel, error: PoliqiError) -> None:
         """Sending failed: the receiving thread is to notice."""
@@ -167,3 +162,18 @@ class PacketTunnel:
             self._failure = error
             self._channel = None
         channel.close()
+
+
+def _gather(device: io.FileIO, buffer: bytearray, space: memoryview) -> tuple[int, int]:
+    """What the device holds ready, as far as it fits: bytes and packets. Raises OSError."""
+    place = packets = 0
+    head, pack, read_into = LENGTH.size, LENGTH.pack_into, device.readinto
+    while place <= _ROOM:
+        begin = place + head
+        count = read_into(space[begin:])
+        if count is None:  # nothing is ready
+            break
+        pack(buffer, place, count)
+        place = begin + count
+        packets += 1
+    return place, packets

@@ -66,10 +66,8 @@ async def _live(dashboard: Dashboard, visit: Visit) -> Response:
 
 
 async def _desks(dashboard: Dashboard, visit: Visit) -> Response:
-    desks = dashboard.settings.desks
-    if not desks:
-        return dashboard.refuse(visit, Kind.PAGE, HTTPStatus.NOT_FOUND)
-    return page_answer(dashboard.text("desks.html", visit, visit.say("desks.title"), tab="/send", desks=desks))
+    more = {"tab": "/send", "desks": dashboard.settings.desks}
+    return page_answer(dashboard.text("desks.html", visit, visit.say("desks.title"), **more))
 
 
 # ---- the month report

@@ -53,7 +53,7 @@ class DashboardSettings:
     viewers: int = 256
     session_s: float = 12 * 3600.0
     desks: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Where people of a place send files: the address of its application's pages. No file comes by the dashboard."""
+    """Where people of a place send files: the address of its application's pages. No file passes the dashboard."""
 
 
 def read_tokens(path: Path) -> tuple[TokenEntry, ...]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from bench.played_keys import PHOTONS, SIMULATED, PlayedSite
 from sealed_talk import Town, application
 
+from bench.played_keys import PHOTONS, SIMULATED, PlayedSite
 from poliqi.apps.keygrade import Knowledge
 from poliqi.apps.messenger.delivery import Postman, only_one
 from poliqi.apps.messenger.mailbox import Direction, State

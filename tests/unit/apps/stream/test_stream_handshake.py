@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -41,10 +42,10 @@ def ends(
     known, called = known or caller.contact, called or callee.contact
     rule = rule or StreamRule()
     one, other = socket.socketpair()
+    between_ends: tuple[socket.socket, ...] = ()
     if between is not None:
-        middle = socket.socketpair()
-        between_ends = (other, middle[0])
-        other = middle[1]
+        middle, answering = socket.socketpair()
+        between_ends, other = (other, middle), answering
 
     def attempt(call: Callable[[], Channel]) -> Channel | PoliqiError:
         try:
@@ -52,7 +53,9 @@ def ends(
         except PoliqiError as error:
             return error
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2) as pool, ExitStack() as held:
+        for end in between_ends:
+            held.enter_context(end)
         contacts = {known.sae: (known, callee_rule or rule)}
         answered = pool.submit(attempt, lambda: accept(other, callee, contacts, callee_keys, timeout_s=2.0))
         if between is not None:
@@ -79,7 +82,7 @@ def test_a_stranger_is_refused_and_no_key_is_fetched_for_him() -> None:
 
 def test_who_only_says_a_name_is_refused_and_no_key_is_fetched_for_him() -> None:
     site = FixedKeys({"key-1": KEY})
-    liar = Identity(CALLER, identity("liar").exchange, identity("liar")._signature)  # noqa: SLF001  # the lie
+    liar = Identity(CALLER, identity("liar").exchange, identity("liar")._signature)  # the lie
     asked, answered = ends(FixedKeys({"key-1": KEY}), site, caller=liar, known=identity(CALLER).contact)
     assert isinstance(answered, AuthenticationError)
     assert isinstance(asked, ConfigError)
@@ -108,9 +111,7 @@ def test_a_recorded_call_opens_nothing_and_costs_no_key() -> None:
 
 def test_a_call_for_another_application_is_refused() -> None:
     elsewhere = identity("elsewhere")
-    asked, answered = ends(
-        FixedKeys({"key-1": KEY}), FixedKeys({"key-1": KEY}), called=elsewhere.contact
-    )
+    asked, answered = ends(FixedKeys({"key-1": KEY}), FixedKeys({"key-1": KEY}), called=elsewhere.contact)
     assert isinstance(asked, ConfigError)
     assert isinstance(answered, ConfigError)
 
@@ -227,7 +228,12 @@ def test_a_changed_answer_is_refused(place: int) -> None:
 
 @pytest.mark.parametrize(
     "said",
-    [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\x02\xff\xff\xff", b"\x02\x00\x00\x00"],
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"\x02\xff\xff\xff",
+        b"\x02\x00\x00\x00",
+    ],
     ids=["a web browser", "a TLS client", "the longest frame", "an empty call"],
 )
 def test_who_speaks_something_else_is_hung_up_on(said: bytes) -> None:

@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_ends import FIRST, SECOND, TRANSCRIPT, FixedKeys, fed, fixed_header, heard, padded_receiver, sealed_session
+from stream_ends import (
+    FIRST,
+    SECOND,
+    TRANSCRIPT,
+    FixedKeys,
+    fed,
+    fixed_header,
+    heard,
+    padded_receiver,
+    sealed_session,
+)
 
 from poliqi.apps.stream.records import RecordSealer
 from poliqi.apps.stream.schedule import CALLEE, CALLER, DirectionKeys

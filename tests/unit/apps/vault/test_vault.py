@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bench.played_keys import PHOTONS, SIMULATED, PlayedSite
 from sealed_talk import Town, application
 
+from bench.played_keys import PHOTONS, SIMULATED, PlayedSite
 from poliqi.apps.keygrade import Knowledge
 from poliqi.apps.settings import SaeSettings
 from poliqi.apps.vault.catalogue import Catalogue, Phase
@@ -273,10 +273,10 @@ def test_delete_destroys_every_share_also_later(tmp_path: Path):
     assert all(city.shelves[name].notes() == [] for name in SITES) and city.catalogue.all() == []
 
 
-@pytest.mark.parametrize("dies_at", range(0, 26))
+@pytest.mark.parametrize("dies_at", range(26))
 @pytest.mark.parametrize("command", ["put", "renew"])
 def test_a_crash_anywhere_leaves_the_old_or_the_new(tmp_path: Path, command: str, dies_at: int):
-    """The owner dies at its n-th message; nothing is tidied up. 5 sites, 1 block: 15 messages in all."""
+    """The owner dies at its n-th message; nothing is tidied up. 4 sites over the wire, 1 block: 12 messages in all."""
     city = City(tmp_path)
     if command == "renew":
         city.put(data=b"old and new alike")
@@ -436,7 +436,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, came: b
 
 def test_no_room_is_said_and_leaves_nothing(tmp_path: Path):
     city = City(tmp_path, bovisa={"room": "400 kbit"})
-    with pytest.raises(DataRefused, match="Bovisa.*no room"):
+    with pytest.raises(DataRefused, match=r"Bovisa.*no room"):
         city.put()
     assert all(city.shelves[name].notes() == [] for name in SITES)
 

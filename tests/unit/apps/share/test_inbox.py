@@ -1,0 +1,123 @@
+"""The inbox: names, clashes, crashes between two steps, age."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from poliqi.apps.share.inbox import Inbox, InboxRules
+from poliqi.apps.share.names import name_problem, numbered, peer_folder
+from poliqi.base.errors import ConfigError
+from poliqi.base.ids import SaeId
+
+PEER = SaeId("office")
+
+
+def staged(folder: Path, name: str, text: str | None) -> int:
+    """A folder with one file, or one folder (None), in it; its handle."""
+    folder.mkdir()
+    if text is None:
+        (folder / name).mkdir()
+    else:
+        (folder / name).write_text(text)
+    return os.open(folder, os.O_RDONLY)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "a/b", "/", "a\0b", "a\nb", "\x1b[31m", "x" * 256, "é" * 128, "a\u202eb", "\u2028", "\udc80"],
+)
+def test_names_that_are_refused(name: str) -> None:
+    assert name_problem(name)
+
+
+@pytest.mark.parametrize("name", ["a", "...", ".bashrc", "a b", " ", "-rf", "é" * 127, "x" * 255, "日本語", "a\u202fb", "~"])
+def test_names_that_are_taken(name: str) -> None:
+    assert name_problem(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "is_folder", "expected"),
+    [
+        ("a.pdf", 1, False, "a.pdf"),
+        ("a.pdf", 2, False, "a (2).pdf"),
+        ("a.tar.gz", 3, False, "a.tar (3).gz"),
+        (".bashrc", 2, False, ".bashrc (2)"),
+        ("a.b", 2, True, "a.b (2)"),
+        ("x" * 255, 2, False, "x" * 251 + " (2)"),
+        ("é" * 127, 12, False, "é" * 125 + " (12)"),
+    ],
+)
+def test_clashes_are_numbered(name: str, number: int, is_folder: bool, expected: str) -> None:
+    assert numbered(name, number, is_folder) == expected
+    assert len(expected.encode()) <= 255
+
+
+def test_folders_of_peers_are_plain_names_and_never_two_alike() -> None:
+    peers = [".", "..", ".partial", "a/b", "a%2Fb", "a\\b", "%2E", "a", "A", "日" * 64, "日" * 63 + "本", "..a", "a b"]
+    folders = [peer_folder(SaeId(peer)) for peer in peers]
+    assert len(set(folders)) == len(peers)
+    for folder in folders:
+        assert name_problem(folder) is None
+        assert not folder.startswith(".")
+        assert folder.isascii()
+
+
+@pytest.mark.parametrize("text", ["file", None])
+def test_a_crash_between_choosing_and_moving_leaves_one_thing(tmp_path: Path, text: str | None) -> None:
+    inbox, handle = Inbox(tmp_path / "inbox", InboxRules()), staged(tmp_path / "staged", "x", text)
+    chosen = inbox.choose(PEER, "x", text is None, None)
+    # the crash: what was chosen stands there, empty; the next run is told of it
+    assert inbox.choose(PEER, "x", text is None, chosen) == "x"
+    inbox.move(PEER, handle, "x", "x")
+    os.close(handle)
+    assert [path.name for path in (tmp_path / "inbox/office").iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("text", ["file", None])
+def test_what_someone_put_there_after_a_crash_is_not_overwritten(tmp_path: Path, text: str | None) -> None:
+    inbox = Inbox(tmp_path / "inbox", InboxRules())
+    chosen = inbox.choose(PEER, "x", text is None, None)
+    place = tmp_path / "inbox/office" / chosen
+    if text is None:
+        (place / "mine").write_text("mine")
+    else:
+        place.write_text("mine")
+    assert inbox.choose(PEER, "x", text is None, chosen) == "x (2)"
+
+
+def test_a_symlink_in_place_of_the_peers_folder_is_not_followed(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path / "inbox", InboxRules())
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "inbox/office").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="directory|symbolic"):
+        inbox.choose(PEER, "x", False, None)
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_old_unfinished_transfers_are_removed_and_young_ones_kept(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path / "inbox", InboxRules(keep_days=7))
+    for name, age_days in (("old", 8), ("young", 6)):
+        folder = inbox.partial_folder(PEER, name)
+        (folder / "tree").mkdir(parents=True)
+        (folder / "state").write_text("{}")
+        moment = time.time() - 86_400 * age_days
+        for path in (folder / "tree", folder / "state", folder):
+            os.utime(path, (moment, moment))
+    assert inbox.tidy() == ["old"]
+    assert [path.name for path in inbox.unfinished(PEER)] == ["young"]
+
+
+def test_the_inbox_is_for_its_owner_alone(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path / "inbox", InboxRules())
+    assert inbox.folder.stat().st_mode & 0o077 == 0
+
+
+def test_settings_that_make_no_sense_are_named() -> None:
+    with pytest.raises(ConfigError, match="keep_days"):
+        InboxRules.of({"inbox": {"keep_days": -1}})
+    with pytest.raises(ConfigError, match="max_byte"):
+        InboxRules.of({"inbox": {"max_byte": 1}})
