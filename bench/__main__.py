@@ -32,6 +32,8 @@ NOT_BENCHES = {
     "heal",
     "namespaces",
     "tunnel_end",
+    "played_keys",
+    "stream_end",
 }
 
 

@@ -2,9 +2,9 @@
 
     python examples/two_applications.py health
 
-For each SITE.sae.toml of the folder it makes run/SITE/ with a copy of it, an identity, contacts and certificates, starts
-the site's key management and the application, and says where everything is. The README of the folder goes on from
-there, in a second terminal. **Simulated keys protect nothing**; it runs from a clone, with the ports of the files.
+For each SITE.sae.toml of the folder it makes run/SITE/ with a copy of it, an identity, contacts and certificates,
+starts the site's key management and the application, and says where everything is. The folder's README goes on from
+there, in a second terminal. **Simulated keys protect nothing.** It runs from a clone, on the ports of the files.
 """
 
 from __future__ import annotations
@@ -55,6 +55,13 @@ def set_up(sector: Path, run: Path, city: LiveCity) -> dict[str, Path]:
     return folders
 
 
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    """The application; what it says goes into a file `log`."""
+    with (folder / "log").open("wb") as log:
+        words = [*POLIQI, "sae", "run", str(folder / "sae.toml")]
+        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603  # ours
+
+
 def main(sector: Path, run: Path) -> None:
     names = sorted(path.name.removesuffix(".sae.toml") for path in sector.glob("*.sae.toml"))
     if len(names) < 2:
@@ -72,15 +79,16 @@ def main(sector: Path, run: Path) -> None:
         for a, b in links:
             city.block(f"{a}-{b}", 1, STOCK_BYTES)
         folders = set_up(sector, run, city)
-        processes = [
-            subprocess.Popen([*POLIQI, "sae", "run", str(folder / "sae.toml")], stdin=subprocess.DEVNULL)
-            for folder in folders.values()
-        ]
+        processes = [start(folder) for folder in folders.values()]
+        while not stopped.is_set() and not all("ready:" in (f / "log").read_text() for f in folders.values()):
+            stopped.wait(0.1)
+            if any(process.poll() is not None for process in processes):
+                sys.exit("an application ended: " + " ".join((f / "log").read_text() for f in folders.values()))
         print(
             f"{len(names)} sites and their applications run, with {STOCK_BYTES >> 20} MiB of SIMULATED key a link:"
         )
         for name, folder in folders.items():
-            print(f"  {name}: export POLIQI_SAE={folder / 'sae.toml'}")
+            print(f"  {name}: {folder / 'sae.toml'}; what it says: {folder / 'log'}")
         print("Ctrl-C ends them.", flush=True)
         stopped.wait()
         for process in processes:

@@ -20,10 +20,9 @@ __all__ = ["Host", "Hosts", "missing", "two_hosts", "wait_until"]
 
 
 def missing(*programs: str) -> pytest.MarkDecorator:
-    """Skips where something is not there, and says what."""
-    lacks = [
-        name for name in programs if shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin") is None
-    ]
+    """Skips where a program, a file or a right is not there, and says what."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin"
+    lacks = [name for name in programs if not (Path(name).exists() or shutil.which(name, path=path))]
     lacks += [] if os.geteuid() == 0 else ["root"]
     lacks += [] if Path("/dev/net/tun").exists() else ["/dev/net/tun"]
     return pytest.mark.skipif(bool(lacks), reason=f"needs {', '.join(lacks)}")

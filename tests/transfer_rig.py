@@ -49,12 +49,15 @@ class Transfer:
     folder: Path
     site: PlayedSite = field(default_factory=PlayedSite)
     inbox: Mapping[str, object] = field(default_factory=dict)
+    receiver_folder: Path | None = None
     errors: list[PoliqiError] = field(default_factory=list)
     """How streams ended at the receiver that did not end well."""
 
     def __post_init__(self) -> None:
         self.sender = settings_of(self.folder, "office", {"archive": "Bovisa"})
-        self.receiver = settings_of(self.folder, "archive", {"office": "Leonardo"}, extra={"inbox": self.inbox})
+        self.receiver = settings_of(
+            self.receiver_folder or self.folder, "archive", {"office": "Leonardo"}, extra={"inbox": self.inbox}
+        )
         self.peer = self.sender.peers[SaeId("archive")]
         self.threads: list[threading.Thread] = []
         self.service = InboxService(self.receiver)

@@ -115,6 +115,27 @@ def test_two_sites_keep_a_wireguard_tunnel_in_fresh_keys(tmp_path: Path) -> None
         assert first.process is not None
         assert first.process.wait(20) == 0
         assert hosts.ping("10.8.0.2", 3) == (3, 3)
+        check_macsec(first, second)
+
+
+def check_macsec(first: End, second: End) -> None:
+    """Both ends write the same key, for their owner alone."""
+    common = ["macsec", "--peer", "There", "--interface", "eth1", "--json"]
+    code, said = command(*common, "--sae", str(first.toml), "-o", str(first.folder / "macsec.conf"))
+    assert code == 0
+    drawn = json.loads(said)
+    assert drawn["simulated"]
+    assert "UNTESTED" in drawn["note"]
+    words = ["--key-id", drawn["key_id"], "--sae", str(second.toml), "-o", str(second.folder / "macsec.conf")]
+    assert command(*common, *words)[0] == 0
+    files = [end.folder / "macsec.conf" for end in (first, second)]
+    assert files[0].read_text() == files[1].read_text()
+    assert all(file.stat().st_mode & 0o777 == 0o600 for file in files)
+    key = next(line for line in files[0].read_text().splitlines() if "mka_cak=" in line).partition("=")[2]
+    assert key not in said
+    code, said = command(*common, *words)
+    assert code == 1
+    assert "never overwritten" in said
 
 
 def command(*words: str) -> tuple[int, str]:
@@ -147,6 +168,9 @@ def test_the_end_that_answers_says_who_does_it(tmp_path: Path) -> None:
     code, said = command("wireguard", "--sae", toml)
     assert code == 1
     assert "zulu sorts behind alfa, so it answers" in said
+    code, said = command("wireguard", "--sae", toml, "--shut")
+    assert code == 0
+    assert said.startswith("shut: office with alfa: ")
     code, said = command("stunnel", "--sae", toml)
     assert code == 1
     assert "0 tables [adapter.NAME] of kind 'stunnel' fit" in said

@@ -21,7 +21,14 @@ from poliqi.base.secret import SecretBytes
 
 vici = pytest.importorskip("vici", reason="needs the extra 'ipsec'")
 
-pytestmark = missing("ip", "unshare", "/usr/lib/ipsec/charon", "ping")
+PLUGINS = "/usr/lib/ipsec/plugins/libstrongswan-"
+pytestmark = missing(
+    "ip",
+    "unshare",
+    "ping",
+    "/usr/lib/ipsec/charon",
+    *(f"{PLUGINS}{name}.so" for name in ("vici", "kernel-libipsec", "chapoly", "curve25519")),
+)
 
 INSIDE = "10.7.2.1"
 
@@ -115,6 +122,21 @@ def test_a_wrong_key_at_one_end_gives_no_sa(both: Both) -> None:
         both.ends[0].use("wrong", is_starter=True)
     assert not any(established(path) for path in both.paths)
     assert not both.has_traffic()
+
+
+def test_an_end_that_leaves_the_key_out_is_refused(both: Both) -> None:
+    for end in both.ends:
+        end.open()
+        end.hold("same", SecretBytes(bytes(range(32))))
+    with charon(both.paths[0]) as session:
+        session.load_conn({"office": {**connection("1", "2"), "version": "2"}})
+        with pytest.raises(vici.exception.CommandException):
+            list(session.initiate({"child": "net", "ike": "office", "timeout": "3000"}))
+    assert not any(established(path) for path in both.paths)
+    # with it, it is taken
+    both.ends[0].use("same", is_starter=True)
+    both.ends[1].use("same", is_starter=False)
+    assert both.has_traffic()
 
 
 def test_no_session_begins_before_the_first_key_nor_after_the_last(both: Both) -> None:

@@ -139,6 +139,7 @@ def test_a_wrong_key_at_one_end_lets_nothing_pass(pair: Pair) -> None:
     pair.start()
     for end in pair.ends.values():
         end.hold("wrong", SecretBytes(os.urandom(32)))
+        end._proof_s = 1.0
     with pytest.raises(LinkDown, match="no answer through"):
         pair.ends["client"].use("wrong", is_starter=True)
     assert not pair.passes()
@@ -155,6 +156,7 @@ def test_the_key_before_is_refused_once_both_have_the_next(pair: Pair) -> None:
         ends.rotator().once()
         wait_until(lambda: ends.rotated("bravo"))
         pair.ends["client"].hold("before", SecretBytes(bytes(range(32))))
+        pair.ends["client"]._proof_s = 1.0
         with pytest.raises(LinkDown):
             pair.ends["client"].use("before", is_starter=True)
 

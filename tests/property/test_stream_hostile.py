@@ -1,4 +1,4 @@
-"""Streams under hostile bytes and odd sizes: the project's errors alone, and nothing handed over that was not sent."""
+"""Streams under hostile bytes and odd sizes: only the project's errors, nothing handed over but what was sent."""
 
 from __future__ import annotations
 

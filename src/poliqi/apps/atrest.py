@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from poliqi.base.errors import ConfigError, DataRefused, StoreError
 from poliqi.base.secret import Entropy, SecretBytes
 from poliqi.edge.folder import sync_folder
-from poliqi.edge.pairfile import read_private, write_private
+from poliqi.edge.privatefile import read_private, write_private
 
 __all__ = ["OVERHEAD_BYTES", "LocalSeal"]
 

@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from poliqi.base.errors import AuthenticationError, ConfigError
 from poliqi.base.ids import SaeId
 from poliqi.base.secret import Entropy
-from poliqi.edge.pairfile import write_private
+from poliqi.edge.privatefile import write_private
 from poliqi.keys.combine import lengthed
 from poliqi.keys.etsi014 import is_sae_id
 

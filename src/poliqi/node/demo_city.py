@@ -288,7 +288,7 @@ class DemoCity:
             slave=slave.application,
             pages={site.place: site.pages_url for site in made.sites.values()},
             sender=str(master.sae_toml),
-            receiver=slave.place,
+            receiver=next(site.place for site in made.sites.values() if site is not master),
             folder=str(made.folder),
         )
 

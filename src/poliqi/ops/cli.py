@@ -17,6 +17,7 @@ __all__ = ["main"]
 COMMANDS: Final = {
     "adapter": "quantum keys for WireGuard, strongSwan and stunnel, kept fresh",
     "bench-crypto": "try new encryption, randomness or key sources: conformance, then speed beside what there is",
+    "chat": "messages to another person under one-time pad, delivered once, also later",
     "control": "run the controller of a city: routes, alarms, dashboard, reports",
     "demo": "a city on this machine: sites, links of simulated light, controller, dashboard",
     "doctor": "what this machine runs: kernels and their speed, where compiled code is kept",
@@ -34,6 +35,7 @@ COMMANDS: Final = {
     "share": "one dataset for many sites: publish, grant, revoke, fetch, audit",
     "receive": "what has arrived from other sites, and the receipts",
     "send": "send files and folders to another site; a signed receipt comes back",
+    "vault": "secrets kept at several sites: any k of n give them back, fewer know nothing",
     "site": "run a site's key management, look after it, destroy its keys",
 }
 

@@ -1,4 +1,4 @@
-"""Writes sharing.json and parcel.json from docs/spec/vault.md, with arithmetic of its own: logarithms, big integers.
+"""Writes sharing.json and parcel.json from docs/spec/vault.md, by arithmetic of its own (logarithms, integers).
 
 Run from the root of the repository: python tests/vectors/vault/generate.py
 """

@@ -17,6 +17,7 @@ from poliqi.base.errors import ConfigError, LinkDown
 
 __all__ = ["SecretFifo"]
 
+_MODE: Final = 0o600
 _TRIES: Final = 20
 _TRY_S: Final = 0.05
 _MOST_BYTES: Final = 4096  # a pipe takes as much at once (POSIX, PIPE_BUF on Linux)
@@ -36,12 +37,8 @@ class SecretFifo:
     def open(self, content: bytearray) -> None:
         """Begin to serve. Raises ConfigError where a FIFO cannot be there."""
         self.put(content)
-        try:
-            if not stat.S_ISFIFO(self._path.lstat().st_mode):
-                raise ConfigError(f"{self._path}: is there already, and is no FIFO; name another path")
-        except FileNotFoundError:
-            pass
-        self._renew()
+        if not self._is_there():
+            self._renew()
         self._thread = threading.Thread(target=self._serve, name="secrets", daemon=True)
         self._thread.start()
 
@@ -106,11 +103,23 @@ class SecretFifo:
                 self._count += 1
                 self._changed.notify_all()
 
+    def _is_there(self) -> bool:
+        """True where an earlier run left a FIFO that is private: its reader may be waiting. Raises ConfigError."""
+        try:
+            found = self._path.lstat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise ConfigError(f"{self._path}: {error.strerror}; name another path") from None
+        if not stat.S_ISFIFO(found.st_mode):
+            raise ConfigError(f"{self._path}: is there already, and is no FIFO; name another path")
+        return stat.S_IMODE(found.st_mode) == _MODE and found.st_uid == os.geteuid()
+
     def _renew(self) -> None:
         draft = self._path.with_name(f".{self._path.name}.new")
         try:
             draft.unlink(missing_ok=True)
-            os.mkfifo(draft, 0o600)
+            os.mkfifo(draft, _MODE)
             draft.replace(self._path)
         except OSError as error:
             raise ConfigError(f"{self._path}: no FIFO can be made there ({error.strerror}); name another") from None

@@ -78,11 +78,11 @@ class WireGuard:
         return (told,)
 
     def hold(self, key_id: str, secret: SecretBytes) -> None:  # noqa: ARG002  # WireGuard has no names for keys
-        """Set it, and look when the last handshake was, so that a later one proves that the key is used."""
+        """Set it, and look when the last handshake was, so that another one proves that the key is used."""
         self._set_preshared(secret)
         self._before = self._handshake_s()
-        # wg tells whole seconds: the next handshake must be in a later one
-        while self._clock() < self._before + 1:
+        # wg tells whole seconds: the next handshake must be in another one
+        while int(self._clock()) == self._before:
             time.sleep(_LOOK_S)
 
     def use(self, key_id: str, *, is_starter: bool) -> None:
@@ -91,7 +91,8 @@ class WireGuard:
             self._renew()
         end = time.monotonic() + self._proof_s
         look_s = _LOOK_S
-        while self._handshake_s() <= self._before:
+        # the clock may have been set back meanwhile: another time, not a later one
+        while self._handshake_s() in (0, self._before):
             if time.monotonic() > end:
                 raise LinkDown(
                     f"{self._interface}: no handshake with key {key_id} within {self._proof_s:g} s: does UDP pass, "

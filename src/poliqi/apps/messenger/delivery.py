@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from poliqi.apps.dial import Dial
 from poliqi.apps.envelope.call import Caller
-from poliqi.apps.envelope.dial import Dial
 from poliqi.apps.keysource import KeySource
 from poliqi.apps.messenger.letter import ANSWER_BYTES, Verdict, decode_answer, encode_letter, padded_bytes
 from poliqi.apps.messenger.mailbox import Mailbox, Waiting

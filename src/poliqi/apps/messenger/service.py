@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from poliqi.apps.dial import dialling
 from poliqi.apps.envelope.call import Question, answer_calls
-from poliqi.apps.envelope.dial import dialling
 from poliqi.apps.keysource import KeySource
 from poliqi.apps.messenger.delivery import Postman
 from poliqi.apps.messenger.letter import ANSWER_BYTES, decode_letter, encode_answer

@@ -22,7 +22,7 @@ from poliqi.apps.share.sender import Outgoing, Sent, Stopped, send_over
 from poliqi.apps.share.source import Source
 from poliqi.apps.stream.channel import Channel
 from poliqi.apps.stream.terms import Policy
-from poliqi.base.errors import LinkDown, ProtocolError
+from poliqi.base.errors import LinkDown, ProtocolError, StoreError
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.keyanswers import KeysNotReady
 
@@ -63,6 +63,10 @@ def send(
         call = opening or (lambda: dialling(settings, keys)(peer, rule, PURPOSE))
         sending = _Client(settings, keys, peer, outbox, progress, call, one_time, when_ready, patience_s)
         return sending.run()
+    except OSError as error:
+        raise StoreError(
+            f"{settings.state}: {error.strerror}; mend that and send again, the rest follows"
+        ) from error
     finally:
         source.close()
         outbox.close()

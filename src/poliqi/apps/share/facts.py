@@ -15,6 +15,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final, Self
 
+from poliqi.base.errors import StoreError
+
 __all__ = ["GROUP", "RECORD_BYTES", "Fact", "Facts", "GroupState", "State"]
 
 _FORM: Final = struct.Struct("<BBQq32s")
@@ -68,7 +70,7 @@ class GroupState:
 
 
 class Facts:
-    """The file of records. Raises OSError. What was put is in the file after `flush`."""
+    """The file of records. Raises OSError, StoreError in `flush`. What was put is in the file after `flush`."""
 
     def __init__(self, handle: int, entries: int) -> None:
         self._handle: Final = handle
@@ -111,9 +113,13 @@ class Facts:
 
     def _write(self, start: int, run: list[bytes]) -> None:
         data, at = memoryview(b"".join(run)), start * RECORD_BYTES
-        while data:
-            done = os.pwrite(self._handle, data, at)
-            data, at = data[done:], at + done
+        try:
+            while data:
+                done = os.pwrite(self._handle, data, at)
+                data, at = data[done:], at + done
+        except OSError as error:
+            # told apart from an error of the files that are sent
+            raise StoreError(f"what is known of a transfer cannot be written down: {error.strerror}") from error
 
     def __iter__(self) -> Iterator[Fact]:
         """Every entry's, in order."""

@@ -14,6 +14,7 @@ from typing import Final
 from poliqi.apps.share.facts import Facts, State
 from poliqi.apps.share.listing import Entry, read_entries
 from poliqi.apps.share.manifest import carry
+from poliqi.base.errors import StoreError
 
 __all__ = ["Ledger"]
 
@@ -84,6 +85,6 @@ class Ledger:
     def close(self) -> None:
         """Close the files."""
         if self._facts is not None:
-            with suppress(OSError):
+            with suppress(OSError, StoreError):
                 self._facts.close()
             self._facts = None

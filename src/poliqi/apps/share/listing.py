@@ -11,9 +11,9 @@ It lives on disk at both ends, so that a million files take no memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import BinaryIO, Final
 
 from poliqi.apps.share.names import DEPTH_MOST, PATH_BYTES, name_problem
 from poliqi.base.errors import ProtocolError
@@ -124,7 +124,9 @@ class ListChecker:
         return names[:-1] == last[: depth - 1] and names[-1].encode() > last[depth - 1].encode()
 
 
-def read_entries(lines: Iterable[bytes]) -> Iterator[Entry]:
+def read_entries(file: BinaryIO) -> Iterator[Entry]:
     """The entries of a list file, opened to read bytes. Raises ProtocolError."""
-    for line in lines:
-        yield Entry.read(line.rstrip(b"\n"))
+    while line := file.readline(LINE_BYTES + 1):
+        if not line.endswith(b"\n"):
+            raise ProtocolError(f"a line of the list ({line[:80]!r}) has no end, or is too long: drop the transfer")
+        yield Entry.read(line[:-1])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from poliqi.apps.share.listing import Entry
+from poliqi.apps.share.listing import LINE_BYTES, Entry
 from poliqi.apps.share.receipt import Receipt
 from poliqi.apps.share.tree import Tree
 from poliqi.base.errors import DataRefused, ProtocolError
@@ -28,7 +28,7 @@ def check_manifest(path: Path, receipt: Receipt) -> None:
 def read_manifest(path: Path) -> Iterator[tuple[Entry, str]]:
     """Entries, and their SHA-256 in hexadecimal ("-" for a folder). Raises DataRefused, OSError."""
     with path.open("rb") as file:
-        for line in file:
+        while line := file.readline(LINE_BYTES + 65):
             try:
                 kind, size, mtime, digest, name = line.rstrip(b"\n").split(b" ", 4)
                 yield Entry.read(b" ".join((kind, size, mtime, name))), digest.decode()

@@ -62,32 +62,35 @@ class Pad:
     def xor(self, data: Bytes, into: Bytes) -> None:
         """Add the next bytes to `data`. Raises ValueError where too few are left; a caller looks first."""
         done, size = 0, len(data)
-        self._check(size)
         while done < size:
-            part = self._parts[0]
-            count = min(size - done, len(part) - self._place)
-            taken = part[self._place : self._place + count]
-            np.bitwise_xor(data[done : done + count], taken, out=into[done : done + count])
-            done += count
-            self._move(part, taken, count)
-        self.left -= size
+            taken = self._next(size - done)
+            end = done + len(taken)
+            np.bitwise_xor(data[done:end], taken, out=into[done:end])
+            taken.fill(0)
+            done = end
 
     def take(self, size: int) -> bytes:
-        """The next bytes."""
-        out = np.zeros(size, np.uint8)
-        self.xor(out, out)
-        return out.tobytes()
+        """The next bytes. Raises as `xor`."""
+        out = b""
+        while len(out) < size:
+            taken = self._next(size - len(out))
+            out += taken.tobytes()
+            taken.fill(0)
+        return out
 
-    def _check(self, size: int) -> None:
-        if size > self.left:
-            raise ValueError(f"{size} bytes of pad are wanted and {self.left} are left")
-
-    def _move(self, part: Bytes, taken: Bytes, count: int) -> None:
-        taken[:] = 0
-        self._place += count
+    def _next(self, most: int) -> Bytes:
+        """At most so many bytes, at least one; the caller uses and wipes them."""
+        if not self._parts:
+            raise ValueError(f"{most} bytes more of pad are wanted and none are left")
+        part, place = self._parts[0], self._place
+        taken = part[place : place + most]
+        count = len(taken)
+        self.left -= count
+        self._place = place + count
         if self._place == len(part):
             self._parts.popleft()
             self._place = 0
+        return taken
 
     def close(self) -> None:
         """Wipe what is left."""

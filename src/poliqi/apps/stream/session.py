@@ -81,7 +81,7 @@ class OpenStream:
         self._sending: Final = threading.Lock()
         self._send_failure: PoliqiError | None = None
         self._receive_failure: PoliqiError | None = None
-        self._is_finished = self._is_ended = self._is_closed = False
+        self._was_alerted = self._is_finished = self._is_ended = self._is_closed = False
         self._sent = self._received = 0
         wire.opened()
 
@@ -117,6 +117,8 @@ class OpenStream:
 
     def send(self, data: Octets) -> None:
         """As in Channel."""
+        if isinstance(data, memoryview):
+            data = data.cast("B")
         size = len(data)
         if size > RECORD_BYTES:
             raise ValueError(f"a message of {size} bytes is over the limit of {RECORD_BYTES}: send it in pieces")
@@ -219,6 +221,7 @@ class OpenStream:
                 self._is_ended = True
                 return None
             if kind == Frame.ALERT:
+                self._was_alerted = True
                 raise _alerted(self.peer, text)
             self._in.control(kind, text)
 
@@ -230,7 +233,8 @@ class OpenStream:
         try:
             if self._send_failure is None and not self._is_closed:
                 self._send_failure = error
-                self._alert(_reason(error))
+                if not self._was_alerted:
+                    self._alert(_reason(error))
         finally:
             self._sending.release()
 

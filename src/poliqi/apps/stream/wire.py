@@ -17,8 +17,10 @@ FRAME_BYTES: Final = HEAD_BYTES + (256 << 10) + 16
 """The longest frame: a record of 256 KiB with its tag."""
 _AHEAD_BYTES: Final = 64 << 10
 _BUFFER_BYTES: Final = 2 * FRAME_BYTES
-_SOCKET_BYTES: Final = 4 << 20
 _SILENT_S: Final = 30
+"""A connection whose other end does not answer any more is lost after so long."""
+_STUCK_S: Final = 120
+"""The same, where the other end takes no data: its program may be busy."""
 
 
 class Wire:
@@ -42,6 +44,7 @@ class Wire:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _SILENT_S // 2)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _SILENT_S // 6)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * _STUCK_S)
 
     def opened(self) -> None:
         """The handshake is over: long frames, no deadline."""

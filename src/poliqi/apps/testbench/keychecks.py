@@ -129,9 +129,11 @@ def exhaustion(places: KeyPlaces) -> str:
             raise NotSeen(
                 f"{supply.available_bytes >> 20} MiB are in stock: give it less than 1 MiB to see its end"
             )
-        for _ in range(2 + supply.available_bytes // max(1, supply.least_bytes)):
+        drawn_bytes = 0
+        while drawn_bytes <= supply.available_bytes + _MOST_DRAWN_BYTES:
             try:
                 _fresh(pair, most, size)
+                drawn_bytes += most * size
             except KeyExhausted:
                 if most == 1 and size == supply.least_bytes:
                     return "says so"

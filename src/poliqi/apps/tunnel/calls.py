@@ -23,7 +23,7 @@ from poliqi.base.errors import DataRefused, LinkDown, PoliqiError, ProtocolError
 from poliqi.edge.keyanswers import KeysNotReady
 from poliqi.edge.network import Address, keep_alive
 
-__all__ = ["Call", "Streams", "when_ready"]
+__all__ = ["Call", "Streams", "clearer", "when_ready"]
 
 _CONNECT_S: Final = 10.0
 _KEPT_S: Final = 60.0
@@ -60,6 +60,15 @@ def when_ready(error: PoliqiError) -> str:
         return str(error)
     when = "nobody can say when" if error.retry_s is None else f"expected in {error.retry_s:.0f} s"
     return f"no key, so nothing is sent: {error}; more key: {when}"
+
+
+def clearer(first: PoliqiError | None, second: PoliqiError) -> PoliqiError:
+    """Of two failures of one stream the one that says what to do: key that is missing before a line that is lost.
+
+    The two directions of a stream fail in either order.
+    """
+    is_told = isinstance(second, KeysNotReady) and not isinstance(first, KeysNotReady)
+    return second if first is None or is_told else first
 
 
 class Streams:

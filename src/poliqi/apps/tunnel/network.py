@@ -52,6 +52,7 @@ class PacketTunnel:
         self._say: Final = say
         self._channel: Channel | None = None
         self._failure: PoliqiError | None = None
+        self._sending: Final = threading.Lock()
         self.stopped: Final = threading.Event()
         """Set once it is closed, whoever closed it."""
         self.counts: Final[Counter[str]] = Counter()
@@ -93,12 +94,13 @@ class PacketTunnel:
         self._tell(channel)
         try:
             self._receive(channel)
+            failure: PoliqiError = LinkDown("the other side ended the stream")
         except PoliqiError as error:
-            return self._failure or error
-        finally:
-            self._channel = None
-            channel.close()
-        return LinkDown("the other side ended the stream")
+            failure = error
+        self._channel = None
+        channel.close()
+        with self._sending:
+            return clearer(failure, self._failure) if self._failure else failure
 
     def _tell(self, channel: Channel) -> None:
         self.counts["streams"] += 1
@@ -145,23 +147,19 @@ class PacketTunnel:
                     waiting.poll(_LOOK_MS)
 
     def _send(self, message: memoryview, packets: int) -> None:
-        channel = self._channel
-        if channel is None:
-            self.counts["dropped"] += packets
-            return
-        try:
-            channel.send(message)
-            self.counts["sent"] += packets
-        except PoliqiError as error:
-            self.counts["dropped"] += packets
-            self._lose(channel, error)
-
-    def _lose(self, channel: Channel, error: PoliqiError) -> None:
-        """Sending failed: the receiving thread is to notice."""
-        if self._channel is channel:
-            self._failure = error
-            self._channel = None
-        channel.close()
+        with self._sending:
+            channel = self._channel
+            if channel is None:
+                self.counts["dropped"] += packets
+                return
+            try:
+                channel.send(message)
+                self.counts["sent"] += packets
+            except PoliqiError as error:
+                self.counts["dropped"] += packets
+                self._failure = error
+                self._channel = None
+                channel.close()  # so that the receiving thread notices
 
 
 def _gather(device: io.FileIO, buffer: bytearray, space: memoryview) -> tuple[int, int]:

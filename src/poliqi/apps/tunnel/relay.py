@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from poliqi.apps.stream.channel import Channel
+from poliqi.apps.tunnel.calls import clearer
 from poliqi.apps.tunnel.messages import DATA_BYTES, END, Kind, kind_of
 from poliqi.base.errors import LinkDown, PoliqiError, ProtocolError
 
@@ -46,11 +47,12 @@ class _Relay:
         self._lock: Final = threading.Lock()
 
     def fail(self, error: PoliqiError) -> None:
-        """The first failure stands; both threads wake up. No FIN is sent, which would look like an end."""
+        """Both threads wake up. No FIN is sent, which would look like an end."""
         with self._lock:
-            if self.failure is not None:
-                return
-            self.failure = error
+            is_first = self.failure is None
+            self.failure = clearer(self.failure, error)
+        if not is_first:
+            return
         with suppress(OSError):
             self.local.shutdown(socket.SHUT_RD)
         self.channel.close()

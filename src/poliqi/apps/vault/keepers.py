@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from poliqi.apps.dial import Dial
 from poliqi.apps.envelope.call import Caller
-from poliqi.apps.envelope.dial import Dial
 from poliqi.apps.envelope.pads import Outlook, PadSource
 from poliqi.apps.envelope.rule import PadNote
 from poliqi.apps.keysource import KeySource

@@ -16,7 +16,7 @@ from poliqi.apps.envelope.pads import Outlook
 from poliqi.apps.envelope.rule import PadNote
 from poliqi.apps.vault.catalogue import Catalogue, Phase, Record, Site
 from poliqi.apps.vault.keepers import HERE, Keeper, Keepers
-from poliqi.apps.vault.parcel import BLOCK_BYTES, KeyMatrix, tagged, tags_change
+from poliqi.apps.vault.parcel import BLOCK_BYTES, SHARES_MOST, KeyMatrix, tagged, tags_change
 from poliqi.apps.vault.reading import Found, Reading, Source, listed, most_agreed
 from poliqi.apps.vault.requests import (
     DONE,
@@ -29,7 +29,7 @@ from poliqi.apps.vault.requests import (
     Request,
     Stage,
 )
-from poliqi.apps.vault.sharing import SHARES_MOST, split, split_zero
+from poliqi.apps.vault.sharing import split, split_zero
 from poliqi.apps.vault.shelf import block_count, kept_bytes, share_bytes
 from poliqi.base.errors import ConfigError, DataRefused, PoliqiError, StoreError
 from poliqi.base.ids import SaeId
@@ -89,6 +89,10 @@ class Owner:
         """Hang up, close the files."""
         self._keepers.close()
         self._catalogue.close()
+
+    def records(self) -> list[Record]:
+        """All that the catalogue knows."""
+        return self._catalogue.all()
 
     def needs(self, size: int, sites: Sequence[str]) -> list[Need]:
         """The key that a secret of so many bytes takes towards each site, and whether it is there."""

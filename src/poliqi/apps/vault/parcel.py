@@ -19,6 +19,7 @@ from poliqi.keys.onetime import xor_bytes
 
 __all__ = [
     "BLOCK_BYTES",
+    "SHARES_MOST",
     "KeyMatrix",
     "Parcel",
     "accepted",
@@ -28,6 +29,8 @@ __all__ = [
     "tags_change",
 ]
 
+SHARES_MOST: Final = 16
+"""The most sites that keep a secret."""
 BLOCK_BYTES: Final = 64 << 10
 """Bytes of a secret that are shared at once."""
 _TAG: Final = 16

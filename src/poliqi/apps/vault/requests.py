@@ -6,7 +6,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from poliqi.apps.vault.sharing import SHARES_MOST
+from poliqi.apps.vault.parcel import SHARES_MOST
 from poliqi.base.errors import ProtocolError
 
 __all__ = [

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from poliqi.apps.vault.parcel import SHARES_MOST
 from poliqi.base.secret import Entropy
 
 if TYPE_CHECKING:
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
 
     Words = NDArray[np.uint64]
 
-__all__ = ["SHARES_MOST", "join", "split", "split_zero"]
+__all__ = ["join", "split", "split_zero"]
 
-SHARES_MOST: Final = 16
 _WORD: Final = 8
 _ONES: Final = np.uint64(0x0101010101010101)
 _LOW: Final = np.uint64(0x7F7F7F7F7F7F7F7F)

@@ -137,8 +137,8 @@ def run(
 
 def parse_sizes(text: str) -> list[int]:
     """Sizes of records in bytes, ascending. Raises ConfigError."""
-    words = text.split(",") if len(text) <= 1000 else []
-    sizes = sorted({int(word) for word in words if word.strip().isdecimal() and len(word) <= 12})
+    words = [word.strip() for word in text.split(",")] if len(text) <= 1000 else []
+    sizes = sorted({int(word) for word in words if word.isascii() and word.isdigit() and len(word) <= 12})
     if (
         len(sizes) != len(words)
         or not 1 <= len(sizes) <= _MOST_SIZES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -134,7 +135,7 @@ class _Lines:
 
   dashboard      {r["dashboard"]}
   send a file    {pages}
-                 poliqi send FILE {json.dumps(r["receiver"])} --sae {r["sender"]}
+                 poliqi send FILE {shlex.quote(r["receiver"])} --sae {r["sender"]}
   fetch a key    {r["curl"]}
   cut a fibre    poliqi demo cut {span}      (in another terminal; then: poliqi demo mend {span})
   listen on it   poliqi demo listen {span}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -59,6 +61,19 @@ def test_a_script_finds_two_secrets(tmp_path: Path) -> None:
     assert (tmp_path / "got").read_bytes() == b"twoone"
 
 
+def test_a_script_comes_to_its_end_when_its_caller_is_killed(tmp_path: Path) -> None:
+    call = (
+        "from poliqi.apps.adapters.programs import tell_twice\n"
+        f"tell_twice('cat $1; touch {tmp_path}/begun; sleep 0.2; cat $2 > {tmp_path}/got', "
+        "bytearray(b'1'), bytearray(b'2'))"
+    )
+    caller = subprocess.Popen([sys.executable, "-c", call])
+    wait_until((tmp_path / "begun").exists, 30)
+    caller.kill()
+    caller.wait()
+    wait_until(lambda: (tmp_path / "got").exists() and (tmp_path / "got").read_bytes() == b"2")
+
+
 def test_a_program_that_quotes_its_secret_is_not_quoted() -> None:
     with pytest.raises(ConfigError, match="exit code 1") as told:
         tell_program(["sh", "-c", "cat >&2; exit 1"], bytearray(b"a secret"))
@@ -96,6 +111,26 @@ def test_the_private_key_is_put_back_when_the_script_fails(fake: WireGuard, tmp_
     with pytest.raises(ConfigError):
         fake._renew()
     assert (tmp_path / "secrets").read_text().split()[-1] == PUBLIC_KEY
+
+
+@pytest.mark.parametrize("times", [["100", "100", "101"], ["100", "50"], ["0", "0", "7"]])
+def test_another_handshake_is_waited_for_even_when_the_clock_was_set_back(
+    fake: WireGuard, times: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = iter(times)
+    monkeypatch.setattr(fake, "_handshake_s", lambda: int(next(told)))
+    fake.hold("k", SecretBytes(bytes(32)))
+    fake.use("k", is_starter=False)
+    assert next(told, None) is None
+
+
+def test_a_peer_that_was_set_up_anew_is_no_proof(fake: WireGuard, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = iter([100])
+    monkeypatch.setattr(fake, "_handshake_s", lambda: next(told, 0))
+    monkeypatch.setattr(fake, "_proof_s", 0.1)
+    fake.hold("k", SecretBytes(bytes(32)))
+    with pytest.raises(LinkDown, match="no handshake with key k"):
+        fake.use("k", is_starter=False)
 
 
 def test_a_peer_without_preshared_key_is_told(fake: WireGuard) -> None:
@@ -148,11 +183,38 @@ def test_a_reader_that_goes_away_does_no_harm(tmp_path: Path) -> None:
     fifo = SecretFifo(path)
     fifo.open(bytearray(b"one"))
     try:
-        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
-        wait_until(lambda: fifo.count == 1)
+
+        def come_and_go() -> bool:
+            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+            return fifo.count > 0
+
+        wait_until(come_and_go)
         assert path.read_bytes() == b"one"
     finally:
         fifo.close()
+
+
+def test_a_reader_that_waited_for_the_adapter_is_served(tmp_path: Path) -> None:
+    path = tmp_path / "psk"
+    os.mkfifo(path, 0o600)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(path.read_bytes()), daemon=True)
+    reader.start()
+    fifo = SecretFifo(path)
+    fifo.open(bytearray(b"one"))
+    reader.join(5)
+    fifo.close()
+    assert got == [b"one"]
+
+
+def test_a_fifo_that_others_can_open_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "psk"
+    os.mkfifo(path)
+    path.chmod(0o666)
+    fifo = SecretFifo(path)
+    fifo.open(bytearray(b"one"))
+    assert stat.S_IMODE(path.lstat().st_mode) == 0o600
+    fifo.close()
 
 
 def test_a_fifo_replaces_no_file(tmp_path: Path) -> None:

@@ -25,12 +25,12 @@ class Liar:
         self.transfer = transfer
         self.channel = transfer.open()
         entries = lines.count(b"\n")
-        files = [line.split(b" ") for line in lines.splitlines() if line[:1] in b"fx"]
+        files = [line.split(b" ") for line in lines.splitlines() if line[:2] in (b"f ", b"x ")]
         facts: dict[str, Any] = {
             "transfer": "ab" * 16,
             "entries": max(1, entries),
             "files": len(files),
-            "size_bytes": sum(int(fields[1]) for fields in files),
+            "size_bytes": sum(max(0, int(fields[1])) for fields in files),
             "list_bytes": len(lines),
             "list_sha256": hashlib.sha256(lines).hexdigest(),
             "clock_ns": 0,

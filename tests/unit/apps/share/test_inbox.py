@@ -34,7 +34,9 @@ def test_names_that_are_refused(name: str) -> None:
     assert name_problem(name)
 
 
-@pytest.mark.parametrize("name", ["a", "...", ".bashrc", "a b", " ", "-rf", "é" * 127, "x" * 255, "日本語", "a\u202fb", "~"])
+@pytest.mark.parametrize(
+    "name", ["a", "...", ".bashrc", "a b", " ", "-rf", "é" * 127, "x" * 255, "日本語", "a\u202fb", "~"]
+)
 def test_names_that_are_taken(name: str) -> None:
     assert name_problem(name) is None
 
@@ -57,7 +59,21 @@ def test_clashes_are_numbered(name: str, number: int, is_folder: bool, expected:
 
 
 def test_folders_of_peers_are_plain_names_and_never_two_alike() -> None:
-    peers = [".", "..", ".partial", "a/b", "a%2Fb", "a\\b", "%2E", "a", "A", "日" * 64, "日" * 63 + "本", "..a", "a b"]
+    peers = [
+        ".",
+        "..",
+        ".partial",
+        "a/b",
+        "a%2Fb",
+        "a\\b",
+        "%2E",
+        "a",
+        "A",
+        "日" * 64,
+        "日" * 63 + "本",
+        "..a",
+        "a b",
+    ]
     folders = [peer_folder(SaeId(peer)) for peer in peers]
     assert len(set(folders)) == len(peers)
     for folder in folders:

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from transfer_rig import Transfer, content
 from poliqi.apps.share import taking
 from poliqi.apps.share.messages import RefusalCode, Refused
 from poliqi.apps.share.service import InboxService
+from poliqi.base.errors import StoreError
 
 
 def refusal_of(transfer: Transfer, *paths: Path, **more: Any) -> Refused:
@@ -88,14 +90,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if mounted.returncode:
         pytest.skip(f"cannot mount a file system here: {mounted.stderr.decode().strip()}")
     yield folder
-    subprocess.run(["umount", folder], check=True)
+    subprocess.run(["umount", "-l", folder], check=True)
 
 
 def test_a_real_file_system_that_is_filled_by_another_meanwhile(
     tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "big").write_bytes(os.urandom(3 << 20))
-    transfer = Transfer(small_disk, inbox={"keep_free_bytes": 0})
+    transfer = Transfer(tmp_path, inbox={"keep_free_bytes": 0}, receiver_folder=small_disk)
     # the check before is blind here, as it is when others fill the disk after it
     with monkeypatch.context() as patch:
         patch.setattr("poliqi.apps.share.inbox.Inbox.free_bytes", lambda _self: 1 << 40)
@@ -147,7 +149,9 @@ def test_a_closed_service_takes_nothing_and_the_sender_may_try_again(tmp_path: P
     assert (transfer.arrived / "a").read_text() == "a"
 
 
-def test_manifests_that_differ_are_mended_in_another_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_manifests_that_differ_are_mended_in_another_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A bit that flips in memory between hash and record: the groups show where."""
     root = tmp_path / "root"
     root.mkdir()
@@ -164,3 +168,22 @@ def test_manifests_that_differ_are_mended_in_another_stream(tmp_path: Path, monk
     transfer.send(root, patience_s=10.0)
     assert flips[0] < 0
     assert content(transfer.arrived / "root") == content(root)
+
+
+def test_a_full_disk_at_the_sender_is_its_own_and_leaves_no_file_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "big").write_bytes(os.urandom(1 << 20))
+    transfer = Transfer(tmp_path)
+
+    write = os.pwrite
+
+    def full(handle: int, data: bytes, at: int) -> int:
+        if threading.current_thread() is not threading.main_thread():
+            return write(handle, data, at)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch, pytest.raises(StoreError, match="No space"):
+        patch.setattr("poliqi.apps.share.facts.os.pwrite", full)
+        transfer.send(tmp_path / "big")
+    assert transfer.send(tmp_path / "big").left_out == 0

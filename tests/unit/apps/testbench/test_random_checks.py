@@ -1,4 +1,4 @@
-"""Tests of randomness: against the examples of NIST SP 800-22 rev. 1a, against scipy, and against broken sources."""
+"""Tests of randomness: against NIST SP 800-22 rev. 1a, scipy, and broken sources."""
 
 from __future__ import annotations
 

@@ -190,6 +190,7 @@ def test_a_packet_that_the_peer_must_not_send_never_reaches_the_kernel(hostile: 
         one.kernel.send(hostile)
         one.kernel.send(packet())
         assert two.kernel.recv(1 << 17) == packet()
+        until(lambda: two.tunnel.counts["dropped"])
         assert two.tunnel.counts["dropped"] == 1
 
 

@@ -116,7 +116,7 @@ def test_with_three_gone_it_refuses_and_names_them(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("at", "named"), [(0, {"Bovisa"}), (60_000, {"Bovisa"}), (65_536, {"Bovisa"}), (65_620, set())]
+    ("at", "named"), [(0, {"Bovisa"}), (65_535, {"Bovisa"}), (65_536, {"Bovisa"}), (65_620, set())]
 )
 def test_a_liar_is_named_and_the_others_suffice(tmp_path: Path, at: int, named: set[str]):
     """A false byte in the share or in the owner's tag; in what the owner does not look at it changes nothing."""

@@ -1,0 +1,68 @@
+"""Messenger and vault by their commands, between applications of three real sites."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from live_saes import LiveSae, live_saes
+from live_sites import live_city
+
+from poliqi.ops.cli import cli
+
+SIZE = 1 << 20
+LINKS = ("aria-leonardo", "bovisa-leonardo")
+
+
+def run(sae: LiveSae, *words: object) -> Result:
+    return CliRunner().invoke(cli, [*map(str, words), "--sae", str(sae.toml), "--json"])
+
+
+def said(sae: LiveSae, *words: object) -> list[dict]:
+    done = run(sae, *words)
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith(("{", "["))]
+
+
+@pytest.mark.slow
+def test_messages_wait_and_secrets_outlive_sites(tmp_path: Path) -> None:
+    names, links = ["aria", "bovisa", "leonardo"], [("aria", "leonardo"), ("bovisa", "leonardo")]
+    with live_city(names, links, are_all_peers=True) as city:
+        for link in LINKS:
+            city.block(link, 1, SIZE)
+        with live_saes(city, start=False) as saes:
+            leonardo, bovisa, aria = saes["leonardo"], saes["bovisa"], saes["aria"]
+            leonardo.start()
+
+            # nobody is at Bovisa: the message waits, and the service brings it when somebody comes
+            [waits] = said(leonardo, "chat", "bovisa", "--send", "Il documento è pronto")
+            assert waits["state"] == "waiting" and "refused" in waits["why"]
+            bovisa.start()
+            end = time.monotonic() + 20
+            while not (came := said(bovisa, "chat", "leonardo", "--list")):
+                assert time.monotonic() < end
+                time.sleep(0.2)
+            assert [m["text"] for m in came] == ["Il documento è pronto"]
+            assert came[0]["knowledge"] == "direct fibre" and came[0]["hybrid"] and came[0]["simulated"]
+            [back] = said(bovisa, "chat", "leonardo", "--send", "Grazie")
+            assert back["state"] == "delivered"
+
+            # two of three keep a secret
+            aria.start()
+            secret = tmp_path / "plan.bin"
+            secret.write_bytes(os.urandom(70_000))
+            [put] = said(leonardo, "vault", "put", secret, "--sites", "here,bovisa,aria", "--threshold", 2)
+            assert [s["knowledge"] for s in put["sites"]] == ["here", "direct fibre", "direct fibre"]
+            assert said(leonardo, "vault", "renew", "plan.bin")[0]["epoch"] == 2
+            aria.kill()
+            said(leonardo, "vault", "get", "plan.bin", "-o", tmp_path / "back.bin")
+            assert (tmp_path / "back.bin").read_bytes() == secret.read_bytes()
+            bovisa.kill()
+            refused = run(leonardo, "vault", "get", "plan.bin", "-o", tmp_path / "none.bin")
+            assert refused.exit_code == 1 and "2 true shares are needed and 1 are there" in str(refused.exception)
+            assert "aria" in str(refused.exception) and "bovisa" in str(refused.exception)
+            assert not (tmp_path / "none.bin").exists()
