@@ -1,6 +1,7 @@
-"""Pictures of the dashboard for the documentation: `python docs/screenshots.py [URL] [--to FOLDER]`.
+"""Pictures of dashboard and application for the documentation: `python docs/screenshots.py [URL] [--to FOLDER]`.
 
-Without a URL the pages show a city in memory whose figures are made up; with one, a running dashboard as it is.
+Without a URL the pages show a city and an application in memory whose figures are made up; with one, a running
+dashboard as it is.
 Needs Chromium and the extra "test".
 """
 
@@ -11,6 +12,7 @@ import asyncio
 import os
 import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -51,6 +53,72 @@ SHOTS = (
 )
 
 
+DESK_SHOTS = (
+    Shot("application-send", "/?to=Bovisa"),
+    Shot("application-send-telephone", "/?to=Bovisa", size=NARROW, scheme="dark", locale="it-IT", whole=True),
+    Shot("application-page", "/transfers/t3", size=(1280, 830)),
+    Shot("application-receipt-telephone", "/transfers/t3", size=NARROW, scheme="dark", whole=True),
+    Shot("application-inbox", "/inbox", locale="it-IT"),
+)
+FILES = [
+    {"name": "ct-thorax.dcm", "mimeType": "application/dicom", "buffer": bytes(524_000)},
+    {"name": "referto.pdf", "mimeType": "application/pdf", "buffer": bytes(52_000)},
+]
+
+
+@contextmanager
+def sample_desk() -> Iterator[str]:
+    """Pages of an application in memory; their address."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from fake_pages_desk import FakePagesDesk
+    from kme_fixture import served
+
+    from poliqi.ops.sae_web import PAGE_LIMITS, sae_pages
+    from poliqi.ops.web import DashboardSettings, Role
+
+    with tempfile.TemporaryDirectory() as folder:
+        pages = sae_pages(FakePagesDesk(), Path(folder) / "spool", DashboardSettings(open_role=Role.OPERATOR))
+        with served(pages, None, PAGE_LIMITS) as (_, where, thread):
+            yield f"http://{where}"
+            thread.run(pages.close())
+
+
+def take_desk(base: str, folder: Path, shots: list[Shot], scale: float) -> list[Path]:
+    """Pictures of an application's pages, files chosen and nothing sent."""
+    from playwright.sync_api import sync_playwright
+
+    folder.mkdir(parents=True, exist_ok=True)
+    done: list[Path] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        for shot in shots:
+            width, height = shot.size
+            page = browser.new_page(
+                viewport={"width": width, "height": height},
+                color_scheme=shot.scheme,
+                locale=shot.locale,
+                device_scale_factor=scale,
+            )
+            page.goto(base + shot.path)
+            if page.locator("#files").count():
+                page.set_input_files("#files", FILES)
+                page.check("#pad")
+                page.wait_for_selector("#estimate", state="visible")
+            done.append(folder / f"{shot.name}.png")
+            page.screenshot(path=str(done[-1]), full_page=shot.whole)
+            page.close()
+        browser.close()
+    return done
+
+
+def chromium() -> str:
+    """The browser of this machine."""
+    found = shutil.which("chromium") or "/usr/bin/chromium"
+    if not os.access(found, os.X_OK):
+        sys.exit("no Chromium here: pictures need one, such as Debian's package chromium")
+    return found
+
+
 @contextmanager
 def sample_city() -> Iterator[str]:
     """A dashboard over a city in memory; its address."""
@@ -85,14 +153,11 @@ def take(base: str, folder: Path, shots: list[Shot], scale: float) -> list[Path]
     import httpx
     from playwright.sync_api import sync_playwright
 
-    chromium = shutil.which("chromium") or "/usr/bin/chromium"
-    if not os.access(chromium, os.X_OK):
-        sys.exit("no Chromium here: pictures need one, such as Debian's package chromium")
     folder.mkdir(parents=True, exist_ok=True)
     fibre = {"subject": "leonardo-bovisa"}
     done: list[Path] = []
     with sync_playwright() as playwright, httpx.Client(base_url=base, trust_env=False) as client:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         is_cut = False
         for shot in shots:
             if shot.is_cut and not is_cut:
@@ -122,15 +187,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url", nargs="?", help="of a running dashboard; without it, a city in memory")
     parser.add_argument("--to", type=Path, default=ROOT / "docs/_build/screenshots")
-    parser.add_argument("--only", action="append", choices=[shot.name for shot in SHOTS])
+    parser.add_argument("--only", action="append", choices=[shot.name for shot in (*SHOTS, *DESK_SHOTS)])
     parser.add_argument("--scale", type=float, default=1.5, help="pixels of the picture for one of the page")
     args = parser.parse_args()
     shots = [shot for shot in SHOTS if not args.only or shot.name in args.only]
     if args.url:
         done = take(args.url.rstrip("/"), args.to, shots, args.scale)
     else:
-        with sample_city() as base:
-            done = take(base, args.to, shots, args.scale)
+        done: list[Path] = []
+        if shots:
+            with sample_city() as base:
+                done += take(base, args.to, shots, args.scale)
+        desk_shots = [shot for shot in DESK_SHOTS if not args.only or shot.name in args.only]
+        if desk_shots:
+            with sample_desk() as base:
+                done += take_desk(base, args.to, desk_shots, args.scale)
     print(*done, sep="\n")
 
 

@@ -54,7 +54,7 @@ class TalkChannel:
 
     def receive(self) -> memoryview | None:
         try:
-            data = self._into.get(timeout=5.0)
+            data = self._into.get(timeout=30.0)
         except queue.Empty:
             raise LinkDown("nothing came") from None
         return None if data is None else memoryview(data)

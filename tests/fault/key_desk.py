@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,20 +38,20 @@ class KeyDesk:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rwb") as lines:
+        # whoever asks may be killed at any moment
+        with suppress(OSError), connection, connection.makefile("rwb") as lines:
             for line in lines:
                 asked = json.loads(line)
                 keys = self.site.keys(asked["sae"])
                 try:
                     found = getattr(keys, asked["call"])(SaeId(asked["peer"]), *asked["arguments"])
-                    answer: Any = [[k.key_id, base64.b64encode(k.value.view()).decode(), dict(k.grade)] for k in found]
+                    answer: Any = [
+                        [k.key_id, base64.b64encode(k.value.view()).decode(), dict(k.grade)] for k in found
+                    ]
                 except DataRefused as error:
                     answer = str(error)
-                try:
-                    lines.write(json.dumps(answer).encode() + b"\n")
-                    lines.flush()
-                except OSError:
-                    return
+                lines.write(json.dumps(answer).encode() + b"\n")
+                lines.flush()
 
     def close(self) -> None:
         self._listener.close()

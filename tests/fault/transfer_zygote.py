@@ -1,7 +1,7 @@
 """A process that has imported the transfer, and forks a sender or a receiver for each command.
 
-Usage: transfer_zygote.py FOLDER KEYS. FOLDER/office.key and FOLDER/archive.key are the identities, KEYS is the socket of a
-key desk. Reads "send PATH" or "receive", answers with the process number; a child's words go to FOLDER/log.
+Usage: transfer_zygote.py FOLDER KEYS. FOLDER/office.key and FOLDER/archive.key are the identities, KEYS is the
+socket of a key desk. Reads "send PATH" or "receive", answers with the process number; a child's words go to FOLDER/log.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from fault.key_desk import DeskKeys
@@ -53,7 +52,6 @@ def main() -> None:
     port = int(listener.getsockname()[1])
     ends = {"send": settings_of(folder, "office", "archive", port)}
     ends["receive"] = settings_of(folder, "archive", "office", port)
-    ends["send"] = replace(ends["send"])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     print("ready", flush=True)
     for line in sys.stdin:

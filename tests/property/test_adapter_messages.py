@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,7 @@ from poliqi.apps.adapters.messages import (
 )
 from poliqi.base.errors import ProtocolError
 
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors/rotation/messages.json").read_text())
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=64)
 KEY_IDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=256)
 MESSAGES = st.one_of(
@@ -61,19 +63,18 @@ def test_a_cut_message_is_refused(message: Message, data: st.DataObject) -> None
         decode(whole[: data.draw(st.integers(0, len(whole) - 1))])
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b'{"say":"used"}',
-        b'{"say":"used","key_id":""}',
-        b'{"say":"used","key_id":"k","key":"AAAA"}',
-        b'{"say":"take","key_id":"k"}',
-        b'{"say":"used","key_id":"' + b"k" * 257 + b'"}',
-        b'{"say":"used","key_id":"k"}' + b" " * MESSAGE_BYTES,
-        b"[" * 4000,
-        b'{"say":"used","key_id":"\xff"}',
-    ],
-)
-def test_a_message_that_says_more_less_or_other_is_refused(data: bytes) -> None:
+@pytest.mark.parametrize("case", VECTORS["read"], ids=lambda case: case["is"])
+def test_a_message_of_the_vectors_is_read(case: dict[str, str]) -> None:
+    assert type(decode(case["text"].encode())).__name__ == case["is"]
+
+
+@pytest.mark.parametrize("case", VECTORS["refused"], ids=lambda case: case["why"])
+def test_a_message_of_the_vectors_is_refused(case: dict[str, str]) -> None:
+    with pytest.raises(ProtocolError):
+        decode(case["text"].encode())
+
+
+@pytest.mark.parametrize("data", [b"[" * 4000, b'{"say":"used","key_id":"\xff"}'], ids=["deep", "no UTF-8"])
+def test_what_no_text_can_say_is_refused(data: bytes) -> None:
     with pytest.raises(ProtocolError):
         decode(data)

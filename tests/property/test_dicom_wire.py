@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poliqi.apps.dicom.images import Answer, Head, Held, Outcome, Stage
-from poliqi.apps.dicom.wire import HEAD_BYTES, answer_message, image_message, read_answer, read_image
+from poliqi.apps.dicom.wire import (
+    HEAD_BYTES,
+    Announced,
+    Asked,
+    answer_message,
+    ask_message,
+    image_message,
+    read_answer,
+    read_request,
+)
 from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import SaeId
 
@@ -26,8 +35,14 @@ def held(name: str, head: Head, size: int, digest: bytes) -> Held:
 def test_heads_come_back(name: str, head: Head, size: int, digest: bytes) -> None:
     message = image_message(held(name, head, size, digest))
     assert len(message) <= HEAD_BYTES
-    got = read_image(message)
+    got = read_request(message)
+    assert isinstance(got, Announced)
     assert (got.id, got.head, got.size, got.digest) == (name, head, size, digest)
+
+
+@given(NAMES, TITLES)
+def test_questions_come_back(name: str, ae: str) -> None:
+    assert read_request(ask_message(name, ae)) == Asked(name, ae)
 
 
 @given(NAMES, st.sampled_from(Outcome), st.none() | st.integers(0, 0xFFFF), st.text())
@@ -40,7 +55,7 @@ def test_answers_come_back_printable_and_short(name: str, outcome: Outcome, stat
 
 @given(st.binary(max_size=5000))
 def test_anything_else_is_refused(data: bytes) -> None:
-    for read in (read_image, read_answer):
+    for read in (read_request, read_answer):
         with pytest.raises(ProtocolError):
             read(data)
 
@@ -52,9 +67,10 @@ def test_a_changed_head_is_another_or_refused(data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(message) - 1))
     message[place] ^= data.draw(st.integers(1, 255))
     try:
-        got = read_image(bytes(message))
+        got = read_request(bytes(message))
     except ProtocolError:
         return
+    assert isinstance(got, Announced)
     assert image_message(held(got.id, got.head, got.size, got.digest)) != image_message(
         held("ab" * 16, head, 10, bytes(32))
     )
@@ -72,4 +88,4 @@ def test_a_changed_head_is_another_or_refused(data: st.DataObject) -> None:
 )
 def test_names_that_are_none_are_refused(head: Head) -> None:
     with pytest.raises(ProtocolError):
-        read_image(image_message(held("ab" * 16, head, 1, bytes(32))))
+        read_request(image_message(held("ab" * 16, head, 1, bytes(32))))

@@ -97,6 +97,10 @@ def test_no_walk_gives_a_bit_twice_or_loses_a_key(group: int) -> None:
         go(seed)
 
 
+def test_a_segment_that_is_used_while_it_is_written_is_not_taken_for_damaged() -> None:
+    go(44435)
+
+
 @pytest.mark.skipif("WALK" not in os.environ, reason="WALK names no walk")
 def test_replay() -> None:
     go(int(os.environ["WALK"]))

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from poliqi.apps.keygrade import KeyGrade
 from poliqi.base.ids import SaeId
-from poliqi.edge.keyclient import Key, KeyClient
+from poliqi.edge.keyanswers import Key
 
 __all__ = ["Key", "KeySource", "SiteKeys", "Supply"]
 
@@ -82,6 +82,8 @@ class SiteKeys:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`url` is https://HOST:PORT of the site; PEM files as for `KeyClient`. Raises ConfigError."""
+        from poliqi.edge.keyclient import KeyClient  # heavy; a key source of another kind does not need it
+
         self._client: Final = KeyClient(url, cert=cert, key=key, ca=ca, timeout_s=timeout_s)
         self._lock: Final = threading.Lock()
         self._clock: Final = clock

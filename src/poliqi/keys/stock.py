@@ -85,7 +85,7 @@ class Stock:
         self._spent: Final[set[int]] = set()
         self._open: Final[OrderedDict[int, tuple[SecretBytes, memoryview]]] = OrderedDict()
         self._fresh: Final[dict[int, SecretBytes]] = {}
-        """Bits of short segments that are not on disk yet: their comparison reads them at once."""
+        """Bits that are not on disk yet."""
         self._next_number = next_number
         self.retiring: Final[set[int]] = set()
         """Segments that the owner is done with and in which keys still wait to be fetched."""
@@ -109,10 +109,12 @@ class Stock:
         self._offer_for_use(pool, record)
 
     def hold(self, record: SegmentRecord, payload: SecretBytes, mark: int) -> None:
-        """Keep a short segment's bits at hand until `mark`, which puts them on disk, is durable."""
-        if not first_usable(record.size):
-            self._fresh[record.number] = SecretBytes(payload.view())
-            self._ledger.when(mark, lambda: self._let_go(record.number))
+        """Keep a segment's bits at hand until `mark`, which puts them on disk, is durable.
+
+        The peer may have it stored and compared before: then its bits are asked for while they are on their way.
+        """
+        self._fresh[record.number] = SecretBytes(payload.view())
+        self._ledger.when(mark, lambda: self._let_go(record.number))
 
     def _let_go(self, number: int) -> None:
         held = self._fresh.pop(number, None)

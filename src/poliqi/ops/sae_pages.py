@@ -29,8 +29,12 @@ def pages_around(settings: SaeSettings, keys: KeySource, say: Say) -> Around:
         desk.change(fresh)
         pages.change(read_web(fresh.extra, fresh.file.parent, fresh.sae).doors)
 
+    def close() -> None:
+        desk.close()
+        pages.spool.close()
+
     make_private_folder(settings.state)
     rules = read_web(settings.extra, settings.file.parent, settings.sae)
     desk = ApplicationDesk(settings, keys, rules.place, rules.transfers_at_once, complain)
     pages = sae_pages(desk, settings.state / "spool", rules.doors, complain, rules.limits)
-    return Around(pages, reload, desk.close, PAGE_LIMITS)
+    return Around(pages, reload, close, PAGE_LIMITS)

@@ -223,3 +223,20 @@ def test_closing_wipes_what_is_open(bench: Bench) -> None:
     assert view is not None and len(view) == 4000
     view.release()
     bench.stock.close()
+
+
+@pytest.mark.parametrize("size", [24, 4000])
+def test_bits_on_their_way_to_the_disk_are_there_and_count_as_no_damage(size: int) -> None:
+    bench = Bench()
+    record = bench.segment(size, number=66)
+    payload = SecretBytes(bytes(range(256)) * 16)
+    mark = bench.ledger.write(Readied(66))
+    bench.stock.hold(record, payload, mark)
+    payload.close()
+    found = bench.stock.bits(record)
+    assert found is not None
+    assert bytes(found[:8]) == bytes(range(8))
+    bench.ledger.take()
+    bench.ledger.settle(mark)
+    assert bench.stock.bits(record) is None
+    assert bench.stock.damaged == [record]

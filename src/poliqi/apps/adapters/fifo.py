@@ -90,11 +90,15 @@ class SecretFifo:
             except OSError:
                 return
             try:
+                is_own = _is_private(os.fstat(writer))
                 # the next reader finds another FIFO: never two of them at one
                 self._renew()
                 with self._changed:
                     if self._is_closed:
                         return
+                    if not is_own:
+                        # somebody put something else there
+                        continue
                     with suppress(BrokenPipeError):
                         os.write(writer, self._content)
             finally:
@@ -113,7 +117,7 @@ class SecretFifo:
             raise ConfigError(f"{self._path}: {error.strerror}; name another path") from None
         if not stat.S_ISFIFO(found.st_mode):
             raise ConfigError(f"{self._path}: is there already, and is no FIFO; name another path")
-        return stat.S_IMODE(found.st_mode) == _MODE and found.st_uid == os.geteuid()
+        return _is_private(found)
 
     def _renew(self) -> None:
         draft = self._path.with_name(f".{self._path.name}.new")
@@ -123,3 +127,8 @@ class SecretFifo:
             draft.replace(self._path)
         except OSError as error:
             raise ConfigError(f"{self._path}: no FIFO can be made there ({error.strerror}); name another") from None
+
+
+def _is_private(found: os.stat_result) -> bool:
+    is_closed = stat.S_IMODE(found.st_mode) == _MODE and found.st_uid == os.geteuid()
+    return stat.S_ISFIFO(found.st_mode) and is_closed

@@ -93,9 +93,12 @@ class Tunnel:
         return grade
 
     def hold(self, turn: int, key: Key) -> None:
-        """As Software; the key is wiped."""
+        """As Software; the key is wiped. Where it is the first, it serves for `longest_s` from here on."""
         try:
             with self._mine(turn):
+                if self._deadline is None:
+                    self._deadline = self._clock() + self.longest_s
+                    self._changed.notify_all()
                 self._software.hold(key.key_id, key.value)
         finally:
             key.value.close()

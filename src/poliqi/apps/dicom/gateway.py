@@ -17,7 +17,8 @@ from poliqi.apps.dicom.queue import Queue
 from poliqi.apps.dicom.receiver import Receiver
 from poliqi.apps.dicom.scp import StorageScp
 from poliqi.apps.dicom.scu import report_commitment
-from poliqi.apps.dicom.sender import Pace, Sender
+from poliqi.apps.dicom.pace import Pace
+from poliqi.apps.dicom.sender import Sender
 from poliqi.apps.dicom.settings import DicomSettings, read_dicom
 from poliqi.apps.dicom.store import Store
 from poliqi.apps.dicom.toolkit import preface
@@ -25,10 +26,13 @@ from poliqi.apps.dicom.wire import PURPOSE
 from poliqi.apps.keysource import KeySource
 from poliqi.apps.settings import SaeSettings
 from poliqi.apps.stream.channel import Channel
+from poliqi.apps.stream.needs import needed_bytes
+from poliqi.apps.stream.terms import Policy
 from poliqi.base.errors import DataRefused, LinkDown, PoliqiError
 from poliqi.base.ids import SaeId
 from poliqi.edge.complaints import Complaints
 from poliqi.edge.folder import lock_folder, make_private_folder
+from poliqi.edge.keyanswers import KeysNotReady
 from poliqi.edge.network import Address
 
 __all__ = ["DicomService", "dicom_service"]
@@ -50,7 +54,18 @@ def dicom_service(settings: SaeSettings, keys: KeySource, say: Callable[..., Non
         peer = settings.peers[sae]
         return dial(peer, peer.rule, PURPOSE)
 
-    return DicomService(wanted, call, say)
+    def room(sae: SaeId, size: int) -> None:
+        if settings.peers[sae].rule.policy is not Policy.ITS:
+            return
+        supply = keys.supply(sae)
+        needed = needed_bytes(size, supply.most_bytes)
+        if supply.available_bytes < needed:
+            there = supply.available_bytes
+            raise KeysNotReady(
+                f"an image needs {needed} bytes of key, {there} are there", supply.seconds_until(needed)
+            )
+
+    return DicomService(wanted, call, say, room=room)
 
 
 class DicomService:
@@ -62,10 +77,15 @@ class DicomService:
         call: Callable[[SaeId], Channel],
         say: Callable[..., None],
         pace: Pace | None = None,
+        room: Callable[[SaeId, int], None] = lambda _sae, _size: None,
     ) -> None:
-        """`call` opens a stream to a peer; `say(event, text, ...)` tells people. Raises ConfigError, StoreError."""
+        """`call` opens a stream to a peer; `say(event, text, ...)` tells people; `room` as that of a `Sender`.
+
+        Raises ConfigError, StoreError.
+        """
         self._settings: Final = settings
         self._say: Final = say
+        self._room: Final = room
         self._complain: Final = Complaints(lambda line: say("dicom-complaint", line, level="warning"))
         self._stopping: Final = threading.Event()
         self._ending: Final = ExitStack()
@@ -98,7 +118,7 @@ class DicomService:
             self._ending.enter_context(stack.pop_all())
 
     def _sender(self, peer: SaeId, call: Callable[[SaeId], Channel], pace: Pace | None) -> Sender:
-        return Sender(peer, self.queue, lambda: call(peer), self._say, pace)
+        return Sender(peer, self.queue, lambda: call(peer), self._say, pace, lambda size: self._room(peer, size))
 
     @property
     def purpose(self) -> str:

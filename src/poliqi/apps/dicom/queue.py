@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import threading
 import time
 import uuid
@@ -25,6 +26,8 @@ from poliqi.edge.folder import sync_folder
 
 __all__ = ["Counts", "NoRoom", "Queue"]
 
+_KEPT_FREE: Final = 64 << 20
+"""So that what was delivered can always be written down, and its file deleted."""
 _COLUMNS: Final = (
     "seq, id, ae, class_uid, instance_uid, syntax_uid, peer, calling, offset, size, digest, taken_s, state, status,"
     " said, done_s"
@@ -87,6 +90,8 @@ class Queue:
         held = self._store.rows("SELECT coalesce(sum(size), 0) FROM image WHERE state <> 'delivered'")[0][0]
         if held + len(data) > self._most:
             raise NoRoom(f"the queue holds {held} bytes and may hold {self._most}: let it empty, or raise queue_mb")
+        if shutil.disk_usage(self._folder).free < len(data) + _KEPT_FREE:
+            raise NoRoom(f"{self._folder}: less than {_KEPT_FREE} bytes would be free: free space there")
         name = uuid.uuid4().hex
         self._write(name, preface, data)
         self._store.change(

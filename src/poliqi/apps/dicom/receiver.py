@@ -16,9 +16,9 @@ from typing import BinaryIO, Final
 from poliqi.apps.dicom.arrivals import Arrivals
 from poliqi.apps.dicom.images import Answer, Outcome
 from poliqi.apps.dicom.scu import Courier
-from poliqi.apps.dicom.settings import DicomSettings, Node
+from poliqi.apps.dicom.settings import DicomSettings
 from poliqi.apps.dicom.toolkit import preface
-from poliqi.apps.dicom.wire import Announced, answer_message, read_image
+from poliqi.apps.dicom.wire import Announced, Asked, answer_message, read_request
 from poliqi.apps.stream.channel import Channel
 from poliqi.base.errors import LinkDown, ProtocolError
 from poliqi.base.ids import SaeId
@@ -64,7 +64,11 @@ class Receiver:
             round_ = _Round()
             try:
                 while (data := channel.receive()) is not None:
-                    answer = self._one(channel, round_, read_image(data))
+                    request = read_request(data)
+                    if isinstance(request, Asked):
+                        answer = self._asked(channel.peer, round_, request)
+                    else:
+                        answer = self._one(channel, round_, request)
                     channel.send(answer_message(answer))
                 channel.finish()
             finally:
@@ -105,18 +109,34 @@ class Receiver:
             self._arrivals.note(channel.peer, answer)
         return answer
 
+    def _asked(self, peer: SaeId, round_: _Round, question: Asked) -> Answer:
+        """Whether images may come: nothing but a few bytes is spent where the machine is off."""
+        excuse = self._excuse(peer, round_, question)
+        if excuse is not None:
+            return excuse
+        outcome, said = self._courier(round_, question.ae).reach()
+        answer = Answer(question.id, outcome, None, said)
+        if outcome is Outcome.LATER:
+            round_.resting[question.ae] = time.monotonic() + self._rest_s, answer
+        return answer
+
     def _foreseen(self, peer: SaeId, round_: _Round, image: Announced) -> Answer | None:
         """The answer, where it does not depend on the image's bytes."""
-        node = self._settings.nodes.get(image.ae)
-        if node is None or not node.takes_from(peer):
-            return Answer(image.id, Outcome.REFUSED, None, f"{image.ae} is no machine that {peer} may send to here")
         if image.size > self._settings.largest_bytes:
             most = self._settings.largest_bytes
-            said = f"it has {image.size} bytes, and at most {most} are taken here (largest_mb)"
+            said = f"it has {image.size} bytes, and at most {most} are taken there (largest_mb)"
             return Answer(image.id, Outcome.REFUSED, None, said)
-        until_s, last = round_.resting.get(image.ae, (0.0, None))
+        return self._excuse(peer, round_, image)
+
+    def _excuse(self, peer: SaeId, round_: _Round, request: Announced | Asked) -> Answer | None:
+        """Why nothing can come for this title now; a setting can be mended, so what waits may wait for that."""
+        node = self._settings.nodes.get(request.ae)
+        if node is None or not node.takes_from(peer):
+            said = f"no [[dicom.node]] there is called {request.ae} and takes images from {peer}"
+            return Answer(request.id, Outcome.LATER, None, said)
+        until_s, last = round_.resting.get(request.ae, (0.0, None))
         if last is not None and time.monotonic() < until_s:
-            return Answer(image.id, Outcome.LATER, last.status, last.said)
+            return Answer(request.id, Outcome.LATER, last.status, last.said)
         return None
 
     def _received(self, channel: Channel, image: Announced, path: Path) -> Answer | None:
@@ -144,18 +164,18 @@ class Receiver:
         return None
 
     def _delivered(self, round_: _Round, image: Announced, path: Path) -> Answer:
-        node = self._settings.nodes[image.ae]
-        courier = round_.couriers.get(image.ae)
-        if courier is None:
-            courier = round_.couriers[image.ae] = self._courier(node)
-        outcome, status, said = courier.deliver(image.head, path, image.size)
+        outcome, status, said = self._courier(round_, image.ae).deliver(image.head, path, image.size)
         answer = Answer(image.id, outcome, status, said)
         if outcome is Outcome.LATER:
             round_.resting[image.ae] = time.monotonic() + self._rest_s, answer
         return answer
 
-    def _courier(self, node: Node) -> Courier:
-        return Courier(self._settings.ae, node, self._settings.timeout_s)
+    def _courier(self, round_: _Round, ae: str) -> Courier:
+        courier = round_.couriers.get(ae)
+        if courier is None:
+            settings = self._settings
+            courier = round_.couriers[ae] = Courier(settings.ae, settings.nodes[ae], settings.timeout_s)
+        return courier
 
 
 def _take_in(channel: Channel, size: int, file: BinaryIO | None) -> tuple[bytes, OSError | None]:

@@ -65,16 +65,31 @@ class Courier:
             with suppress(Exception):
                 association.release() if association.is_established else association.abort()
 
+    def reach(self) -> tuple[Outcome, str]:
+        """Whether the machine lets the gateway in; where not, later, and why."""
+        if not self._is_open:
+            try:
+                self._open()
+            except LinkDown as error:
+                return Outcome.LATER, str(error)
+        return Outcome.DELIVERED, ""
+
+    @property
+    def _is_open(self) -> bool:
+        return self._association is not None and self._association.is_established
+
     def _call(self, head: Head) -> None:
         """An association that was asked for this kind of image: one context for each, so nothing is re-encoded."""
         kind = head.class_uid, head.syntax_uid
-        is_open = self._association is not None and self._association.is_established
-        if is_open and kind in self._wanted:
+        if self._is_open and kind in self._wanted:
             return
-        self.close()
         if kind not in self._wanted:
             self._wanted.append(kind)
             del self._wanted[:-_CONTEXTS_MOST]
+        self._open()
+
+    def _open(self) -> None:
+        self.close()
         contexts = [build_context(UID(class_uid), UID(syntax_uid)) for class_uid, syntax_uid in self._wanted]
         # the library drops an association that takes nothing it was asked for; C-ECHO is always taken
         contexts.append(build_context(VERIFICATION))

@@ -7,61 +7,36 @@ from __future__ import annotations
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from poliqi.apps.dicom.images import Answer, Held, Outcome
+from poliqi.apps.dicom.pace import Delay, Pace
 from poliqi.apps.dicom.queue import Queue
-from poliqi.apps.dicom.wire import image_message, read_answer
+from poliqi.apps.dicom.wire import ask_message, image_message, read_answer
 from poliqi.apps.stream.channel import RECORD_BYTES, Channel
 from poliqi.apps.stream.terms import Usage
 from poliqi.base.errors import LinkDown, PoliqiError, ProtocolError, StoreError
 from poliqi.base.ids import SaeId
 from poliqi.edge.keyanswers import KeysNotReady
 
-__all__ = ["Pace", "Sender"]
+__all__ = ["Sender"]
 
 _WINDOW_IMAGES: Final = 16
 _WINDOW_BYTES: Final = 64 << 20
 _SLOWEST_BYTES_S: Final = 1e6
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds to wait after a failure, doubling from the first to the most; that an idle stream stays open; that an
-    answer may take beside the time for the bytes; that a machine which failed is left alone.
-    """
-
-    first_s: float = 1.0
-    most_s: float = 60.0
-    idle_s: float = 30.0
-    answer_s: float = 600.0
-    rest_s: float = 2.0
-
-
-@dataclass
-class _Delay:
-    """A wait that doubles from failure to failure."""
-
-    pace: Pace
-    wait_s: float = 0.0
-    until_s: float = 0.0
-
-    def failed(self, now_s: float, at_least_s: float = 0.0) -> None:
-        self.wait_s = min(2 * self.wait_s, self.pace.most_s) if self.wait_s else self.pace.first_s
-        self.until_s = now_s + max(self.wait_s, min(at_least_s, self.pace.most_s))
-
-    def worked(self) -> None:
-        self.wait_s = self.until_s = 0.0
-
-
 @dataclass
 class _Run:
-    """One stream: what was sent and not answered yet."""
+    """One stream: what was sent and not answered yet; titles that were asked for, and those that said yes."""
 
     channel: Channel
     outstanding: dict[str, Held] = field(default_factory=dict[str, Held])
+    asked: dict[str, str] = field(default_factory=dict[str, str])
+    ready: set[str] = field(default_factory=set[str])
     changed: threading.Condition = field(default_factory=threading.Condition)
     error: PoliqiError | None = None
     has_ended: bool = False
@@ -82,16 +57,22 @@ class Sender:
         call: Callable[[], Channel],
         say: Callable[..., None],
         pace: Pace | None = None,
+        room: Callable[[int], None] = lambda _size: None,
     ) -> None:
-        """`call` opens a stream; `say(event, text, ...)` tells people."""
+        """`call` opens a stream; `say(event, text, ...)` tells people.
+
+        `room` raises KeysNotReady where there is not the key for so many bytes: an image that is given up halfway
+        would have used up what there was.
+        """
         self._peer: Final = peer
         self._queue: Final = queue
         self._call: Final = call
         self._say: Final = say
+        self._room: Final = room
         self._pace: Final = pace or Pace()
         self._stopping: Final = threading.Event()
-        self._delays: Final[dict[str, _Delay]] = {}
-        self._delay: Final = _Delay(self._pace)
+        self._delays: Final[dict[str, Delay]] = {}
+        self._delay: Final = Delay(self._pace)
         self._lock: Final = threading.Lock()
         self._run_now: _Run | None = None
         self._seen = 0
@@ -156,7 +137,7 @@ class Sender:
             reader.join()
             with self._lock:
                 self._run_now = None
-        if run.error is None and run.outstanding:
+        if run.error is None and (run.outstanding or run.asked):
             run.error = LinkDown(f"{self._peer} ended the stream with images unanswered")
         if run.error is not None and not self._stopping.is_set():
             raise run.error
@@ -182,7 +163,7 @@ class Sender:
             for image in images:
                 self._send(run, image)
             now = time.monotonic()
-            if images or run.outstanding:
+            if images or run.outstanding or run.asked:
                 busy_s = now
             if now - busy_s >= self._pace.idle_s:
                 return
@@ -193,20 +174,46 @@ class Sender:
             raise run.error
 
     def _next(self, run: _Run) -> list[Held]:
-        """What may be sent now: the oldest that wait and were not sent on this stream yet."""
+        """What may be sent now: the oldest that wait for machines that said yes and were not sent on this stream."""
         found = self._queue.waiting(self._peer, self._paused(), most=2 * _WINDOW_IMAGES)
+        self._ask(run, {image.head.ae for image in found})
         with run.changed:
             room, free = _WINDOW_IMAGES - len(run.outstanding), _WINDOW_BYTES - run.bytes_out
+            under_way = {image.head.ae for image in run.outstanding.values()}
             chosen: list[Held] = []
-            for image in (i for i in found if i.id not in run.outstanding):
-                is_alone = not run.outstanding and not chosen
-                if room <= 0 or (image.size > free and not is_alone):
+            for image in found:
+                ae = image.head.ae
+                if (
+                    image.id in run.outstanding
+                    or ae not in run.ready
+                    or (ae in under_way and self._is_doubtful(ae))
+                ):
+                    continue
+                if room <= 0 or (image.size > free and (run.outstanding or chosen)):
                     break
                 chosen.append(image)
+                under_way.add(ae)
                 room, free = room - 1, free - image.size
             return chosen
 
+    def _ask(self, run: _Run, titles: set[str]) -> None:
+        """Ask for machines before the first image, and after one was not taken: images cost more than questions."""
+        with run.changed:
+            asking = {uuid.uuid4().hex: ae for ae in sorted(titles - run.ready - set(run.asked.values()))}
+            run.asked |= asking
+            if asking and not run.outstanding:
+                run.answered_s = time.monotonic()
+        for name, ae in asking.items():
+            run.channel.send(ask_message(name, ae))
+
+    def _is_doubtful(self, ae: str) -> bool:
+        """True where the last image was not taken: then one goes at a time."""
+        with self._lock:
+            delay = self._delays.get(ae)
+            return delay is not None and delay.wait_s > 0
+
     def _send(self, run: _Run, image: Held) -> None:
+        self._room(image.size)
         with self._queue.open(image) as file:
             if os.fstat(file.fileno()).st_size != image.offset + image.size:
                 self._queue.settle(Answer(image.id, Outcome.REFUSED, None, "its file in the queue is damaged"))
@@ -228,7 +235,7 @@ class Sender:
         """A peer that is there and never answers is hung up on."""
         with run.changed:
             most_s = self._pace.answer_s + run.bytes_out / _SLOWEST_BYTES_S
-            if run.outstanding and time.monotonic() - run.answered_s > most_s:
+            if (run.outstanding or run.asked) and time.monotonic() - run.answered_s > most_s:
                 raise LinkDown(f"{self._peer} has not answered for {most_s:.0f} s")
 
     def _hear(self, run: _Run) -> None:
@@ -245,23 +252,38 @@ class Sender:
 
     def _answered(self, run: _Run, answer: Answer) -> None:
         with run.changed:
+            run.answered_s = time.monotonic()
+            title = run.asked.pop(answer.id, None)
             image = run.outstanding.get(answer.id)
-            if image is None:
-                raise ProtocolError(f"{self._peer} answers for an image that it was not sent")
-        self._queue.settle(answer)
-        now = time.monotonic()
+        if title is not None:
+            self._judged(run, title, answer, is_image=False)
+        elif image is None:
+            raise ProtocolError(f"{self._peer} answers for an image that it was not sent")
+        else:
+            self._queue.settle(answer)
+            self._judged(run, image.head.ae, answer, is_image=True)
+            with run.changed:
+                del run.outstanding[answer.id]
+            self._told(image, answer)
+        self._queue.tell()
+
+    def _judged(self, run: _Run, ae: str, answer: Answer, *, is_image: bool) -> None:
+        """What an answer says of the machine itself."""
+        is_later = answer.outcome is Outcome.LATER or (not is_image and answer.outcome is Outcome.REFUSED)
         with self._lock:
-            delay = self._delays.setdefault(image.head.ae, _Delay(self._pace))
-            if answer.outcome is Outcome.LATER:
-                if delay.until_s <= now:
-                    delay.failed(now)
-            else:
+            delay = self._delays.setdefault(ae, Delay(self._pace))
+            if is_later:
+                delay.failed(time.monotonic())
+            elif is_image:
                 delay.worked()
         with run.changed:
-            del run.outstanding[answer.id]
-            run.answered_s = now
-        self._told(image, answer)
-        self._queue.tell()
+            if is_later:
+                run.ready.discard(ae)
+            else:
+                run.ready.add(ae)
+        if is_later and self.trouble != answer.said:
+            self._say("dicom-waits", f"images for {ae} wait: {answer.said}", peer=self._peer)
+            self.trouble = answer.said
 
     def _told(self, image: Held, answer: Answer) -> None:
         match answer.outcome:
@@ -274,6 +296,4 @@ class Sender:
                 text = f"{image.head.ae} refused {image.head.instance_uid}: {answer.said}; it stays in the queue"
                 self._say("dicom-refused", text, peer=self._peer, level="warning", image=image.id)
             case Outcome.LATER:
-                if self.trouble != answer.said:
-                    self._say("dicom-waits", f"images for {image.head.ae} wait: {answer.said}", peer=self._peer)
-                self.trouble = answer.said
+                pass

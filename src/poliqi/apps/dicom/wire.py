@@ -10,7 +10,17 @@ from poliqi.apps.dicom.images import Answer, Head, Held, Outcome
 from poliqi.apps.dicom.settings import is_ae_title, is_uid
 from poliqi.base.errors import ProtocolError
 
-__all__ = ["HEAD_BYTES", "PURPOSE", "Announced", "answer_message", "image_message", "read_answer", "read_image"]
+__all__ = [
+    "HEAD_BYTES",
+    "PURPOSE",
+    "Announced",
+    "Asked",
+    "answer_message",
+    "ask_message",
+    "image_message",
+    "read_answer",
+    "read_request",
+]
 
 PURPOSE: Final = "dicom 1"
 HEAD_BYTES: Final = 4096
@@ -37,6 +47,13 @@ class Announced(msgspec.Struct, frozen=True, array_like=True, tag="image", forbi
         return Head(self.ae, self.class_uid, self.instance_uid, self.syntax_uid)
 
 
+class Asked(msgspec.Struct, frozen=True, array_like=True, tag="ask", forbid_unknown_fields=True):
+    """Does the machine `ae` take images now?"""
+
+    id: _Name
+    ae: str
+
+
 class _Answer(msgspec.Struct, frozen=True, array_like=True, tag="answer", forbid_unknown_fields=True):
     id: _Name
     outcome: Outcome
@@ -52,18 +69,26 @@ def image_message(image: Held) -> bytes:
     )
 
 
-def read_image(data: bytes | memoryview) -> Announced:
+def ask_message(name: str, ae: str) -> bytes:
+    """A question that is answered as an image is; `name` is 32 hexadecimal digits."""
+    return msgspec.msgpack.encode(Asked(name, ae))
+
+
+def read_request(data: bytes | memoryview) -> Announced | Asked:
     """Raises ProtocolError."""
     if len(data) > HEAD_BYTES:
         raise ProtocolError(f"an image's head has {len(data)} bytes; at most {HEAD_BYTES} are taken")
     try:
-        head = msgspec.msgpack.decode(data, type=Announced)
+        request = msgspec.msgpack.decode(data, type=Announced | Asked)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise ProtocolError(f"a message of {len(data)} bytes is no head of an image") from None
-    uids = (head.class_uid, head.instance_uid, head.syntax_uid)
-    if not is_ae_title(head.ae) or not all(is_uid(uid) for uid in uids):
-        raise ProtocolError("the head of an image has no AE title or no UID where one belongs")
-    return head
+        raise ProtocolError(f"a message of {len(data)} bytes is no head of an image and no question") from None
+    if not is_ae_title(request.ae):
+        raise ProtocolError("a head or a question has no AE title where one belongs")
+    if isinstance(request, Announced) and not all(
+        map(is_uid, (request.class_uid, request.instance_uid, request.syntax_uid))
+    ):
+        raise ProtocolError("the head of an image has no UID where one belongs")
+    return request
 
 
 def answer_message(answer: Answer) -> bytes:

@@ -7,6 +7,7 @@ nobody loses anything by it: the pad is spent, the question stands.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeVar
@@ -38,6 +39,7 @@ __all__ = [
 BODY_MOST: Final = 96 << 10
 """The longest question, and the longest answer."""
 _REASON_MOST: Final = 300
+_ANSWER_S: Final = 60.0
 _FORMAT: Final = b"poliqi envelope 1"
 
 _Tag = Annotated[bytes, msgspec.Meta(min_length=TAG_BYTES, max_length=TAG_BYTES)]
@@ -218,7 +220,13 @@ def _refuse(channel: Channel, reason: str) -> None:
 
 
 def _next(channel: Channel) -> bytes:
-    data = channel.receive()
+    """The other side's next message. One that says nothing for a minute is hung up on."""
+    patience = threading.Timer(_ANSWER_S, channel.close)
+    patience.start()
+    try:
+        data = channel.receive()
+    finally:
+        patience.cancel()
     if data is None:
         raise LinkDown(f"{channel.peer} hung up before it answered")
     return bytes(data)

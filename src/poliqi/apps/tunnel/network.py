@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from poliqi.apps.stream.channel import RECORD_BYTES, Channel
-from poliqi.apps.tunnel.calls import when_ready
+from poliqi.apps.tunnel.calls import clearer, when_ready
 from poliqi.apps.tunnel.packets import LENGTH, PACKET_BYTES, Sources
 from poliqi.base.errors import LinkDown, PoliqiError
 
@@ -94,13 +94,13 @@ class PacketTunnel:
         self._tell(channel)
         try:
             self._receive(channel)
-            failure: PoliqiError = LinkDown("the other side ended the stream")
+            ended: PoliqiError = LinkDown("the other side ended the stream")
         except PoliqiError as error:
-            failure = error
+            ended = error
         self._channel = None
         channel.close()
         with self._sending:
-            return clearer(failure, self._failure) if self._failure else failure
+            return clearer(ended, self._failure) if self._failure else ended
 
     def _tell(self, channel: Channel) -> None:
         self.counts["streams"] += 1

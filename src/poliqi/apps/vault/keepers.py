@@ -71,7 +71,7 @@ class _Here:
 
 
 class _Remote:
-    """A peer; it is called when it is asked first, and anew after a stream was lost."""
+    """A peer; it is called when it is asked first, and anew once a stream was lost."""
 
     def __init__(self, settings: SaeSettings, peer: Peer, keys: KeySource, dial: Dial, wait: Wait) -> None:
         self.sae: Final = peer.sae
@@ -87,12 +87,18 @@ class _Remote:
     def ask(self, request: Request, answer_bytes: int) -> bytes:
         body = encode(request)
         while True:
+            was_open = self._caller is not None
             try:
                 answer, note = self._open().ask(body, answer_bytes)
             except KeysNotReady as error:
                 self._wait(error)
                 continue
-            except (LinkDown, ProtocolError):
+            except LinkDown:
+                self.close()
+                if was_open:  # every request may be asked twice
+                    continue
+                raise
+            except ProtocolError:
                 self.close()
                 raise
             self.note = PadNote.joined(self.note, note)

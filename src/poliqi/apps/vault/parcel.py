@@ -24,7 +24,7 @@ __all__ = [
     "Parcel",
     "accepted",
     "parcel_bytes",
-    "share_epsilon",
+   
     "tagged",
     "tags_change",
 ]
@@ -41,11 +41,6 @@ OWNER: Final = 0
 def parcel_bytes(share: int, count: int) -> int:
     """Size of a parcel with a share of so many bytes, one of `count`."""
     return share + _TAG * count + _KEY * (count - 1)
-
-
-def share_epsilon(share: int) -> float:
-    """By what a false share of so many bytes may pass one verifier."""
-    return (-(-share // 16) + 1) / 2.0**128
 
 
 def _others(place: int, count: int) -> list[int]:

@@ -75,7 +75,7 @@ class Spool:
         self._lock: Final = threading.Lock()
         self._uploads: Final[dict[str, Upload]] = {}
         make_private_folder(folder)
-        self._held: Final = lock_folder(folder, "one process serves the pages of an application; end it first")
+        self._held: int | None = lock_folder(folder, "one process serves the pages of an application; end it first")
         for left in folder.iterdir():
             shutil.rmtree(left, ignore_errors=True)
 
@@ -170,11 +170,13 @@ class Spool:
                 self._uploads.pop(upload.id, None)
 
     def close(self) -> None:
-        """Discard all of it."""
+        """Discard all of it, and let another process have the folder."""
         with self._lock:
-            left = list(self._uploads.values())
+            left, held = list(self._uploads.values()), self._held
+            self._held = None
         self.discard(left)
-        os.close(self._held)
+        if held is not None:
+            os.close(held)
 
     def forget_idle(self) -> None:
         """Discard what stands still."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from poliqi.apps.stream.terms import MODES, Mode, Policy
@@ -64,6 +65,12 @@ class Teller:
 
     def when(self, unix_s: float) -> str:
         return self.say.moment(unix_s, self.view.unix_s)
+
+    def date(self, unix_s: float) -> str:
+        """A moment with its whole date, for what is kept."""
+        then = datetime.fromtimestamp(unix_s).astimezone()
+        month, clock = self.say(f"month.m{then.month}"), then.strftime("%H:%M:%S")
+        return self.say("receipt.date", day=then.day, month=month, year=then.year, clock=clock)
 
     def stamp(self, unix_s: float) -> str:
         return self.say.stamp(unix_s)

@@ -179,6 +179,15 @@ def test_a_key_that_no_other_follows_is_given_up_at_both_ends() -> None:
         assert ends.rotated("bravo")[-1] == again
 
 
+def test_a_first_key_that_was_installed_but_never_proven_is_given_up_too() -> None:
+    first, second = (PretendedSoftware(failing={"use": LinkDown("no handshake")}) for _ in range(2))
+    with two_ends(first, second, longest_s=0.1) as ends:
+        with pytest.raises(LinkDown):
+            ends.rotator().once()
+        wait_until(lambda: len(ends.told(Happening.SHUT)) == 2)
+        assert first.calls[-1] == second.calls[-1] == "shut"
+
+
 def test_software_that_cannot_be_shut_is_tried_again_and_told() -> None:
     first = PretendedSoftware(failing={"shut": ConfigError("wg0: is away")})
     with two_ends(first, PretendedSoftware(), longest_s=0.05) as ends:

@@ -217,6 +217,19 @@ def test_a_fifo_that_others_can_open_is_replaced(tmp_path: Path) -> None:
     fifo.close()
 
 
+def test_a_fifo_that_was_opened_to_others_serves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "psk"
+    fifo = SecretFifo(path)
+    fifo.open(bytearray(b"one"))
+    try:
+        path.chmod(0o666)
+        assert path.read_bytes() == b""
+        assert path.read_bytes() == b"one"
+        assert stat.S_IMODE(path.lstat().st_mode) == 0o600
+    finally:
+        fifo.close()
+
+
 def test_a_fifo_replaces_no_file(tmp_path: Path) -> None:
     path = tmp_path / "psk"
     path.write_text("mine")

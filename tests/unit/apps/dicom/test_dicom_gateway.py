@@ -13,9 +13,10 @@ import pytest
 
 from poliqi.apps.dicom.gateway import DicomService
 from poliqi.apps.dicom.images import Stage
-from poliqi.apps.dicom.sender import Pace
+from poliqi.apps.dicom.pace import Pace
 from poliqi.base.errors import StoreError
 from poliqi.base.ids import SaeId
+from poliqi.edge.keyanswers import KeysNotReady
 
 # pynetdicom leaves a socket that found nobody to the garbage collector
 pytestmark = pytest.mark.filterwarnings(
@@ -28,12 +29,13 @@ FAST = Pace(first_s=0.05, most_s=0.2, idle_s=0.2, answer_s=10.0, rest_s=0.05)
 class Pair:
     """The gateway `here`, to which machines hand in, and the one `there`, at the PACS."""
 
-    def __init__(self, folder: Path, machine: rig.Pacs, **changes: Any) -> None:
+    def __init__(self, folder: Path, machine: rig.Pacs, room: Any = None, **changes: Any) -> None:
         self.folder = folder
         self.wire = rig.Wire()
         self.said: list[tuple[str, str]] = []
         self.machine = machine
         self.changes = changes
+        self.room = room or (lambda _peer, _size: None)
         self.reports = rig.Pacs("CT1").start()
         self.there = self.open_there()
         self.here = self.open_here()
@@ -51,7 +53,7 @@ class Pair:
         own = rig.settings(
             self.folder / "here", listen=rig.LOOPBACK, routes=rig.route(), nodes=nodes, **self.changes
         )
-        return DicomService(own, self.wire.call, self.say, FAST)
+        return DicomService(own, self.wire.call, self.say, FAST, self.room)
 
     def say(self, event: str, text: str, **more: Any) -> None:
         self.said.append((event, text))
@@ -216,8 +218,8 @@ def test_a_machine_takes_only_from_those_it_names(make: Callable[..., Pair], tmp
     pair.there = DicomService(rig.settings(tmp_path / "there", nodes=nodes), pair.wire.call, pair.say, FAST)
     pair.wire.service = pair.there
     rig.store(pair.port, rig.all_images(tmp_path / "images", 1), "PACS")
-    rig.wait_for(lambda: pair.here.figures()["refused"] == 1)
-    assert any("may send to" in text for event, text in pair.said if event == "dicom-refused")
+    rig.wait_for(lambda: "takes images from here" in str(pair.here.figures()["trouble"]))
+    assert pair.here.figures()["waiting"] == 1
     assert pair.machine.kept == []
 
 
@@ -284,3 +286,32 @@ def test_a_gateway_folder_belongs_to_one_process(make: Callable[..., Pair], tmp_
     make()
     with pytest.raises(StoreError, match="runs already"):
         DicomService(rig.settings(tmp_path / "there"), rig.Wire().call, lambda *_, **__: None)
+
+
+def test_no_image_is_spent_on_a_machine_that_is_off(make: Callable[..., Pair], tmp_path: Path) -> None:
+    pair = make()
+    with switched_off(pair.machine) as port:
+        rig.store(pair.port, rig.all_images(tmp_path / "images", 4), "PACS")
+        rig.wait_for(lambda: sum(event == "dicom-waits" for event, _ in pair.said) >= 1)
+        rig.wait_for(lambda: pair.wire.questions >= 3)
+        assert pair.wire.images == 0
+    pair.machine.start(port)
+    rig.wait_for(lambda: pair.here.figures()["delivered"] == 4)
+
+
+def test_an_image_without_the_key_for_all_of_it_is_not_begun(make: Callable[..., Pair], tmp_path: Path) -> None:
+    stock = [20_000]
+
+    def room(peer: SaeId, size: int) -> None:
+        if size > stock[0]:
+            raise KeysNotReady(f"{size} bytes are needed, {stock[0]} are there", 0.05)
+
+    pair = make(room=room)
+    small, large = rig.image("MR_small.dcm", tmp_path, "1.2.1"), rig.image("CT_small.dcm", tmp_path, "1.2.2")
+    rig.store(pair.port, [small, large], "PACS")
+    rig.wait_for(lambda: "are needed" in str(pair.here.figures()["trouble"]))
+    rig.wait_for(lambda: pair.machine.has([small]))
+    sent = pair.wire.images
+    stock[0] = 1_000_000
+    rig.wait_for(lambda: pair.machine.has([large]))
+    assert (sent, pair.wire.images) == (1, 2)

@@ -39,6 +39,9 @@ class Machine:
         Machine.got.append((head, path.read_bytes()[-size:]))
         return Machine.outcome
 
+    def reach(self) -> tuple[Outcome, str]:
+        return Machine.outcome[0], Machine.outcome[2]
+
     def close(self) -> None: ...
 
 
@@ -68,6 +71,12 @@ class Sender:
         self.announce(data, name, ae, **changes)
         if data:
             self.channel.send(data)
+        answer = self.channel.receive()
+        assert answer is not None
+        return read_answer(answer)
+
+    def ask(self, ae: str) -> Answer:
+        self.channel.send(msgspec.msgpack.encode(["ask", "cd" * 16, ae]))
         answer = self.channel.receive()
         assert answer is not None
         return read_answer(answer)
@@ -150,9 +159,20 @@ def test_an_image_over_the_limit_is_read_past_and_refused(receiver: Receiver) ->
     sender.end()
 
 
-def test_a_title_that_stands_for_no_machine_here_is_refused(receiver: Receiver) -> None:
+def test_a_title_that_stands_for_no_machine_here_waits_for_the_setting(receiver: Receiver) -> None:
     sender = Sender(receiver)
-    assert sender.send(b"data", ae="PRINTER").outcome is Outcome.REFUSED
+    assert sender.send(b"data", ae="PRINTER").outcome is Outcome.LATER
+    assert sender.ask("PRINTER").outcome is Outcome.LATER
+    sender.end()
+
+
+def test_whether_a_machine_is_there_can_be_asked(receiver: Receiver) -> None:
+    sender = Sender(receiver)
+    assert sender.ask("PACS") == Answer("cd" * 16, Outcome.DELIVERED)
+    Machine.outcome = Outcome.LATER, None, "off"
+    assert sender.ask("PACS") == Answer("cd" * 16, Outcome.LATER, None, "off")
+    assert sender.send(b"data").said == "off"
+    assert Machine.got == []
     sender.end()
 
 

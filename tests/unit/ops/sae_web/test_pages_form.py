@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from poliqi.base.errors import DataRefused
 from poliqi.ops.sae_web.form import read_form
 
+NAME = st.text("abcé .-_", min_size=1, max_size=12)
 HEAD = 'multipart/form-data; boundary="xx"'
 
 
@@ -21,9 +22,7 @@ def encoded(files: list[tuple[str, bytes]], fields: dict[str, str]) -> tuple[str
 
 
 @given(
-    st.lists(
-        st.tuples(st.text("abcé .-_", min_size=1, max_size=12), st.binary(max_size=300)), max_size=4, min_size=1
-    ),
+    st.lists(st.tuples(NAME, st.binary(max_size=300)), max_size=4, min_size=1),
     st.dictionaries(st.text("abc", min_size=1), st.text(max_size=50), max_size=4),
 )
 def test_what_a_browser_sends_is_read(files: list[tuple[str, bytes]], fields: dict[str, str]) -> None:
