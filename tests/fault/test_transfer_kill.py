@@ -106,11 +106,17 @@ def make_source(root: Path, dice: random.Random) -> Path:
     return root
 
 
+def receipts(ends: Ends) -> int:
+    """How many the sender has. With its receipt a transfer is over; the same command would begin another."""
+    return len(list((ends.folder / "office/state/receipts").glob("*.json")))
+
+
 def one_transfer(ends: Ends, source: Path, dice: random.Random, kills_most: int) -> int:
     """Send it, killing as often as comes about and at most so often; how often that was."""
-    kills, sent = 0, ends.log.count("sent\n")
+    kills, sent = 0, receipts(ends)
     receiver, until = ends.start("receive"), time.monotonic() + 120
-    while ends.log.count("sent\n") == sent:
+    sender = receiver
+    while receipts(ends) == sent:
         assert time.monotonic() < until, f"stuck after {kills} kills: {ends.log[-2000:]}"
         if not runs(receiver):
             receiver = ends.start("receive")
@@ -130,6 +136,7 @@ def one_transfer(ends: Ends, source: Path, dice: random.Random, kills_most: int)
             # at once, since a connection that nobody takes waits for its handshake's deadline
             receiver = ends.start("receive")
         assert wait(sender, 30), ends.log[-2000:]
+    kill(sender)
     kill(receiver)
     return kills
 

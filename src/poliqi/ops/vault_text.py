@@ -25,7 +25,9 @@ def need_line(need: Need) -> str:
         return f"{text}, but they are refused: {o.refusal}"
     if o.seconds == 0:
         return f"{text}: available now"
-    return f"{text}: available in {'nobody can say how long' if o.seconds is None else f'{o.seconds:.0f} s'}"
+    if o.seconds is None:
+        return f"{text}: nobody can say when the rest will be"
+    return f"{text}: available in {o.seconds:.0f} s"
 
 
 def need_record(need: Need) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from poliqi.apps.dial import dialling
 from poliqi.apps.dicom.arrivals import Arrivals
 from poliqi.apps.dicom.commitments import Commitments, Report, Request
 from poliqi.apps.dicom.images import Head
+from poliqi.apps.dicom.pace import Pace
 from poliqi.apps.dicom.queue import Queue
 from poliqi.apps.dicom.receiver import Receiver
 from poliqi.apps.dicom.scp import StorageScp
 from poliqi.apps.dicom.scu import report_commitment
-from poliqi.apps.dicom.pace import Pace
 from poliqi.apps.dicom.sender import Sender
 from poliqi.apps.dicom.settings import DicomSettings, read_dicom
 from poliqi.apps.dicom.store import Store

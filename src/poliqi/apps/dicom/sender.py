@@ -39,6 +39,7 @@ class _Run:
     ready: set[str] = field(default_factory=set[str])
     changed: threading.Condition = field(default_factory=threading.Condition)
     error: PoliqiError | None = None
+    short: KeysNotReady | None = None
     has_ended: bool = False
     answered_s: float = field(default_factory=time.monotonic)
 
@@ -139,6 +140,7 @@ class Sender:
                 self._run_now = None
         if run.error is None and (run.outstanding or run.asked):
             run.error = LinkDown(f"{self._peer} ended the stream with images unanswered")
+        run.error = run.error or run.short
         if run.error is not None and not self._stopping.is_set():
             raise run.error
 
@@ -161,6 +163,8 @@ class Sender:
         while not self._stopping.is_set() and not run.has_ended:
             images = self._next(run)
             for image in images:
+                if not self._has_room(run, image):
+                    return
                 self._send(run, image)
             now = time.monotonic()
             if images or run.outstanding or run.asked:
@@ -173,8 +177,16 @@ class Sender:
         if run.error is not None:
             raise run.error
 
+    def _has_room(self, run: _Run, image: Held) -> bool:
+        """False where the key for all of it is not there: what was sent is still answered, then the wait begins."""
+        try:
+            self._room(image.size)
+        except KeysNotReady as error:
+            run.short = error
+        return run.short is None
+
     def _next(self, run: _Run) -> list[Held]:
-        """What may be sent now: the oldest that wait for machines that said yes and were not sent on this stream."""
+        """What may be sent now: the oldest that wait for machines that said yes, and are not under way."""
         found = self._queue.waiting(self._peer, self._paused(), most=2 * _WINDOW_IMAGES)
         self._ask(run, {image.head.ae for image in found})
         with run.changed:
@@ -213,7 +225,6 @@ class Sender:
             return delay is not None and delay.wait_s > 0
 
     def _send(self, run: _Run, image: Held) -> None:
-        self._room(image.size)
         with self._queue.open(image) as file:
             if os.fstat(file.fileno()).st_size != image.offset + image.size:
                 self._queue.settle(Answer(image.id, Outcome.REFUSED, None, "its file in the queue is damaged"))

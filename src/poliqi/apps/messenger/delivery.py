@@ -41,11 +41,15 @@ class Postman:
 
     def __init__(self, settings: SaeSettings, mailbox: Mailbox, keys: KeySource, dial: Dial) -> None:
         """Raises ConfigError where [messenger] is wrong."""
-        self._settings: Final = settings
+        self._settings = settings
         self._mailbox: Final = mailbox
         self._keys: Final = keys
         self._dial: Final = dial
         self._step: Final = messenger_table(settings).pad_to
+
+    def change(self, settings: SaeSettings) -> None:
+        """Other peers and rules, for what is delivered from now on."""
+        self._settings = settings
 
     def deliver(self, peer: Peer) -> Delivery:
         """Bring all that waits for a peer, as far as it goes. Raises StoreError alone: all else is an outcome."""

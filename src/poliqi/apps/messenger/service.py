@@ -40,7 +40,7 @@ class MessageService:
     ) -> None:
         """Raises ConfigError where [messenger] is wrong. `courier` ends with the service."""
         messenger_table(settings)
-        self._settings: Final = settings
+        self._settings = settings
         self._mailbox: Final = mailbox
         self._keys: Final = keys
         self._courier: Final = courier
@@ -49,6 +49,13 @@ class MessageService:
     def purpose(self) -> str:
         """As Service."""
         return PURPOSE
+
+    def change(self, settings: SaeSettings) -> None:
+        """Other peers and rules, from now on. Raises ConfigError where [messenger] is wrong."""
+        messenger_table(settings)
+        self._settings = settings
+        if self._courier is not None:
+            self._courier.change(settings)
 
     def serve(self, channel: Channel) -> None:
         """Take the caller's letters until it finishes."""
@@ -76,13 +83,18 @@ class Courier:
     def __init__(
         self, settings: SaeSettings, mailbox: Mailbox, postman: Postman, say: Callable[[str], None]
     ) -> None:
-        self._settings: Final = settings
+        self._settings = settings
         self._mailbox: Final = mailbox
         self._postman: Final = postman
         self._say: Final = say
         self._pauses: Final[dict[SaeId, tuple[float, float]]] = {}
         self._ended: Final = threading.Event()
         self._thread: Final = threading.Thread(target=self._run, name="courier", daemon=True)
+
+    def change(self, settings: SaeSettings) -> None:
+        """Other peers and rules, from the next round on."""
+        self._settings = settings
+        self._postman.change(settings)
 
     def start(self) -> None:
         """Begin."""

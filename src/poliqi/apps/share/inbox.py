@@ -9,27 +9,26 @@ inbox/.receipts/PEER/TRANSFER.json  the receipts that were given; TRANSFER.manif
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import shutil
-import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 
+from poliqi.apps.share.kernel import is_there, rename_new
 from poliqi.apps.share.names import numbered, peer_folder
 from poliqi.apps.share.tree import open_folder
 from poliqi.base.errors import ConfigError, StoreError
 from poliqi.base.ids import SaeId
 from poliqi.edge.folder import make_private_folder
 
-__all__ = ["Arrived", "Inbox", "InboxRules", "sync_all"]
+__all__ = ["Arrived", "Inbox", "InboxRules"]
 
 PARTIAL: Final = ".partial"
 RECEIPTS: Final = ".receipts"
@@ -111,28 +110,32 @@ class Inbox:
         state = os.statvfs(self.folder)
         return max(0, state.f_bavail * state.f_frsize - self.rules.keep_free_bytes)
 
-    def choose(self, peer: SaeId, name: str, is_folder: bool, chosen: str | None) -> str:
-        """A free name in the peer's folder, taken by something empty; `chosen` is one from before a crash.
-
-        Raises OSError.
-        """
+    def free_name(self, peer: SaeId, name: str, is_folder: bool) -> str:
+        """What `name` would be called among what the peer has sent before. Raises OSError."""
         target = self._peer(peer)
         try:
-            return chosen if chosen and _is_free(chosen, target) else _reserve(name, is_folder, target)
+            for number in range(1, _CLASHES_MOST):
+                wanted = numbered(name, number, is_folder)
+                if not is_there(wanted, target):
+                    return wanted
         finally:
             os.close(target)
+        raise OSError(errno.EEXIST, f"{_CLASHES_MOST} things of that name are there", name)
 
-    def move(self, peer: SaeId, staged: int, name: str, chosen: str) -> None:
-        """Move `name` from the open folder `staged` over the empty thing that `choose` made: one step, durable.
+    def move(self, peer: SaeId, staged: int, name: str, chosen: str) -> bool:
+        """Move `name` from the open folder `staged` to the peer's, in one step, durable; False where `chosen` is taken.
 
         Raises OSError.
         """
         target = self._peer(peer)
         try:
-            os.rename(name, chosen, src_dir_fd=staged, dst_dir_fd=target)
+            rename_new(name, staged, chosen, target)
             os.fsync(target)
+        except FileExistsError:
+            return False
         finally:
             os.close(target)
+        return True
 
     def _peer(self, peer: SaeId) -> int:
         inbox = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -177,41 +180,3 @@ def _word(transfer: str) -> str:
     if not transfer.isalnum() or not transfer.isascii():
         raise ValueError(f"{transfer!r} is no transfer")
     return transfer
-
-
-def _reserve(name: str, is_folder: bool, target: int) -> str:
-    for number in range(1, _CLASHES_MOST):
-        wanted = numbered(name, number, is_folder)
-        try:
-            if is_folder:
-                os.mkdir(wanted, 0o700, dir_fd=target)
-            else:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                os.close(os.open(wanted, flags, 0o600, dir_fd=target))
-        except FileExistsError:
-            continue
-        return wanted
-    raise OSError(errno.EEXIST, f"{_CLASHES_MOST} things of that name are there", name)
-
-
-def _is_free(name: str, target: int) -> bool:
-    """True where nothing stands under the name but the empty thing that a crash left there."""
-    try:
-        state = os.stat(name, dir_fd=target, follow_symlinks=False)
-        if not stat.S_ISDIR(state.st_mode):
-            return stat.S_ISREG(state.st_mode) and state.st_size == 0
-        inside = open_folder(name, target)
-    except FileNotFoundError:
-        return True
-    try:
-        return not os.listdir(inside)  # noqa: PTH208  # by handle, not by path
-    finally:
-        os.close(inside)
-
-
-def sync_all(handle: int) -> None:
-    """Make everything on the file system of an open file durable (Linux, syncfs(2)). Raises OSError."""
-    libc: Any = ctypes.CDLL(None, use_errno=True)
-    if libc.syncfs(handle):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))

@@ -122,16 +122,9 @@ class InboxService:
 
     def _give(self, staged: Staged, manifest: Manifest, channel: Channel) -> bytes:
         """Put what came in its place, durable first; then sign for it. Raises OSError, StoreError."""
-        root, state = staged.root, staged.state
         staged.sync()
         if not staged.is_moved:
-            state.placed = self._inbox.choose(channel.peer, root.path, root.is_folder, state.placed)
-            staged.save()
-            tree = os.open(staged.folder / "tree", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                self._inbox.move(channel.peer, tree, root.path, state.placed)
-            finally:
-                os.close(tree)
+            self._move(staged, channel.peer)
         receipt = self._receipt(staged, manifest, channel)
         signed = sign_receipt(receipt, self._settings.identity)
         file = self._inbox.receipt_file(channel.peer, staged.folder.name)
@@ -145,6 +138,19 @@ class InboxService:
         if self._on_arrival is not None:
             self._on_arrival(self._inbox.peer_path(channel.peer) / receipt.stored_as, receipt)
         return signed
+
+    def _move(self, staged: Staged, peer: SaeId) -> None:
+        """Under a free name, which is written down first: after a crash it is known where what was moved is."""
+        root, state = staged.root, staged.state
+        tree = os.open(staged.folder / "tree", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            while True:
+                state.placed = self._inbox.free_name(peer, root.path, root.is_folder)
+                staged.save()
+                if self._inbox.move(peer, tree, root.path, state.placed):
+                    return
+        finally:
+            os.close(tree)
 
     def _receipt(self, staged: Staged, manifest: Manifest, channel: Channel) -> Receipt:
         state, settings = staged.state, self._settings

@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 
 from poliqi.apps.share.facts import Fact, State
-from poliqi.apps.share.inbox import sync_all
+from poliqi.apps.share.kernel import sync_all
 from poliqi.apps.share.lane import Hasher
 from poliqi.apps.share.ledger import Ledger
 from poliqi.apps.share.listing import Entry, ListChecker, read_entries

@@ -18,7 +18,7 @@ from poliqi.apps.keygrade import GradeDemand
 from poliqi.apps.keysource import Key, KeySource, Supply
 from poliqi.apps.stream.needs import TAG_KEY_BYTES, not_ready
 from poliqi.apps.stream.opening import KEYS_MOST
-from poliqi.apps.stream.rekey import Asked, read_grades
+from poliqi.apps.stream.rekey import Asked, Pause, read_grades
 from poliqi.apps.stream.terms import Used
 from poliqi.base.errors import DataRefused, KeyExhausted, ProtocolError
 from poliqi.base.ids import SaeId
@@ -108,6 +108,7 @@ class PadDrawer:
         self._demand: Final = pad_demand(demand)
         self._limits: Final[Supply] = source.supply(peer)
         self._asked: Asked | None = None
+        self._pause: Final = Pause()
         self._last = 0
         self.pad: Final = Pad()
 
@@ -122,16 +123,22 @@ class PadDrawer:
         Raises KeysNotReady and what a source raises where the pad does not reach for `size`.
         """
         missing = size + KEPT_BYTES - self.pad.left
-        if self._asked is None and (missing > 0 or self.pad.left < self._last // 4):
+        if self._asked is None and (missing > 0 or self._is_low()):
             self._ask(max(missing + TAG_KEY_BYTES, 2 * self._last))
         if missing <= 0 and (self._asked is None or not self._asked.is_done()):
             return ()
         try:
             return self._taken()
-        except KeyExhausted as error:
+        except PoliqiError as error:
             if missing <= 0:
+                self._pause.begin(error)
                 return ()
-            return self._last_resort(missing + TAG_KEY_BYTES, error)
+            if isinstance(error, KeyExhausted):
+                return self._last_resort(missing + TAG_KEY_BYTES, error)
+            raise
+
+    def _is_low(self) -> bool:
+        return self.pad.left < self._last // 4 and self._pause.is_over()
 
     def _last_resort(self, size: int, error: KeyExhausted) -> tuple[str, ...]:
         """More was asked for ahead than there is: ask for no more than is needed."""

@@ -15,11 +15,12 @@ from poliqi.base.errors import ConfigError, DataRefused, PoliqiError, ProtocolEr
 from poliqi.base.ids import SaeId
 from poliqi.edge.keyanswers import KeysNotReady
 
-__all__ = ["QUANTUM_KEY_BYTES", "Announced", "Asked", "Budget", "NextKey", "judge", "read_grades"]
+__all__ = ["QUANTUM_KEY_BYTES", "Announced", "Asked", "Budget", "NextKey", "Pause", "judge", "read_grades"]
 
 QUANTUM_KEY_BYTES: Final = 32
 _AHEAD: Final = 0.5
 """Share of a budget after which the next key is drawn."""
+_PAUSE_S: Final = (0.5, 30.0)
 _PATIENCE_S: Final = 10.0
 """How long a question to the own site that is under way is waited for, once the old key is spent."""
 
@@ -130,19 +131,39 @@ def judge(keys: list[Key], demand: GradeDemand, number: int, size: int | None) -
     return None
 
 
+class Pause:
+    """After a question that failed before its answer was due: the site is not asked again at once."""
+
+    __slots__ = ("_clock", "_until_s")
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock: Final = clock
+        self._until_s = 0.0
+
+    def begin(self, error: PoliqiError) -> None:
+        """As long as the site says, within limits."""
+        said_s = error.retry_s if isinstance(error, KeysNotReady) else None
+        self._until_s = self._clock() + min(max(said_s or 1.0, _PAUSE_S[0]), _PAUSE_S[1])
+
+    def is_over(self) -> bool:
+        """Whether to ask."""
+        return self._clock() >= self._until_s
+
+
 class NextKey:
     """The sender's: it is the master of the keys of its direction."""
 
-    __slots__ = ("_announced", "_asked", "_demand", "_peer", "_source")
+    __slots__ = ("_announced", "_asked", "_demand", "_pause", "_peer", "_source")
 
     def __init__(self, source: KeySource, peer: SaeId, demand: GradeDemand) -> None:
         self._source, self._peer, self._demand = source, peer, demand
         self._asked: Asked | None = None
         self._announced = False
+        self._pause: Final = Pause()
 
-    def begin(self) -> None:
-        """Draw one in the background, where none was; again where that failed."""
-        if self._asked is None:
+    def begin(self, is_due: bool) -> None:
+        """Draw one in the background, where none was; again where that failed, after a pause or where it is due."""
+        if self._asked is None and (is_due or self._pause.is_over()):
             self._asked = Asked(
                 lambda: self._source.fresh(self._peer, 1, QUANTUM_KEY_BYTES), self._demand, 1, QUANTUM_KEY_BYTES
             )
@@ -150,18 +171,20 @@ class NextKey:
     def announce(self, is_due: bool) -> str | None:
         """The name to announce, once; None where nothing is to be said now. Raises what the source raised.
 
-        A failure that is not due yet is forgotten: the next call draws again.
+        A failure that is not due yet is forgotten: another call draws again.
         """
         asked = self._asked
         if asked is None or self._announced or not (is_due or asked.is_done()):
             return None
         try:
             (key,) = asked.result(_PATIENCE_S)
-        except KeysNotReady as error:
+        except PoliqiError as error:
             self._asked = None
-            raise not_ready(self._source, self._peer, QUANTUM_KEY_BYTES, error) from error
-        except PoliqiError:
-            self._asked = None
+            if not is_due:
+                self._pause.begin(error)
+                return None
+            if isinstance(error, KeysNotReady):
+                raise not_ready(self._source, self._peer, QUANTUM_KEY_BYTES, error) from error
             raise
         self._announced = True
         return key.key_id

@@ -11,7 +11,7 @@ from poliqi.apps.stream.opening import Frame, Offer
 from poliqi.apps.stream.records import Octets, RecordOpener, RecordSealer
 from poliqi.apps.stream.rekey import Announced, Budget, NextKey
 from poliqi.apps.stream.terms import Used
-from poliqi.base.errors import PoliqiError, ProtocolError
+from poliqi.base.errors import ProtocolError
 from poliqi.edge.keyanswers import KeysNotReady
 
 __all__ = ["SealedIn", "SealedOut"]
@@ -54,13 +54,8 @@ class SealedOut:
             if is_due:
                 raise KeysNotReady("a stream without a quantum key has reached its limit: open another", 0.0)
             return
-        ahead.begin()
-        try:
-            key_id = ahead.announce(is_due)
-        except PoliqiError:
-            if is_due:
-                raise
-            return
+        ahead.begin(is_due)
+        key_id = ahead.announce(is_due)
         if key_id is not None:
             yield self._sealer.seal(Frame.ANNOUNCE, key_id.encode())
         if is_due:

@@ -25,6 +25,8 @@ from poliqi.edge.keyanswers import KeysNotReady
 
 __all__ = ["Incoming", "OpenStream", "Outgoing", "Session"]
 
+_WIPE_S: Final = 1.0
+
 
 class Outgoing(Protocol):
     """Makes frames of messages. `epsilon` sums what its one-time tags may fail by."""
@@ -79,6 +81,7 @@ class OpenStream:
         self._plain: Final = memoryview(bytearray(RECORD_BYTES))
         self._said: Final = memoryview(bytearray(HANDSHAKE_BYTES))
         self._sending: Final = threading.Lock()
+        self._receiving: Final = threading.Lock()
         self._send_failure: PoliqiError | None = None
         self._receive_failure: PoliqiError | None = None
         self._was_alerted = self._is_finished = self._is_ended = self._is_closed = False
@@ -160,9 +163,11 @@ class OpenStream:
     def close(self) -> None:
         """As in Channel."""
         self._is_closed = True
-        self._wire.close()
-        self._out.close()
-        self._in.close()
+        self._wire.close()  # whoever waits for the line lets go of the lock
+        for lock, half in ((self._sending, self._out), (self._receiving, self._in)):
+            if lock.acquire(timeout=_WIPE_S):  # wiped under nobody's hands: pad of zeros would hide nothing
+                half.close()
+                lock.release()
 
     def _check_sending(self) -> None:
         if self._is_closed:
@@ -185,17 +190,18 @@ class OpenStream:
             return
 
     def _receive(self, buffer: memoryview) -> int | None:
-        if self._receive_failure is not None:
-            raise self._receive_failure
-        if self._is_ended:
-            return None
-        if self._is_closed:
-            raise LinkDown("the stream was closed here: open another")
-        try:
-            return self._next_message(buffer)
-        except PoliqiError as error:
-            self._fail_receiving(error)
-            raise
+        with self._receiving:
+            if self._receive_failure is not None:
+                raise self._receive_failure
+            if self._is_ended:
+                return None
+            if self._is_closed:
+                raise LinkDown("the stream was closed here: open another")
+            try:
+                return self._next_message(buffer)
+            except PoliqiError as error:
+                self._fail_receiving(error)
+                raise
 
     def _next_message(self, buffer: memoryview) -> int | None:
         size = 0

@@ -29,7 +29,7 @@ class TunnelService:
 
     def __init__(self, settings: TunnelSettings, say: Callable[..., None]) -> None:
         """`say(event, text, **more)` writes the log."""
-        self._settings = settings
+        self._settings: Final = settings
         self._say: Final = say
         self._lock: Final = threading.Lock()
         self._under_way: Final[Counter[SaeId]] = Counter()
@@ -39,10 +39,6 @@ class TunnelService:
     def purpose(self) -> str:
         """As Service."""
         return PURPOSE
-
-    def change(self, settings: TunnelSettings) -> None:
-        """Other targets, for connections from now on."""
-        self._settings = settings
 
     def serve(self, channel: Channel) -> None:
         """As Service: one connection after another, until the caller ends the stream."""

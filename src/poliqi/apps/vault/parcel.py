@@ -24,7 +24,6 @@ __all__ = [
     "Parcel",
     "accepted",
     "parcel_bytes",
-   
     "tagged",
     "tags_change",
 ]

@@ -65,7 +65,7 @@ class VaultService:
     def __init__(self, settings: SaeSettings, shelf: Shelf, keys: KeySource) -> None:
         """Raises ConfigError where [vault] is wrong."""
         vault_table(settings)
-        self._settings: Final = settings
+        self._settings = settings
         self._shelf: Final = shelf
         self._keys: Final = keys
 
@@ -73,6 +73,11 @@ class VaultService:
     def purpose(self) -> str:
         """As Service."""
         return PURPOSE
+
+    def change(self, settings: SaeSettings) -> None:
+        """Other peers and rules, from now on. Raises ConfigError where [vault] is wrong."""
+        vault_table(settings)
+        self._settings = settings
 
     def serve(self, channel: Channel) -> None:
         """Do what the caller asks until it finishes."""

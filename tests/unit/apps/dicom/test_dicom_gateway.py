@@ -157,7 +157,7 @@ def test_a_pacs_without_room_is_asked_again(make: Callable[..., Pair], tmp_path:
     rig.wait_for(lambda: pair.machine.has(images))
 
 
-@pytest.mark.parametrize("status", [0x0122, 0xA900, 0xC000])
+@pytest.mark.parametrize("status", [0x0122, 0xC000])
 def test_what_the_pacs_refuses_stays_and_is_told(make: Callable[..., Pair], tmp_path: Path, status: int) -> None:
     pair = make()
     images = rig.all_images(tmp_path / "images", 2)
@@ -188,14 +188,14 @@ def test_a_transfer_syntax_that_the_pacs_lacks_is_told_never_converted(
 def test_a_cut_stream_is_opened_again_and_nothing_comes_twice(make: Callable[..., Pair], tmp_path: Path) -> None:
     pair = make()
     pair.machine.delay_s = 0.02
-    images = rig.all_images(tmp_path / "images", 20)
+    images = rig.all_images(tmp_path / "images", 12)
     sender = threading.Thread(target=rig.store, args=(pair.port, images, "PACS"))
     sender.start()
-    for least in (1, 5, 10):
+    for least in (1, 4, 8):
         rig.wait_for(lambda least=least: len(pair.machine.kept) >= least)
         pair.wire.cut()
     sender.join()
-    rig.wait_for(lambda: pair.here.figures()["delivered"] == 20)
+    rig.wait_for(lambda: pair.here.figures()["delivered"] == 12)
     assert sorted(i.instance_uid for i in pair.machine.kept) == sorted(i.instance_uid for i in images)
     assert pair.wire.calls >= 4
 

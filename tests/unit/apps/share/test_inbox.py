@@ -83,26 +83,36 @@ def test_folders_of_peers_are_plain_names_and_never_two_alike() -> None:
 
 
 @pytest.mark.parametrize("text", ["file", None])
-def test_a_crash_between_choosing_and_moving_leaves_one_thing(tmp_path: Path, text: str | None) -> None:
+def test_what_arrives_never_stands_in_anothers_place(tmp_path: Path, text: str | None) -> None:
     inbox, handle = Inbox(tmp_path / "inbox", InboxRules()), staged(tmp_path / "staged", "x", text)
-    chosen = inbox.choose(PEER, "x", text is None, None)
-    # the crash: what was chosen stands there, empty; the next run is told of it
-    assert inbox.choose(PEER, "x", text is None, chosen) == "x"
-    inbox.move(PEER, handle, "x", "x")
-    os.close(handle)
-    assert [path.name for path in (tmp_path / "inbox/office").iterdir()] == ["x"]
-
-
-@pytest.mark.parametrize("text", ["file", None])
-def test_what_someone_put_there_after_a_crash_is_not_overwritten(tmp_path: Path, text: str | None) -> None:
-    inbox = Inbox(tmp_path / "inbox", InboxRules())
-    chosen = inbox.choose(PEER, "x", text is None, None)
-    place = tmp_path / "inbox/office" / chosen
+    assert inbox.free_name(PEER, "x", text is None) == "x"
+    # someone is faster, be it with something empty
+    place = tmp_path / "inbox/office/x"
     if text is None:
-        (place / "mine").write_text("mine")
+        place.mkdir()
     else:
-        place.write_text("mine")
-    assert inbox.choose(PEER, "x", text is None, chosen) == "x (2)"
+        place.touch()
+    assert not inbox.move(PEER, handle, "x", "x")
+    assert inbox.free_name(PEER, "x", text is None) == "x (2)"
+    assert inbox.move(PEER, handle, "x", "x (2)")
+    os.close(handle)
+    assert sorted(path.name for path in (tmp_path / "inbox/office").iterdir()) == ["x", "x (2)"]
+
+
+def test_a_file_system_without_such_a_rename_gets_a_look_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(*_: object) -> None:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr("poliqi.apps.share.kernel._check", cannot)
+    inbox, handle = Inbox(tmp_path / "inbox", InboxRules()), staged(tmp_path / "staged", "x", "text")
+    assert inbox.free_name(PEER, "x", False) == "x"
+    (tmp_path / "inbox/office/x").symlink_to("nowhere")
+    assert not inbox.move(PEER, handle, "x", "x")
+    assert inbox.move(PEER, handle, "x", "y")
+    os.close(handle)
+    assert (tmp_path / "inbox/office/y").read_text() == "text"
 
 
 def test_a_symlink_in_place_of_the_peers_folder_is_not_followed(tmp_path: Path) -> None:
@@ -110,7 +120,7 @@ def test_a_symlink_in_place_of_the_peers_folder_is_not_followed(tmp_path: Path) 
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "inbox/office").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="directory|symbolic"):
-        inbox.choose(PEER, "x", False, None)
+        inbox.free_name(PEER, "x", False)
     assert not list((tmp_path / "elsewhere").iterdir())
 
 

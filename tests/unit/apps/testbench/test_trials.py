@@ -90,6 +90,23 @@ def test_no_encryption_is_a_reference_and_is_not_judged() -> None:
     assert trial.streams[0].p50_s is not None
 
 
+def test_nobody_else_is_a_reference_and_nobody_else_is_excused(tmp_path: Path) -> None:
+    for name in ("tcp, not encrypted", "openssl enc"):
+        place = written(tmp_path, "return bytes(count)")
+        text = Path(str(place.origin.file)).read_text().replace('"mine"', f'"{name}"')
+        (tmp_path / "mine.py").write_text(text)
+        trial = tried(look_into(place.origin)[0], Plan(is_timed=False))
+        assert "repetition" in trial.failed
+
+
+def test_a_candidate_that_breaks_under_load_is_named_and_not_compared(tmp_path: Path) -> None:
+    # 64 KiB at a time are drawn for speed, and by no check
+    trial = tried(written(tmp_path, "return os.urandom(count) if count != 1 << 16 else 1 / 0"))
+    assert trial.failed == ["load"]
+    assert "ZeroDivisionError" in trial.findings[-1].text
+    assert trial.draw_gbps == []
+
+
 def test_what_is_missing_is_skipped_with_its_reason(tmp_path: Path) -> None:
     path = tmp_path / "gone.py"
     path.write_text(

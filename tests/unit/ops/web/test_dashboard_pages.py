@@ -284,3 +284,14 @@ def test_the_overview_names_the_demands_that_get_less_than_they_want() -> None:
     assert text.count(" of ") == 2
     italian = parsed(rig.ask("/", headers={"accept-language": "it"}).text).text
     assert "Richieste che ottengono meno di quanto chiedono" in italian
+
+
+def test_desks_of_places_are_linked_where_they_are_set() -> None:
+    assert 'href="/send"' not in Rig().ask("/").text
+    desks = {"Leonardo": "https://desk.leonardo.example/", '"><b>': "http://127.0.0.1:8471/"}
+    rig = Rig(DashboardSettings(open_role=Role.VIEWER, desks=desks))
+    assert 'href="/send"' in rig.ask("/").text
+    page = parsed(rig.ask("/send").text)
+    assert [a["href"] for a in page.all("a") if a["href"] in desks.values()] == list(desks.values())
+    assert not page.all("b")
+    assert not page.all("form", lambda a: "enctype" in a)
