@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from poliqi.apps.keygrade import Knowledge
 from poliqi.apps.keysource import Supply
 from poliqi.apps.stream.terms import Mode, Policy
 from poliqi.base.errors import ConfigError
@@ -61,7 +62,7 @@ def sample_view() -> DeskView:
     done = replace(going, id="t3", state=TransferState.DONE, sent_bytes=180_000_000, receipt="r1")
     sent = ReceiptView(
         "r1", Direction.SENT, SaeId("hospital"), "Bovisa", NOW_S - 60, "lab", "anna", Mode.QUANTUM,
-        "ct-thorax.dcm", 1, 180_000_000, 2, KEYS, None, HASH, True,
+        "ct-thorax.dcm", 1, 180_000_000, 2, KEYS, None, HASH, True, Knowledge.RELAYED,
     )  # fmt: skip
     received = replace(
         sent, id="r2", direction=Direction.RECEIVED, mode=Mode.ONE_TIME, epsilon=1.2e-9, name="referto.pdf +1",

@@ -44,14 +44,15 @@ def channel_pair(
     caller: str = CALLER,
     callee: str = CALLEE,
     over_tcp: bool = True,
+    sockets: tuple[socket.socket, socket.socket] | None = None,
 ) -> tuple[Channel, Channel]:
     """The caller's end and the callee's. Both draw from `site`; `rule` holds at both ends, under `policy`.
 
-    `callee_rule`, with a policy of its own, holds at the callee's in its place.
+    `callee_rule`, with a policy of its own, holds at the callee's in its place. `sockets` are used for new ones.
     """
     site = PlayedSite() if site is None else site
     rule = replace(rule or StreamRule(), policy=policy)
-    one, other = tcp_pair() if over_tcp else socket.socketpair()
+    one, other = sockets or (tcp_pair() if over_tcp else socket.socketpair())
     mine, yours = identity(caller), identity(callee)
     with ThreadPoolExecutor(1) as pool:
         answered = pool.submit(

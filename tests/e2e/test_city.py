@@ -9,10 +9,13 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from demo_rig import LiveDemo, Requests
 
@@ -64,6 +67,34 @@ def test_the_printed_line_fetches_one_key_at_both_sites(city: LiveDemo) -> None:
     [given], [taken] = (json.loads(text)["keys"] for text in (done.stderr, done.stdout))
     assert (given["key_ID"], given["key"]) == (taken["key_ID"], taken["key"])
     assert len(base64.b64decode(given["key"])) == 32
+
+
+def test_a_file_goes_by_command_and_by_the_pages_of_its_site(city: LiveDemo, tmp_path: Path) -> None:
+    ready, content = city.ready(), os.urandom(300_000)
+    (tmp_path / "by-command.bin").write_bytes(content)
+    words = ["send", str(tmp_path / "by-command.bin"), ready["receiver"], "--sae", ready["sender"], "--json"]
+    sent = subprocess.run([sys.executable, "-m", "poliqi", *words], capture_output=True, text=True, timeout=60)
+    assert sent.returncode == 0, sent.stderr
+    with httpx.Client(base_url=ready["pages"]["Leonardo"], trust_env=False) as here:
+        begun = here.post("/api/uploads", json={"name": "by-page.bin", "size": len(content)}).json()
+        kind = {"content-type": "application/octet-stream"}
+        here.put(f"/api/uploads/{begun['upload']}", params={"at": 0}, content=content, headers=kind)
+        here.post("/api/send", json={"uploads": [begun["upload"]], "peer": "hospital"}).raise_for_status()
+    with httpx.Client(base_url=ready["pages"]["Bovisa"], trust_env=False) as there:
+
+        def arrived() -> dict[str, Any] | None:
+            found = {item["name"]: item for item in there.get("/api/inbox").json()}
+            return found if found.keys() >= {"by-command.bin", "by-page.bin"} else None
+
+        for item in city.wait(arrived, "both files at the other site").values():
+            assert item["simulated"] is True
+            assert there.get(f"/inbox/{item['id']}/files/0").content == content
+    assert ready["pages"]["Leonardo"] in page(city, "/send")
+    assert "by-page.bin" not in "".join(path.read_text(errors="replace") for path in controller_files(city))
+
+
+def controller_files(city: LiveDemo) -> list[Path]:
+    return [path for path in (city.folder / "controller").rglob("*") if path.is_file()]
 
 
 def test_keys_go_on_while_a_fibre_is_cut_and_the_alarm_names_it(city: LiveDemo) -> None:

@@ -15,6 +15,7 @@ from http_wire import until
 from kme_fixture import LoopThread, served
 from live_saes import live_saes
 from live_sites import live_city
+from page_checks import CONTRAST, NAMED
 
 from poliqi.apps.share.receipt import verify_receipt
 from poliqi.ops.sae_web import PAGE_LIMITS, SaePages, TransferState, sae_pages
@@ -175,6 +176,7 @@ def test_a_choice_outlives_patches_of_the_page(tab: Callable[..., Tab], live: Se
 
 def test_without_scripts_a_file_is_sent_and_one_taken_out(tab: Callable[..., Tab], live: Served) -> None:
     page = tab(java_script_enabled=False, locale="it-IT").go("/")
+    assert page.locator("noscript meta").count() == 0, "a form is not loaded anew while it is filled in"
     file = {"name": 'perché "no".txt', "mimeType": "text/plain", "buffer": b"\r\n--x\r\n"}
     page.set_input_files("#files", file)
     page.check("text=ARIA")
@@ -213,6 +215,20 @@ def test_a_telephone_shows_every_page_without_scrolling_sideways(tab: Callable[.
         found.page.goto(found.base + path)
         wide = found.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
         assert wide[0] <= wide[1] == 390, (path, wide)
+    found.wrong.clear()  # a page that is not there, one that is not for this role
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_and_everything_has_a_name(tab: Callable[..., Tab], scheme: str) -> None:
+    found = tab(color_scheme=scheme)
+    for path in PATHS:
+        found.page.goto(found.base + path)
+        if found.page.locator("#files").count():
+            found.page.set_input_files("#files", {"name": "a.bin", "mimeType": "x/y", "buffer": b"x"})
+            found.page.check("text=Intesa")
+            found.page.wait_for_selector("#estimate", state="visible")
+        assert found.page.evaluate(CONTRAST) == [], path
+        assert found.page.evaluate(NAMED) == [], path
     found.wrong.clear()  # a page that is not there, one that is not for this role
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -28,6 +31,30 @@ def said(sae: LiveSae, *words: object) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith(("{", "["))]
 
 
+def converse(sae: LiveSae, site: str, line: str) -> str:
+    """Type a line into `poliqi chat`, then Ctrl-D; all that stood on the screen."""
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "poliqi", "chat", site, "--sae", str(sae.toml)]
+    process = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True)
+    os.close(theirs)
+    screen = b""
+    typed = False
+    while True:
+        try:
+            piece = os.read(ours, 4096)
+        except OSError:  # the terminal is gone: the process has ended
+            break
+        screen += piece
+        if not typed and b"bene?" in screen:
+            os.write(ours, line.encode())
+            typed = True
+        elif typed and b": S\xc3\xac" in screen and screen.rstrip().endswith(b"end to end"):
+            os.write(ours, b"\x04")
+    os.close(ours)
+    assert process.wait(30) == 0, screen
+    return screen.decode(errors="replace")
+
+
 @pytest.mark.slow
 def test_messages_wait_and_secrets_outlive_sites(tmp_path: Path) -> None:
     names, links = ["aria", "bovisa", "leonardo"], [("aria", "leonardo"), ("bovisa", "leonardo")]
@@ -50,6 +77,18 @@ def test_messages_wait_and_secrets_outlive_sites(tmp_path: Path) -> None:
             assert came[0]["knowledge"] == "direct fibre" and came[0]["hybrid"] and came[0]["simulated"]
             [back] = said(bovisa, "chat", "leonardo", "--send", "Grazie")
             assert back["state"] == "delivered"
+
+            # a conversation on a terminal, on which the other's words move nothing
+            said(leonardo, "chat", "bovisa", "--send", "tutto\x1b[2J bene?")
+            shown = converse(bovisa, "leonardo", "Sì, tutto bene\n")
+            assert "tutto\ufffd[2J bene?" in shown and "\x1b[2J" not in shown
+            assert "SIMULATED, protects nothing: direct fibre + ML-KEM end to end" in shown
+            [answer] = [m for m in said(leonardo, "chat", "bovisa", "--list") if m["state"] == "unread"][-1:]
+            assert answer["text"] == "Sì, tutto bene"
+
+            # what a constant rate costs is told beforehand: 592 bytes a second
+            [cost] = said(leonardo, "chat", "bovisa", "--constant-rate", "1/s", "512", "--dry-run")
+            assert cost["day_bytes"] == 592 * 86400 and cost["available_bytes"] > 0
 
             # two of three keep a secret
             aria.start()

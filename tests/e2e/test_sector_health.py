@@ -35,7 +35,7 @@ def set_up(city: Sector, pacs: rig.Pacs, reports: rig.Pacs) -> int:
 ae = "GW_LEONARDO"
 listen = "127.0.0.1:{door}"
 calling = ["CT1"]
-timeout_s = 5
+timeout_s = 20
 [[dicom.route]]
 ae = "PACS_BOVISA"
 to = "bovisa"
@@ -50,7 +50,7 @@ from = []
         f"""
 [dicom]
 ae = "GW_BOVISA"
-timeout_s = 5
+timeout_s = 20
 [[dicom.node]]
 ae = "PACS_BOVISA"
 address = "127.0.0.1:{pacs.port}"

@@ -1,7 +1,8 @@
 """A process that has imported the transfer, and forks a sender or a receiver for each command.
 
 Usage: transfer_zygote.py FOLDER KEYS. FOLDER/office.key and FOLDER/archive.key are the identities, KEYS is the
-socket of a key desk. Reads "send PATH" or "receive", answers with the process number; a child's words go to FOLDER/log.
+socket of a key desk. Reads "send PATH" or "receive", answers with the process number; a child's words
+go to FOLDER/log.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 
 from fault.key_desk import DeskKeys
+
 from poliqi.apps.identity import read_identity
 from poliqi.apps.settings import Peer, SaeSettings
 from poliqi.apps.share.client import send

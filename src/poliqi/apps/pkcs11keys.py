@@ -74,7 +74,7 @@ class TokenKeys:
         return f"<TokenKeys in {self._token}>"
 
     def park(self, peer: SaeId, keys: Sequence[Key], use: Use) -> None:
-        """Put keys into the token; their bytes are wiped here. Raises DataRefused, StoreError.
+        """Put keys into the token and wipe them here. Raises DataRefused (of any: none is put), StoreError.
 
         `use`: FRESH at the end that will begin with them, NAMED at the other.
         """
@@ -85,10 +85,13 @@ class TokenKeys:
                     f" {_MOST_BYTES} bytes under a name of 1 to {_LABEL_MOST} characters"
                 )
         with self._calling("take a key in") as (p, session):
+            there = {str(found.label) for found in session.get_objects(_secret(p))}
+            for key in keys:
+                if key.key_id in there:
+                    raise DataRefused(f"key {key.key_id} is in {self._token} already: it is not put there twice")
+                there.add(key.key_id)
             for key in keys:
                 note = _Note(peer, use, len(key.value), dict(key.grade))
-                if self._found(p, session, key.key_id):
-                    raise DataRefused(f"key {key.key_id} is in {self._token} already: it is not put there twice")
                 session.create_object(_template(p, key.key_id, msgspec.json.encode(note), bytes(key.value.view())))
                 key.value.close()
 

@@ -116,8 +116,11 @@ def test_a_key_is_for_its_peer_and_its_use_alone(token: TokenKeys) -> None:
 
 def test_a_name_is_not_put_there_twice(token: TokenKeys) -> None:
     token.park(OTHER, [key("k-1")], Use.NAMED)
-    with pytest.raises(DataRefused, match="already"):
-        token.park(OTHER, [key("k-1")], Use.NAMED)
+    for keys in ([key("k-2"), key("k-1")], [key("k-2"), key("k-2")]):
+        with pytest.raises(DataRefused, match="already"):
+            token.park(OTHER, keys, Use.NAMED)
+    with pytest.raises(DataRefused, match="'k-2'"):
+        token.named(OTHER, ["k-2"])
 
 
 def test_what_cannot_be_parked_is_refused_before_anything_is(token: TokenKeys) -> None:

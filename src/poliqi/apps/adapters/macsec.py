@@ -6,15 +6,19 @@ bytes, so that both ends know which it is. MKA derives the session keys from it 
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from poliqi.apps.adapters.software import KEY_BYTES
-from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.apps.keygrade import GradeDemand, KeyGrade
+from poliqi.base.errors import ConfigError, DataRefused, StoreError
 from poliqi.edge.keyanswers import Key
 
-__all__ = ["UNTESTED", "macsec_configuration"]
+__all__ = ["UNTESTED", "macsec_configuration", "write_macsec"]
 
 UNTESTED: Final = "UNTESTED: written after the documentation of wpa_supplicant, run with no MACsec"
 _INTERFACE: Final = re.compile(r"[A-Za-z0-9_.@+=-]{1,15}")
@@ -53,3 +57,35 @@ def macsec_configuration(key: Key, interface: str) -> bytearray:
         return bytearray("\n".join(lines).encode()) + bytearray(key.value.view().hex().encode()) + b"\n}\n"
     finally:
         key.value.close()
+
+
+def write_macsec(out: Path, interface: str, draw: Callable[[], Key], demand: GradeDemand) -> Key:
+    """Write the configuration into a new file (mode 600), with the key that `draw` gets; the key, wiped.
+
+    Raises ConfigError, DataRefused, StoreError and what `draw` raises; then there is no file.
+    """
+    # the file is made first, so that no key is lost to a full disk or a wrong name
+    try:
+        handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        raise ConfigError(f"--out {out} exists already and is never overwritten; name another file") from None
+    except OSError as error:
+        raise StoreError(f"--out {out}: cannot be made: {error.strerror}; name another file") from None
+    try:
+        with os.fdopen(handle, "wb", buffering=0) as file:
+            key = draw()
+            why = demand.judge(KeyGrade.read(key.grade))
+            if why is not None:
+                key.value.close()
+                raise DataRefused(f"key {key.key_id}: {why}")
+            content = macsec_configuration(key, interface)
+            try:
+                file.write(content)
+            except OSError as error:
+                raise StoreError(f"--out {out}: {error.strerror}; this key is used up, ask for another") from None
+            finally:
+                content[:] = bytes(len(content))
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
+    return key

@@ -123,9 +123,9 @@ class Inbox:
         raise OSError(errno.EEXIST, f"{_CLASHES_MOST} things of that name are there", name)
 
     def move(self, peer: SaeId, staged: int, name: str, chosen: str) -> bool:
-        """Move `name` from the open folder `staged` to the peer's, in one step, durable; False where `chosen` is taken.
+        """Move `name` from the open folder `staged` to the peer's, in one step, durable. Raises OSError.
 
-        Raises OSError.
+        False where `chosen` is taken.
         """
         target = self._peer(peer)
         try:

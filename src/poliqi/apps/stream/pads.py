@@ -20,7 +20,7 @@ from poliqi.apps.stream.needs import TAG_KEY_BYTES, not_ready
 from poliqi.apps.stream.opening import KEYS_MOST
 from poliqi.apps.stream.rekey import Asked, Pause, read_grades
 from poliqi.apps.stream.terms import Used
-from poliqi.base.errors import DataRefused, KeyExhausted, ProtocolError
+from poliqi.base.errors import DataRefused, KeyExhausted, PoliqiError, ProtocolError
 from poliqi.base.ids import SaeId
 from poliqi.edge.keyanswers import KeysNotReady
 

@@ -1,4 +1,4 @@
-"""Frames of a handshake over a wire, and the byte in clear that says why a call is not answered."""
+"""Frames of a handshake over a wire; why a call is not answered, in clear, and why a stream ends, sealed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from poliqi.base.errors import (
     AuthenticationError,
     ConfigError,
     DataRefused,
+    KeyExhausted,
     LinkDown,
     PoliqiError,
     ProtocolError,
 )
+from poliqi.base.ids import SaeId
 from poliqi.edge.keyanswers import KeysNotReady
 
-__all__ = ["expect", "frame", "refuse", "refusing"]
+__all__ = ["alert_reason", "alerted", "expect", "frame", "refuse", "refusing"]
 
 _RETRY_S: Final = 1.0
 _SAID: Final[Mapping[int, tuple[type[PoliqiError], str]]] = {
@@ -97,3 +99,29 @@ def _raise_refusal(body: bytes) -> NoReturn:
         raise KeysNotReady(by + "its site gave it no key: try again", _RETRY_S)
     kind, text = _SAID.get(code, (ProtocolError, f"code {code} is not known here"))
     raise kind(by + text)
+
+
+def alert_reason(error: PoliqiError) -> Refusal:
+    """What the other side is told of an error in what it sent."""
+    match error:
+        case KeyExhausted() | LinkDown() | DataRefused():
+            return Refusal.KEY_NOT_FOUND
+        case ConfigError():
+            return Refusal.GRADE
+        case _:
+            return Refusal.BROKEN
+
+
+def alerted(peer: SaeId, text: bytes) -> PoliqiError:
+    """The error that an alert means."""
+    match text[0] if len(text) == 1 else 0:
+        case Refusal.NO_KEYS:
+            return KeysNotReady(f"{peer} has no key to go on with: open another stream later", None)
+        case Refusal.KEY_NOT_FOUND:
+            return KeysNotReady(f"{peer} was not given the key that was named: open another stream", None)
+        case Refusal.GRADE:
+            return KeysNotReady(f"{peer} refuses the grade of the next key: compare the rules of both ends", None)
+        case Refusal.BROKEN:
+            return AuthenticationError(f"{peer} read something that was not sent here: the line is disturbed")
+        case _:
+            return ProtocolError(f"{peer} sent an alert that is not known here: hang up")

@@ -9,19 +9,16 @@ from typing import Final, Protocol
 
 from poliqi.apps.stream.opening import HANDSHAKE_BYTES, Frame, Header, Refusal
 from poliqi.apps.stream.records import RECORD_BYTES, Octets
+from poliqi.apps.stream.refusal import alert_reason, alerted
 from poliqi.apps.stream.terms import Usage, Used
 from poliqi.apps.stream.wire import Wire
 from poliqi.base.errors import (
-    AuthenticationError,
-    ConfigError,
-    DataRefused,
     KeyExhausted,
     LinkDown,
     PoliqiError,
     ProtocolError,
 )
 from poliqi.base.ids import SaeId
-from poliqi.edge.keyanswers import KeysNotReady
 
 __all__ = ["Incoming", "OpenStream", "Outgoing", "Session"]
 
@@ -228,7 +225,7 @@ class OpenStream:
                 return None
             if kind == Frame.ALERT:
                 self._was_alerted = True
-                raise _alerted(self.peer, text)
+                raise alerted(self.peer, text)
             self._in.control(kind, text)
 
     def _fail_receiving(self, error: PoliqiError) -> None:
@@ -240,30 +237,6 @@ class OpenStream:
             if self._send_failure is None and not self._is_closed:
                 self._send_failure = error
                 if not self._was_alerted:
-                    self._alert(_reason(error))
+                    self._alert(alert_reason(error))
         finally:
             self._sending.release()
-
-
-def _reason(error: PoliqiError) -> Refusal:
-    match error:
-        case KeyExhausted() | LinkDown() | DataRefused():
-            return Refusal.KEY_NOT_FOUND
-        case ConfigError():
-            return Refusal.GRADE
-        case _:
-            return Refusal.BROKEN
-
-
-def _alerted(peer: SaeId, text: bytes) -> PoliqiError:
-    match text[0] if len(text) == 1 else 0:
-        case Refusal.NO_KEYS:
-            return KeysNotReady(f"{peer} has no key to go on with: open another stream later", None)
-        case Refusal.KEY_NOT_FOUND:
-            return KeysNotReady(f"{peer} was not given the key that was named: open another stream", None)
-        case Refusal.GRADE:
-            return KeysNotReady(f"{peer} refuses the grade of the next key: compare the rules of both ends", None)
-        case Refusal.BROKEN:
-            return AuthenticationError(f"{peer} read something that was not sent here: the line is disturbed")
-        case _:
-            return ProtocolError(f"{peer} sent an alert that is not known here: hang up")

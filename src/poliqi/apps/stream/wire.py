@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 from poliqi.apps.stream.opening import HANDSHAKE_BYTES
@@ -17,10 +19,24 @@ FRAME_BYTES: Final = HEAD_BYTES + (256 << 10) + 16
 """The longest frame: a record of 256 KiB with its tag."""
 _AHEAD_BYTES: Final = 64 << 10
 _BUFFER_BYTES: Final = 2 * FRAME_BYTES
+_SOCKET_BYTES: Final = 4 << 20
+"""Of each direction, in the kernel: 10 Gbit/s over a way of 3 ms; on loopback 8 % faster than what it finds."""
 _SILENT_S: Final = 30
 """A connection whose other end does not answer any more is lost after so long."""
 _STUCK_S: Final = 120
 """The same, where the other end takes no data: its program may be busy."""
+
+
+@cache
+def _grantable() -> tuple[int, ...]:
+    """The socket's buffers that this system lets us have whole: a smaller one would be worse than none."""
+    limits = ((socket.SO_SNDBUF, "wmem_max"), (socket.SO_RCVBUF, "rmem_max"))
+    granted: list[int] = []
+    for option, name in limits:
+        with contextlib.suppress(OSError, ValueError):
+            if int(Path("/proc/sys/net/core", name).read_text()) >= _SOCKET_BYTES:
+                granted.append(option)
+    return tuple(granted)
 
 
 class Wire:
@@ -45,6 +61,8 @@ class Wire:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _SILENT_S // 6)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * _STUCK_S)
+            for option in _grantable():
+                connection.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BYTES)
 
     def opened(self) -> None:
         """The handshake is over: long frames, no deadline."""

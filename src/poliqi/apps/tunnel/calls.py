@@ -27,6 +27,7 @@ __all__ = ["Call", "Streams", "clearer", "when_ready"]
 
 _CONNECT_S: Final = 10.0
 _KEPT_S: Final = 60.0
+_ANSWER_S: Final = 10.0
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
 
@@ -79,19 +80,25 @@ class Streams:
         call: Callable[[], Channel],
         warm: int,
         opened: Callable[[Channel], None] = lambda _channel: None,
+        answer_s: float = _ANSWER_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`warm` streams are kept ready by a thread of its own; `opened` is told of each new one."""
+        """`warm` streams are kept ready; `opened` is told of each new one.
+
+        A host that vanished without a word does not answer what is to be opened: after `answer_s` seconds that
+        stream is given up.
+        """
         self._call: Final = call
         self._warm: Final = warm
         self._opened: Final = opened
         self._clock: Final = clock
         self._lock: Final = threading.Lock()
         self._idle: Final[list[tuple[float, Channel]]] = []
+        self._answer_s: Final = answer_s
+        self._asked: Final[dict[Channel, float]] = {}
         self._changed: Final = threading.Event()
         self._stopped: Final = threading.Event()
-        if warm:
-            threading.Thread(target=self._keep_warm, name="tunnel streams", daemon=True).start()
+        threading.Thread(target=self._keep, name="tunnel streams", daemon=True).start()
 
     def open_to(self, target: str) -> Channel:
         """A stream with a connection to `target` under way on it.
@@ -127,7 +134,9 @@ class Streams:
     def _take(self) -> Channel | None:
         with self._lock:
             found = self._idle.pop()[1] if self._idle else None
-        self._changed.set()
+            is_short = len(self._idle) < self._warm
+        if is_short:
+            self._changed.set()
         return found
 
     def _new(self) -> Channel:
@@ -136,6 +145,8 @@ class Streams:
         return channel
 
     def _ask(self, channel: Channel, question: bytes) -> Channel:
+        with self._lock:
+            self._asked[channel] = self._clock()
         try:
             channel.send(question)
             answer = channel.receive()
@@ -150,16 +161,20 @@ class Streams:
         except BaseException:
             channel.close()
             raise
+        finally:
+            with self._lock:
+                del self._asked[channel]
         self.give_back(channel)
         raise DataRefused(f"{channel.peer} refuses: {reason}")
 
-    def _keep_warm(self) -> None:
+    def _keep(self) -> None:
         wait_s = _FIRST_WAIT_S
         while not self._stopped.is_set():
             self._changed.clear()
+            self._give_up()
             if not self._missing():
                 self._thin()
-                self._changed.wait(_KEPT_S / 4)
+                self._changed.wait(self._answer_s / 2)
                 continue
             try:
                 self.give_back(self._new())
@@ -172,6 +187,13 @@ class Streams:
     def _missing(self) -> bool:
         with self._lock:
             return len(self._idle) < self._warm
+
+    def _give_up(self) -> None:
+        """Close those that were asked too long ago; whoever waits for the answer comes back with LinkDown."""
+        with self._lock:
+            silent = [c for c, since in self._asked.items() if self._clock() - since > self._answer_s]
+        for channel in silent:
+            channel.close()
 
     def _thin(self) -> None:
         """Hang up those that nobody needed for a minute, beyond twice the warm ones."""

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from poliqi.base.errors import ConfigError, StoreError
+from poliqi.base.errors import ConfigError
 
 if TYPE_CHECKING:
     from poliqi.apps.adapters.events import Event
     from poliqi.apps.adapters.tables import AdapterSettings
     from poliqi.apps.adapters.tunnel import Tunnel
-    from poliqi.apps.keysource import SiteKeys
+    from poliqi.apps.keysource import Key, SiteKeys
     from poliqi.apps.settings import SaeSettings
     from poliqi.edge.network import Address
 
@@ -115,41 +115,24 @@ def macsec(sae_toml: Path | None, peer: str, interface: str, key_id: str | None,
       poliqi adapter macsec --peer Bovisa --interface eth1 -o macsec.conf                   at the one: tells ID
       poliqi adapter macsec --peer Leonardo --interface eth1 --key-id ID -o macsec.conf     at the other
     """
-    from poliqi.apps.adapters.macsec import UNTESTED, macsec_configuration
+    from poliqi.apps.adapters.macsec import UNTESTED, write_macsec
     from poliqi.apps.adapters.software import KEY_BYTES
     from poliqi.apps.dial import find_peer
     from poliqi.apps.keygrade import KeyGrade
 
     settings = _load(sae_toml)
     other = find_peer(settings, peer)
-    # the file is made first, so that no key is lost to a full disk or a wrong name
+    keys = _keys(settings)
+
+    def draw() -> Key:
+        found = keys.fresh(other.sae, 1, KEY_BYTES) if key_id is None else keys.named(other.sae, [key_id])
+        return found[0]
+
     try:
-        handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except FileExistsError:
-        raise ConfigError(f"--out {out} exists already and is never overwritten; name another file") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            keys = _keys(settings)
-            try:
-                found = keys.fresh(other.sae, 1, KEY_BYTES) if key_id is None else keys.named(other.sae, [key_id])
-            finally:
-                keys.close()
-            key = found[0]
-            grade = KeyGrade.read(key.grade)
-            why = other.rule.demand.judge(grade)
-            if why is not None:
-                key.value.close()
-                raise ConfigError(f"key {key.key_id}: {why}")
-            content = macsec_configuration(key, interface)
-            try:
-                file.write(content)
-            except OSError as error:
-                raise StoreError(f"--out {out}: {error.strerror}; this key is used up, ask for another") from None
-            finally:
-                content[:] = bytes(len(content))
-    except BaseException:
-        out.unlink(missing_ok=True)
-        raise
+        key = write_macsec(out, interface, draw, other.rule.demand)
+    finally:
+        keys.close()
+    grade = KeyGrade.read(key.grade)
     record = {
         "file": str(out),
         "key_id": key.key_id,

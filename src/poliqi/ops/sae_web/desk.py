@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from poliqi.apps.keygrade import Knowledge
 from poliqi.apps.keysource import Supply
 from poliqi.apps.stream.terms import Mode, Policy
 from poliqi.base.ids import SaeId
@@ -128,7 +129,8 @@ class Arrival:
 class ReceiptView:
     """A receipt as people read it. `sender` is an application; `who` the person there, where that is known.
 
-    `epsilon` None: not proven. `key_ids` are the first of `keys`.
+    `epsilon` None: not proven. `key_ids` are the first of `keys`; `knowledge`: at worst who beside the ends could
+    know one of them.
     """
 
     id: str
@@ -147,6 +149,7 @@ class ReceiptView:
     epsilon: float | None
     hash: str
     is_simulated: bool
+    knowledge: Knowledge = Knowledge.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

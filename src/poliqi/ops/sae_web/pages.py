@@ -44,6 +44,7 @@ def _send(desk: Teller, _names: Names, query: Names) -> dict[str, Any]:
         "chosen": known,
         "lately": desk.view.transfers[:_LATELY],
         "form_bytes": PAGE_LIMITS.body_bytes,
+        "refresh_s": 0,  # a page that is loaded anew forgets what was chosen
     }
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from poliqi.apps.keygrade import Knowledge
 from poliqi.apps.settings import SaeSettings
 from poliqi.apps.share.inbox import Inbox, InboxRules
 from poliqi.apps.share.names import peer_folder
@@ -100,6 +101,7 @@ class Shelf:
             epsilon=receipt.epsilon if isinstance(receipt.epsilon, float) else None,
             hash=receipt.manifest_sha256,
             is_simulated=receipt.simulated,
+            knowledge=_known_to(receipt),
         )
 
     def _place(self, sae: SaeId) -> str:
@@ -179,6 +181,14 @@ class Shelf:
                 tree.close()
         except OSError:
             return None
+
+
+def _known_to(receipt: Receipt) -> Knowledge:
+    """At worst who beside the ends could know a key; what is not told counts, and streams that are not listed."""
+    told = {grade.knowledge for stream in receipt.streams for grade in stream.grades}
+    if not told or receipt.earlier_streams:
+        return Knowledge.UNKNOWN
+    return next((known for known in reversed(Knowledge) if known in told), Knowledge.UNKNOWN)
 
 
 def _worst(modes: str) -> Mode:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from urllib.parse import quote
 
 import msgspec
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from poliqi.ops.sae_web.desk import Arrival, Neighbour, ReceiptView, Transfer
 from poliqi.ops.web.route import Kind
@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 _CHUNK_BYTES: Final = 256 << 10
+_Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+_Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 # ---- files
@@ -47,21 +49,29 @@ async def file(pages: SaePages, visit: Visit) -> Response:
     who = visit.person.name or visit.person.role.value if visit.person else ""
     pages.people.note(who, "open", f"{arrival.place}: {found.name}", "")
     headers = {**attachment(found.name.rpartition("/")[2]), "content-length": str(found.size_bytes)}
-    return StreamingResponse(_chunks(opened, found.size_bytes), 200, headers, "application/octet-stream")
+    return _FileResponse(opened, found.size_bytes, headers)
 
 
-async def _chunks(opened: BinaryIO, size_bytes: int) -> AsyncIterator[bytes]:
-    """So many bytes and no more, in constant memory. A file that got shorter breaks the connection."""
-    try:
-        left = size_bytes
-        while left:
-            chunk = await asyncio.to_thread(opened.read, min(_CHUNK_BYTES, left))
-            if not chunk:
-                raise OSError("the file is shorter than it was")
-            left -= len(chunk)
-            yield chunk
-    finally:
-        opened.close()
+class _FileResponse(Response):
+    """So many bytes of an open file and no more, in constant memory. One that got shorter breaks the connection."""
+
+    def __init__(self, opened: BinaryIO, size_bytes: int, headers: Mapping[str, str]) -> None:
+        super().__init__(None, 200, headers, "application/octet-stream")
+        self._opened: Final = opened
+        self._size_bytes: Final = size_bytes
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:  # noqa: ARG002
+        left = self._size_bytes
+        with self._opened:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            while left:
+                chunk = await asyncio.to_thread(self._opened.read, min(_CHUNK_BYTES, left))
+                if not chunk:
+                    raise OSError("the file is shorter than it was")
+                left -= len(chunk)
+                await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
+            if not self._size_bytes:
+                await send({"type": "http.response.body", "body": b""})
 
 
 def attachment(name: str) -> dict[str, str]:

@@ -130,6 +130,10 @@ class Teller:
             return self.say("transfer.left", rate=self.rate(transfer.rate_bps), left=self.lasting(transfer.left_s))
         return ""
 
+    def knowledge(self, receipt: ReceiptView) -> str:
+        """Who beside the ends could know a key."""
+        return self.say(f"knowledge.{receipt.knowledge.name.lower()}")
+
     def rate(self, bps: float | None) -> Quantity:
         return self.say.rate(bps)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from pathlib import Path
@@ -11,11 +12,12 @@ import pytest
 from sealed_talk import Town, application
 
 from bench.played_keys import PHOTONS, SIMULATED, PlayedSite
+from poliqi.apps.dial import dialling
 from poliqi.apps.keygrade import Knowledge
 from poliqi.apps.messenger.delivery import Postman, only_one
 from poliqi.apps.messenger.mailbox import Direction, State
-from poliqi.apps.messenger.service import MessageService, open_mailbox
-from poliqi.apps.settings import SaeSettings
+from poliqi.apps.messenger.service import Courier, MessageService, open_mailbox
+from poliqi.apps.settings import Peer, SaeSettings
 from poliqi.base.errors import ConfigError, DataRefused, LinkDown
 from poliqi.base.ids import SaeId
 from poliqi.edge.entropy import OperatingSystemEntropy
@@ -369,3 +371,75 @@ def test_the_outcome_can_be_printed(tmp_path: Path):
     anna.mailbox.write(BRUNO, "hello")
     assert "hello" not in repr(anna.mailbox.messages()[0])
     assert json.dumps(msgspec.to_builtins(anna.deliver("bruno")))
+
+
+def test_a_peer_under_one_time_pad_alone_is_reached_without_ml_kem(tmp_path: Path):
+    """Its policy takes no other stream; with hybrid = true the two settings contradict each other."""
+    table = {"messenger": {"knowledge": "direct", "hybrid": False}}
+    town, anna, bruno = two(tmp_path, None, anna=table, bruno=table)
+    peer = _its(anna.settings.peers[BRUNO])
+    anna.mailbox.write(BRUNO, "hello")
+    assert anna.postman.deliver(peer).delivered == 1
+    [message] = bruno.mailbox.messages()
+    assert message.note is not None and not message.note.is_hybrid
+    strict = Person(town, application("anna", tmp_path / "strict", ["bruno"]))
+    strict.mailbox.write(BRUNO, "hello")
+    assert "set hybrid = false" in strict.postman.deliver(peer).why
+
+
+def _its(peer: Peer) -> Peer:
+    return dataclasses.replace(peer, rule=peer.one_time)
+
+
+@pytest.mark.parametrize("knowledge", ["direct", "disjoint"])
+def test_the_stricter_of_both_tables_holds(tmp_path: Path, knowledge: str):
+    """[messenger] asks for less than [one_time] of the same file."""
+    _town, anna, _bruno = two(tmp_path, PlayedSite(grade=RELAYED))
+    peer = anna.settings.peers[BRUNO]
+    demand = dataclasses.replace(peer.one_time.demand, knowledge=Knowledge[knowledge.upper()])
+    strict = dataclasses.replace(peer, one_time=dataclasses.replace(peer.one_time, demand=demand))
+    anna.mailbox.write(BRUNO, "hello")
+    assert "relayed" in anna.postman.deliver(strict).why
+
+
+def test_a_message_for_somebody_without_address_waits_and_says_so(tmp_path: Path):
+    _town, anna, _bruno = two(tmp_path)
+    peer = dataclasses.replace(anna.settings.peers[BRUNO], address=None)
+    anna.mailbox.write(BRUNO, "hello")
+    postman = Postman(anna.settings, anna.mailbox, anna.town.keys("anna"), dialling(anna.settings, None))
+    assert "has no address" in postman.deliver(peer).why
+
+
+def test_the_courier_tries_again_with_longer_pauses(tmp_path: Path):
+    town, anna, bruno = two(tmp_path)
+    said: list[str] = []
+    courier = Courier(anna.settings, anna.mailbox, anna.postman, said.append)
+    town.away.add("bruno")
+    anna.mailbox.write(BRUNO, "hello")
+    tried = 0
+    deliver = anna.postman.deliver
+
+    def count(peer: Peer):
+        nonlocal tried
+        tried += 1
+        return deliver(peer)
+
+    anna.postman.deliver = count
+    for second in range(200):
+        courier.round(float(second))
+    # at 0, 2, 6, 14, 30, 62, then every 60 s: 122, 182
+    assert tried == 8
+    assert len(said) == 1 and "1 messages wait for Bruno" in said[0]
+    town.away.clear()
+    courier.round(1000.0)
+    assert bruno.texts() == ["hello"]
+
+
+def test_a_service_takes_up_new_contacts(tmp_path: Path):
+    town, anna, bruno = two(tmp_path)
+    old = application("bruno", tmp_path / "bruno", ["carla"])
+    bruno.service.change(old)
+    anna.mailbox.write(BRUNO, "hello")
+    assert anna.deliver("bruno").waiting == 1
+    bruno.service.change(bruno.settings)
+    assert anna.deliver("bruno").delivered == 1

@@ -184,17 +184,17 @@ def test_a_source_folder_swapped_for_a_symlink_gives_nothing_away(tmp_path: Path
 
     receipt = transfer.send(root, opening=opening)
     assert receipt.left_out == 1
-    assert not [path for path in transfer.arrived.rglob("key")]
+    assert not list(transfer.arrived.rglob("key"))
 
 
 def serve_receipt(transfer: Transfer, forge: Callable[[bytes], bytes]) -> None:
     """A receiver that hands out another receipt than its own."""
-    give = transfer.service._give  # noqa: SLF001
+    give = transfer.service._give
 
     def giving(*arguments: Any) -> bytes:
         return forge(give(*arguments))
 
-    transfer.service._give = giving  # type: ignore[method-assign]  # noqa: SLF001
+    transfer.service._give = giving  # type: ignore[method-assign]
 
 
 def test_a_receipt_that_another_signed_is_not_believed(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import time
 from pathlib import Path
@@ -102,10 +104,15 @@ def test_what_arrives_never_stands_in_anothers_place(tmp_path: Path, text: str |
 def test_a_file_system_without_such_a_rename_gets_a_look_beforehand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cannot(*_: object) -> None:
-        raise OSError(22, "Invalid argument")
+    class Old:
+        """A C library on a file system that knows no flags."""
 
-    monkeypatch.setattr("poliqi.apps.share.kernel._check", cannot)
+        @staticmethod
+        def renameat2(*_: object) -> int:
+            ctypes.set_errno(errno.EINVAL)
+            return -1
+
+    monkeypatch.setattr("poliqi.apps.share.kernel._libc", Old)
     inbox, handle = Inbox(tmp_path / "inbox", InboxRules()), staged(tmp_path / "staged", "x", "text")
     assert inbox.free_name(PEER, "x", False) == "x"
     (tmp_path / "inbox/office/x").symlink_to("nowhere")
@@ -119,7 +126,7 @@ def test_a_symlink_in_place_of_the_peers_folder_is_not_followed(tmp_path: Path) 
     inbox = Inbox(tmp_path / "inbox", InboxRules())
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "inbox/office").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError, match="directory|symbolic"):
+    with pytest.raises(OSError, match=r"directory|symbolic"):
         inbox.free_name(PEER, "x", False)
     assert not list((tmp_path / "elsewhere").iterdir())
 

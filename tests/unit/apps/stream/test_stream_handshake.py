@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -285,3 +286,34 @@ def test_a_name_with_other_letters_works() -> None:
 def test_a_rule_can_be_replaced_for_one_stream() -> None:
     rule = replace(StreamRule(), rekey_bytes=10)
     assert rule.modes == frozenset({Mode.QUANTUM, Mode.HYBRID})
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+def test_who_listens_sees_no_purpose_and_no_text(policy: Policy) -> None:
+    heard: list[bytes] = []
+
+    def listen(one: socket.socket, other: socket.socket) -> None:
+        ends = {one: other, other: one}
+        while True:
+            for end in select.select(ends, [], [], 5.0)[0]:
+                part = end.recv(1 << 16)
+                if not part:
+                    return
+                heard.append(part)
+                ends[end].sendall(part)
+
+    site = PlayedSite(stock_bytes=0 if policy is Policy.PQC_FALLBACK else 1 << 20)
+    with ThreadPoolExecutor(1) as pool:
+        one, two, three, four = (*socket.socketpair(), *socket.socketpair())
+        listening = pool.submit(listen, two, three)
+        caller, callee = channel_pair(policy, site, purpose="marker 1", sockets=(one, four))
+        caller.send(b"a marker in the text")
+        assert callee.receive() == b"a marker in the text"
+        callee.send(b"a marker in the answer")
+        assert caller.receive() == b"a marker in the answer"
+        both(caller, callee)
+        listening.result()
+        two.close()
+        three.close()
+    assert sum(map(len, heard)) > 300
+    assert b"marker" not in b"".join(heard)

@@ -10,7 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from poliqi.apps.stream.noise import KK_HFS, KK_HFS_PSK0, KK_PSK0, CipherState, NoiseHandshake, Pattern
+from poliqi.apps.stream.noise import KK_HFS, KK_HFS_PSK0, KK_PSK0, NoiseHandshake, Pattern
+from poliqi.apps.stream.symmetric import CipherState
 from poliqi.base.errors import AuthenticationError, ProtocolError
 
 VECTORS: list[dict[str, Any]] = json.loads(

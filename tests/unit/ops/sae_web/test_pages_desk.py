@@ -12,11 +12,11 @@ import pytest
 from http_wire import until
 
 from poliqi.apps.identity import Identity
-from poliqi.apps.keygrade import GradeDemand, KeyGrade
+from poliqi.apps.keygrade import GradeDemand, KeyGrade, Knowledge
 from poliqi.apps.keysource import Supply
 from poliqi.apps.settings import Peer, SaeSettings
 from poliqi.apps.share.names import peer_folder
-from poliqi.apps.share.receipt import KeyUse, Receipt, sign_receipt
+from poliqi.apps.share.receipt import GradeUse, KeyUse, Receipt, sign_receipt
 from poliqi.apps.share.sender import Stopped
 from poliqi.apps.stream.terms import Mode, Policy, StreamRule
 from poliqi.base.errors import ConfigError, LinkDown
@@ -29,6 +29,10 @@ from poliqi.ops.sae_web.sending import Sending, Sendings
 from poliqi.ops.sae_web.shelf import Shelf
 
 ME, BANK, REGION = (Identity.make(SaeId(name), OperatingSystemEntropy()) for name in ("lab", "bank", "region"))
+GRADES = (
+    GradeUse("simulated", "simulated", "direct fibre", 1),
+    GradeUse("simulated", "simulated", "relayed", 1),
+)
 SIMULATED = KeyGrade(name="simulated", origin="simulated")
 
 
@@ -76,7 +80,7 @@ def settings(folder: Path, **more: Any) -> SaeSettings:
 
 def receipt(sender: Identity, receiver: Identity, transfer: str, name: str, mode: str = "quantum") -> bytes:
     use = KeyUse(
-        mode=Mode.QUANTUM, keys=1, key_ids=("k1",), key_ids_sha256="00", grades=(), epsilon="computational",
+        mode=Mode.QUANTUM, keys=1, key_ids=("k1",), key_ids_sha256="00", grades=GRADES, epsilon="computational",
         simulated=True,
     )  # fmt: skip
     made = Receipt(
@@ -155,6 +159,7 @@ def test_what_is_no_receipt_is_passed_over(tmp_path: Path) -> None:
     [view] = shelf.receipts()
     assert (view.direction, view.who, view.mode, view.epsilon) == (Direction.SENT, "anna", Mode.PQC, None)
     assert view.key_ids == ("k1",)
+    assert view.knowledge is Knowledge.RELAYED
     assert shelf.receipt_bytes(view.id) == (folder / "t9.json").read_bytes()
     assert shelf.receipt_bytes("../sae.toml") is None
 

@@ -154,6 +154,20 @@ def test_what_came_is_saved_and_never_shown(rig: Rig) -> None:
     assert rig.ask("/inbox/../files/0").status_code == 404
 
 
+def test_a_file_that_got_shorter_breaks_the_connection(rig: Rig) -> None:
+    rig.desk.contents[0] = b"%PDF"
+    with pytest.raises(OSError, match="shorter"):
+        rig.ask("/inbox/a1/files/0")
+
+
+def test_an_empty_file_is_taken_out(rig: Rig) -> None:
+    arrival = rig.desk.now.arrivals[0]
+    empty = replace(arrival, files=(replace(arrival.files[0], size_bytes=0),))
+    rig.desk.set(arrivals=(empty,))
+    answer = rig.ask("/inbox/a1/files/0")
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
 class Tags(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()

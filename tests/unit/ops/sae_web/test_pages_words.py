@@ -12,6 +12,7 @@ from jinja2 import Environment
 
 import poliqi.ops.sae_web
 import poliqi.ops.web
+from poliqi.apps.keygrade import Knowledge
 from poliqi.apps.stream.terms import Mode
 from poliqi.control.events import Language
 from poliqi.ops.sae_web import Direction, TransferState
@@ -26,6 +27,7 @@ SHARED = [
     for path in [Path(poliqi.ops.web.__file__).parent / "templates" / f"{name}.html"]
 ]
 FAMILIES = {
+    "knowledge.": [known.name.lower() for known in Knowledge],
     "mode.": [*Mode, *(f"{mode}_why" for mode in Mode)],
     "receipt.": [f"{way}{end}" for way in Direction for end in ("", "_by", "_site")],
     "state.": list(TransferState),
