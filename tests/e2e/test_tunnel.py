@@ -236,7 +236,7 @@ def test_an_application_of_two_real_sites_goes_through_the_proxy(saes: dict[str,
         assert 1 <= len(opened) <= 8
         assert all(line["simulated"] and line["peer"] == "bovisa1" for line in opened)
         saes["bovisa"].kill()
-        with socket.create_connection(("127.0.0.1", port)) as s, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), socket.create_connection(("127.0.0.1", port)) as s:
             s.recv(1)
         saes["bovisa"].start()
         assert ask(port, b"again") == hashlib.sha256(b"again").digest()

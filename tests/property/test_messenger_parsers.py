@@ -59,6 +59,7 @@ epochs = st.integers(1, 1 << 40)
 RULE = PadRule(replace(GradeDemand(), information_theoretic=True), is_hybrid=True)
 
 
+@settings(deadline=None)
 @given(letters, st.integers(0, 300))
 def test_a_letter_comes_back_and_has_the_size_that_was_asked(letter: Letter, room: int) -> None:
     size = HEAD_BYTES + len(letter.text.encode()) + room
@@ -67,6 +68,7 @@ def test_a_letter_comes_back_and_has_the_size_that_was_asked(letter: Letter, roo
     assert decode_letter(data) == letter
 
 
+@settings(deadline=None)
 @given(letters, st.data())
 def test_a_letter_of_other_bytes_is_another_letter_or_refused(letter: Letter, data: st.DataObject) -> None:
     encoded = bytearray(encode_letter(letter, HEAD_BYTES + len(letter.text.encode()) + 8))
@@ -75,6 +77,7 @@ def test_a_letter_of_other_bytes_is_another_letter_or_refused(letter: Letter, da
         assert decode_letter(bytes(encoded)) != letter
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_letter_a_dummy_or_refused(data: bytes) -> None:
     try:
@@ -87,6 +90,7 @@ def test_any_bytes_are_a_letter_a_dummy_or_refused(data: bytes) -> None:
         assert encode_letter(found, len(data)) == data or found.at_s * 1000 % 1
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=32))
 def test_any_bytes_are_a_verdict_or_refused(data: bytes) -> None:
     try:
@@ -112,11 +116,13 @@ requests = st.one_of(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(requests)
 def test_requests_come_back(request: Request) -> None:
     assert decode_request(encode(request)) == request
 
 
+@settings(deadline=None)
 @given(
     st.one_of(
         st.binary(max_size=100), requests.map(encode).flatmap(lambda b: st.integers(0, len(b)).map(lambda n: b[:n]))
@@ -144,6 +150,7 @@ entries = st.builds(Entry, ids, epochs, st.just("leonardo"), st.integers(1, 16),
                     st.integers(2, 16), st.integers(1, 1 << 40), st.booleans(), st.booleans())  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(entries, max_size=40), st.integers(512, 4096))
 def test_listings_come_back_as_far_as_they_fit(told: list[Entry], size: int) -> None:
     data = encode_listing(told, size)
@@ -154,12 +161,14 @@ def test_listings_come_back_as_far_as_they_fit(told: list[Entry], size: int) -> 
     assert listing.entries or not told
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_listing_or_refused(data: bytes) -> None:
     with contextlib.suppress(ProtocolError):
         decode_listing(data)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=600), st.integers(2, 5), st.data())
 def test_any_bytes_are_a_parcel_or_refused(data: bytes, count: int, more: st.DataObject) -> None:
     share, place = more.draw(st.integers(1, 300)), more.draw(st.integers(1, count))
@@ -212,6 +221,7 @@ def test_any_bytes_to_a_caller_are_no_answer(data: bytes) -> None:
         Caller(one, PlayedSite().keys("anna"), RULE).ask(b"question", 16)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=100))
 def test_what_is_shown_moves_no_cursor(text: str) -> None:
     shown = plain(text)

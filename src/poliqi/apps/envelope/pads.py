@@ -9,7 +9,7 @@ from typing import Final
 from poliqi.apps.envelope.rule import PadRule
 from poliqi.apps.keygrade import KeyGrade
 from poliqi.apps.keysource import Key, KeySource, Supply
-from poliqi.base.errors import DataRefused, ProtocolError
+from poliqi.base.errors import ConfigError, DataRefused, ProtocolError
 from poliqi.base.ids import SaeId
 from poliqi.base.secret import SecretBytes
 
@@ -153,7 +153,10 @@ def _portions(size: int, limits: Supply) -> tuple[int, int]:
     most = max(1, limits.most_bytes)
     count = max(1, -(-size // most))
     if count > KEYS_MOST:
-        raise ValueError(f"{size} bytes of pad take {count} keys of {most} bytes; at most {KEYS_MOST} are allowed")
+        raise ConfigError(
+            f"{size} bytes of pad take {count} keys of {most} bytes, and at most {KEYS_MOST} are used for one: "
+            "let the site give longer keys (key sizes of site.toml)"
+        )
     return count, max(limits.least_bytes, -(-size // count))
 
 

@@ -1,4 +1,4 @@
-"""Gives the files of a transfer to the stream, in the order of the list: small ones in batches, large ones as data."""
+"""Gives the files of a transfer to the stream in the order of the list: small ones in batches, large as data."""
 
 from __future__ import annotations
 

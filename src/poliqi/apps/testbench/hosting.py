@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from types import TracebackType
@@ -29,11 +30,12 @@ class Child:
     """One process, in a session of its own so that what it started ends with it. Use it in a `with`."""
 
     def __init__(self) -> None:
+        self._said: Final = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the child
         self._process: Final = subprocess.Popen(
             [sys.executable, "-m", "poliqi.apps.testbench.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._said,
             start_new_session=True,
         )
         self._read = b""
@@ -88,7 +90,14 @@ class Child:
             code = self._process.wait(1.0)
         except subprocess.TimeoutExpired:
             return "to answer"
-        return f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        return how + self._last_words()
+
+    def _last_words(self) -> str:
+        """The last line that it wrote to standard error, which is where a traceback ends."""
+        self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - _ERROR_CHARACTERS))
+        lines = self._said.read().decode(errors="replace").strip().splitlines()
+        return f" ({lines[-1].strip()})" if lines else ""
 
     def _lost(self, text: str) -> ChildLost:
         self.close()
@@ -100,6 +109,7 @@ class Child:
         with suppress(ProcessLookupError):  # all of them may have ended
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._said.close()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(OSError):  # what was still to be said is of no use

@@ -125,7 +125,7 @@ def test_a_server_that_dies_is_a_reset_and_not_an_end() -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
 
-    with proxy(dies) as rig, rig.connect() as near, pytest.raises(ConnectionResetError):
+    with proxy(dies) as rig, pytest.raises(ConnectionResetError), rig.connect() as near:
         while near.recv(100):
             pass
 
@@ -200,7 +200,7 @@ def test_a_stream_that_died_while_it_waited_is_replaced() -> None:
 def test_without_a_key_the_connection_is_reset_and_the_log_says_when_there_will_be_one() -> None:
     site = PlayedSite(stock_bytes=0, rate_bps=64.0)
     with proxy(site=site) as rig:
-        with rig.connect() as near, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), rig.connect() as near:
             near.recv(1)
         (line,) = rig.near_log.of("refused")
     assert "no key, so nothing is sent" in line
@@ -229,7 +229,7 @@ def test_a_target_is_found_by_name_and_by_port(asked: str) -> None:
 @pytest.mark.parametrize("asked", ["other", "22"])
 def test_what_the_far_side_does_not_name_cannot_be_reached(asked: str) -> None:
     with proxy(asks_for=asked) as rig:
-        with rig.connect() as near, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), rig.connect() as near:
             near.recv(1)
         until(lambda: rig.near_log.of("refused"))
     assert f"no target '{asked}' that near may have" in rig.near_log.of("refused")[0]
@@ -239,7 +239,7 @@ def test_a_target_of_others_looks_as_if_it_were_not_there() -> None:
     said: list[str] = []
     for names_near, asked in ((False, "echo"), (True, "nothing")):
         with proxy(names_near=names_near, asks_for=asked) as rig:
-            with rig.connect() as near, pytest.raises(ConnectionResetError):
+            with pytest.raises(ConnectionResetError), rig.connect() as near:
                 near.recv(1)
             until(lambda: rig.near_log.of("refused"))
             said.append(rig.near_log.of("refused")[0].replace(asked, "X"))
@@ -252,14 +252,14 @@ def test_one_peer_has_so_many_connections_and_keeps_its_streams_when_refused() -
             near.sendall(b"ping")
             assert near.recv(4) == b"ping"
         for _ in range(2):
-            with rig.connect() as third, pytest.raises(ConnectionResetError):
+            with pytest.raises(ConnectionResetError), rig.connect() as third:
                 third.recv(1)
         assert len(rig.streams) == 3
         one.shutdown(socket.SHUT_WR)
         assert receive_all(one) == b""
 
         def is_let_in() -> bool:
-            with rig.connect() as again, suppress(OSError):
+            with suppress(OSError), rig.connect() as again:
                 again.sendall(b"ping")
                 return again.recv(4) == b"ping"
             return False

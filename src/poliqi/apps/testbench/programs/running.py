@@ -76,7 +76,7 @@ def running(
         raise LinkDown(f"{command[0]} is not installed")
     with (folder / f"{Path(where).name}.{os.getpid()}.log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603  # programs and arguments of this package
-            [where, *command[1:]], stdin=stdin, stdout=stdout, stderr=log, cwd=folder
+            [where, *command[1:]], stdin=stdin, stdout=stdout, stderr=log, cwd=folder, bufsize=0
         )
     try:
         yield process

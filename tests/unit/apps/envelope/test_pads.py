@@ -1,0 +1,89 @@
+"""Pads: every byte once, whatever the site's limits; odd names refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bench.played_keys import PHOTONS, PlayedSite
+from poliqi.apps.envelope.pads import PadSource
+from poliqi.apps.envelope.rule import PadNote, PadRule, tag_epsilon
+from poliqi.apps.keygrade import GradeDemand, KeyGrade, Knowledge
+from poliqi.base.errors import ConfigError, DataRefused, ProtocolError
+from poliqi.base.ids import SaeId
+
+ANNA, BRUNO = SaeId("anna"), SaeId("bruno")
+RULE = PadRule(replace(GradeDemand(), information_theoretic=True), is_hybrid=True)
+
+
+def sources(site: PlayedSite) -> tuple[PadSource, PadSource]:
+    return PadSource(site.keys(ANNA), BRUNO, RULE), PadSource(site.keys(BRUNO), ANNA, RULE)
+
+
+@pytest.mark.parametrize(("most_bytes", "most_number"), [(512, 128), (32, 4), (8, 1), (4096, 1)])
+@pytest.mark.parametrize("size", [1, 8, 336, 1000])
+def test_both_ends_have_the_same_pad_under_any_limits(size: int, most_bytes: int, most_number: int):
+    here, there = sources(PlayedSite(most_bytes=most_bytes, most_number=most_number))
+    mine = here.draw(size)
+    yours = there.fetch(mine.key_ids, size)
+    assert len(mine) >= size
+    assert mine.take(size) == yours.take(size)
+
+
+def test_no_byte_is_given_twice():
+    pad = sources(PlayedSite())[0].draw(64)
+    first, second = pad.take(32), pad.take(32)
+    assert first != second
+    with pytest.raises(ValueError, match="of which 0 are left"):
+        pad.take(1)
+
+
+def test_a_closed_pad_gives_nothing():
+    pad = sources(PlayedSite())[0].draw(64)
+    pad.close()
+    with pytest.raises(ValueError, match="0 are left"):
+        pad.take(1)
+
+
+@pytest.mark.parametrize("wrong", [[], ["a", "a"], [str(n) for n in range(4097)]])
+def test_odd_lists_of_names_are_refused_before_any_key_is_fetched(wrong: list[str]):
+    with pytest.raises(ProtocolError, match="each named once"):
+        sources(PlayedSite())[1].fetch(wrong, 8)
+
+
+def test_a_pad_that_is_too_short_is_refused():
+    here, there = sources(PlayedSite())
+    with pytest.raises(ProtocolError, match="a pad of 64 bytes for 65"):
+        there.fetch(here.draw(64).key_ids, 65)
+
+
+def test_keys_that_are_too_short_for_so_much_are_refused_in_words():
+    with pytest.raises(ConfigError, match="longer keys"):
+        sources(PlayedSite(most_bytes=8))[0].draw(8 * 4096 + 1)
+
+
+def test_a_key_of_a_worse_grade_than_the_stock_showed_is_refused():
+    site = PlayedSite()
+    here, _there = sources(site)
+    here.draw(8)
+    site.grade = {**PHOTONS, "epsilon": None}
+    with pytest.raises(DataRefused, match="only information-theoretic"):
+        here.draw(8)
+
+
+def test_the_worst_key_speaks_for_the_pad():
+    """Epsilons add up (union bound); of ways the worst counts."""
+    direct, relayed = KeyGrade.read(PHOTONS), KeyGrade.read({**PHOTONS, "paths": [["a", "x", "b"]]})
+    note = PadNote.of([direct, relayed], 64, 1e-12, is_hybrid=True)
+    assert note.knowledge is Knowledge.RELAYED and note.sites == ("x",)
+    assert note.epsilon == pytest.approx(2.01e-10)
+    joined = PadNote.joined(note, PadNote.of([direct], 10, 0.0, is_hybrid=False))
+    assert joined is not None and joined.knowledge is Knowledge.RELAYED and not joined.is_hybrid
+    assert joined.epsilon == pytest.approx(3.01e-10) and joined.key_bytes == 74
+
+
+@pytest.mark.parametrize(("size", "epsilon"), [(16, 8 / 2**106), (17, 16 / 2**106), (65536, 8 * 4096 / 2**106)])
+def test_the_bound_of_a_tag(size: int, epsilon: float):
+    """Bernstein 2005, theorem 3.3."""
+    assert tag_epsilon(size) == epsilon
