@@ -62,6 +62,7 @@ def test_ctrl_c_and_the_same_command_again(saes: dict[str, LiveSae], tmp_path: P
     end = time.monotonic() + 60
     while not any(file.stat().st_size > 1 << 22 for file in partial.glob("*/*/tree/big")):
         assert sending.poll() is None and time.monotonic() < end, sending.stderr and sending.stderr.read()
+        time.sleep(0.002)
     sending.send_signal(signal.SIGINT)
     try:
         _, error = sending.communicate(timeout=30)
@@ -82,6 +83,7 @@ def test_the_receiver_is_killed_and_started_again(saes: dict[str, LiveSae], tmp_
     partial, end = saes["bovisa"].inbox / ".partial", time.monotonic() + 60
     while not any(file.stat().st_size > 1 << 22 for file in partial.glob("*/*/tree/killed")):
         assert sending.poll() is None and time.monotonic() < end
+        time.sleep(0.002)
     saes["bovisa"].kill()
     saes["bovisa"].start()
     out, error = sending.communicate(timeout=90)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poliqi.apps.dicom.images import Answer, Head, Held, Outcome, Stage
@@ -29,6 +29,7 @@ def held(name: str, head: Head, size: int, digest: bytes) -> Held:
     return Held(1, name, head, SaeId("p"), "CT", 7, size, digest, 0.0, Stage.WAITING, None, "", None)
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     NAMES, st.builds(Head, TITLES, UIDS, UIDS, UIDS), st.integers(0, 1 << 40), st.binary(min_size=32, max_size=32)
 )
@@ -40,11 +41,13 @@ def test_heads_come_back(name: str, head: Head, size: int, digest: bytes) -> Non
     assert (got.id, got.head, got.size, got.digest) == (name, head, size, digest)
 
 
+@settings(deadline=None, max_examples=60)
 @given(NAMES, TITLES)
 def test_questions_come_back(name: str, ae: str) -> None:
     assert read_request(ask_message(name, ae)) == Asked(name, ae)
 
 
+@settings(deadline=None, max_examples=60)
 @given(NAMES, st.sampled_from(Outcome), st.none() | st.integers(0, 0xFFFF), st.text())
 def test_answers_come_back_printable_and_short(name: str, outcome: Outcome, status: int | None, said: str) -> None:
     got = read_answer(answer_message(Answer(name, outcome, status, said)))
@@ -53,6 +56,7 @@ def test_answers_come_back_printable_and_short(name: str, outcome: Outcome, stat
     assert got.said == "".join(c if c.isprintable() else " " for c in said[:300])
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=5000))
 def test_anything_else_is_refused(data: bytes) -> None:
     for read in (read_request, read_answer):
@@ -60,6 +64,7 @@ def test_anything_else_is_refused(data: bytes) -> None:
             read(data)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_a_changed_head_is_another_or_refused(data: st.DataObject) -> None:
     head = Head("PACS", "1.2.840.10008.5.1.4.1.1.2", "1.2.3", "1.2.840.10008.1.2.1")

@@ -22,6 +22,8 @@ from poliqi.apps.keysource import KeySource
 from poliqi.apps.service import Service
 from poliqi.apps.settings import SaeSettings
 from poliqi.apps.stream.channel import Channel, accept
+from poliqi.apps.stream.opening import Frame, Refusal
+from poliqi.apps.stream.refusal import frame
 from poliqi.apps.stream.terms import StreamRule
 from poliqi.base.errors import ConfigError, PoliqiError
 from poliqi.base.ids import SaeId
@@ -137,7 +139,7 @@ class SaeDoor:
                     return
                 continue
             if not self._strangers.acquire(blocking=False):
-                connection.close()
+                _turn_away(connection)
                 self._complain(f"{where[0]}: {_STRANGERS} callers are in their handshake already")
                 continue
             threading.Thread(
@@ -189,6 +191,13 @@ class SaeDoor:
             with self._lock:
                 self._open.discard(channel)
             channel.close()
+
+
+def _turn_away(connection: socket.socket) -> None:
+    """Say that there is no room, and hang up; who does not listen is not waited for."""
+    with suppress(OSError), connection:
+        connection.setblocking(False)
+        connection.send(frame(Frame.REFUSAL, bytes([Refusal.BUSY])))
 
 
 def run_sae(
