@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from poliqi.apps.settings import SaeSettings
 from poliqi.apps.stream.channel import Channel
 
 __all__ = ["Service"]
@@ -23,6 +24,10 @@ class Service(Protocol):
 
     def serve(self, channel: Channel) -> None:
         """Have the conversation; the door closes the channel afterwards. Raises what a channel raises."""
+        ...
+
+    def change(self, settings: SaeSettings) -> None:
+        """Other contacts and rules, for what comes from now on."""
         ...
 
     def close(self) -> None:

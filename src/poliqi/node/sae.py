@@ -104,7 +104,9 @@ class SaeDoor:
         return Address(address.host, listener.getsockname()[1])
 
     def change(self, settings: SaeSettings) -> None:
-        """Other contacts and rules, for those who call from now on."""
+        """Other contacts and rules, for those who call from now on. Raises ConfigError."""
+        for service in self._services.values():
+            service.change(settings)
         self._settings = settings
 
     @property

@@ -10,16 +10,18 @@ from poliqi.apps.datasets.service import DatasetService
 from poliqi.apps.datasets.shelf import Shelf
 from poliqi.apps.keysource import KeySource
 from poliqi.apps.messenger.service import message_service
+from poliqi.apps.messenger.settings import messenger_table
 from poliqi.apps.service import Service
 from poliqi.apps.settings import SaeSettings
 from poliqi.apps.share.service import InboxService
 from poliqi.apps.tunnel.service import TunnelService
 from poliqi.apps.tunnel.settings import read_tunnel
 from poliqi.apps.vault.service import vault_service
+from poliqi.apps.vault.settings import vault_table
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.node.sae import Around
 
-__all__ = ["services_of", "surround"]
+__all__ = ["checked", "services_of", "surround"]
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -48,6 +50,17 @@ def services_of(settings: SaeSettings, keys: KeySource, say: Say) -> list[Servic
         gateway,
     ]
     return [service for service in found if service is not None]
+
+
+def checked(settings: SaeSettings) -> SaeSettings:
+    """The same, with the tables of its services read once: what is wrong is found before anything is changed.
+
+    Raises ConfigError.
+    """
+    messenger_table(settings)
+    vault_table(settings)
+    read_tunnel(settings)
+    return settings
 
 
 def surround(settings: SaeSettings, keys: KeySource, services: Sequence[Service], say: Say) -> Around:

@@ -47,6 +47,9 @@ class RotationService:
                 raise
             named[0].tell(Happening.FAILED, str(error))
 
+    def change(self, settings: SaeSettings) -> None:
+        """As Service; tunnels are those of the start."""
+
     def close(self) -> None:
         """Shut every tunnel."""
         for tunnel in self._tunnels.values():

@@ -51,7 +51,7 @@ class DatasetService:
         say: Callable[..., None] = lambda *_, **__: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings: Final = settings
+        self._settings = settings
         self._keys: Final = keys
         self._shelf: Final = shelf
         self._say: Final = say
@@ -77,6 +77,10 @@ class DatasetService:
             channel.finish()
             return
         self._give(channel, dataset, asked.start)
+
+    def change(self, settings: SaeSettings) -> None:
+        """As Service."""
+        self._settings = settings
 
     def close(self) -> None:
         """Nothing is held open."""

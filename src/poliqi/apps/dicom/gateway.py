@@ -134,6 +134,9 @@ class DicomService:
         """As `Service`."""
         self._receiver.serve(channel)
 
+    def change(self, settings: SaeSettings) -> None:
+        """As `Service`; nodes and routes are those of the start."""
+
     def close(self) -> None:
         """Stop: what waits in the queue stays there."""
         self._ending.close()

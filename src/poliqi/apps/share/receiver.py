@@ -83,10 +83,9 @@ class Receiving:
         staged = Staged(self._inbox.partial_folder(peer, offer.transfer), self._clock_ns(), offer.clock_ns)
         try:
             staged.used(use_of(self._channel.usage), is_same_stream=False)
-            if not staged.is_moved:
-                self._take(staged, offer)
+            taken = None if staged.is_moved else self._take(staged, offer)
             staged.used(use_of(self._channel.usage), is_same_stream=True)
-            manifest = close_manifest(staged.ledger.list_path, staged.ledger.facts)
+            manifest = taken or close_manifest(staged.ledger.list_path, staged.ledger.facts)
             receipt = self._give(staged, manifest, self._channel)
         finally:
             staged.close()
@@ -109,7 +108,7 @@ class Receiving:
                 refusal = Refusal(RefusalCode.TOO_LARGE, limit=rules.max_bytes)
                 raise TurnedDown(refusal, f"{held} bytes in unfinished transfers of {peer}")
 
-    def _take(self, staged: Staged, offer: Offer) -> None:
+    def _take(self, staged: Staged, offer: Offer) -> Manifest:
         if staged.state.list_sha256 != offer.list_sha256:
             self._take_list(staged, offer)
         partial = staged.find_partial()
@@ -123,6 +122,7 @@ class Receiving:
             or theirs != Summary(m.digest, m.files, m.folders, m.size_bytes, m.left_out)
         ):
             raise TurnedDown(Refusal(RefusalCode.DIFFERS), "both ends know different files")
+        return m
 
     def _take_list(self, staged: Staged, offer: Offer) -> None:
         if offer.list_bytes > self._inbox.free_bytes():

@@ -12,10 +12,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
+from poliqi.apps.settings import SaeSettings
 from poliqi.apps.stream.channel import Channel
 from poliqi.apps.tunnel.messages import OPENED, PURPOSE, read_open, refusal
 from poliqi.apps.tunnel.relay import LocalReset, relay, reset
-from poliqi.apps.tunnel.settings import Target, TunnelSettings
+from poliqi.apps.tunnel.settings import Target, TunnelSettings, read_tunnel
 from poliqi.base.errors import PoliqiError
 from poliqi.base.ids import SaeId
 
@@ -29,7 +30,7 @@ class TunnelService:
 
     def __init__(self, settings: TunnelSettings, say: Callable[..., None]) -> None:
         """`say(event, text, **more)` writes the log."""
-        self._settings: Final = settings
+        self._settings = settings
         self._say: Final = say
         self._lock: Final = threading.Lock()
         self._under_way: Final[Counter[SaeId]] = Counter()
@@ -47,6 +48,10 @@ class TunnelService:
             if message is None:
                 return
             self._connect(channel, read_open(message))
+
+    def change(self, settings: SaeSettings) -> None:
+        """As Service: other targets for connections that begin from now on. Raises ConfigError."""
+        self._settings = read_tunnel(settings)
 
     def close(self) -> None:
         """As Service."""

@@ -240,14 +240,14 @@ def run(sae_toml: tuple[Path, ...], as_json: bool) -> None:
 
 def _serve(sae_toml: Path | None, say: Callable[[dict[str, Any]], None]) -> None:
     from poliqi.node.sae import run_sae
-    from poliqi.ops.sae_services import services_of, surround
+    from poliqi.ops.sae_services import checked, services_of, surround
     from poliqi.ops.sae_toml import load_sae
 
     settings = _load(sae_toml)
     keys = _keys(settings)
     services = services_of(settings, keys, say)
     around = surround(settings, keys, services, say)
-    run_sae(settings, keys, services, say, lambda: load_sae(settings.file), around)
+    run_sae(settings, keys, services, say, lambda: checked(load_sae(settings.file)), around)
 
 
 @command.command()
