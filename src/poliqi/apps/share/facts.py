@@ -1,4 +1,4 @@
-"""What is known of each entry of a list: sent and received whole or not, its real size, time and SHA-256.
+"""What is known of each entry of a list: sent and received whole or not, its real size, time and BLAKE3.
 
 One record of fixed size for each entry, in a file beside the list. Both ends keep one; after a cut they compare
 them in groups, so that agreeing on a million files takes some kilobytes.

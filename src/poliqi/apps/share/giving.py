@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from poliqi.apps.share.content import Hasher
 from poliqi.apps.share.facts import GROUP, Fact, Facts, State
-from poliqi.apps.share.lane import Hasher, HashLane
 from poliqi.apps.share.listing import Entry, read_entries
 from poliqi.apps.share.messages import (
     ITEM,
@@ -155,7 +154,7 @@ class Giving:
         is_executable = bool(before.st_mode & 0o100)
         begin = Begin(index, is_executable, before.st_size, before.st_mtime_ns, offset)
         self._channel.send(pack_begin(begin))
-        hasher = hasher or hashlib.sha256()
+        hasher = hasher or Hasher()
         try:
             self._send_data(handle, offset, before.st_size, hasher)
         except (_Changing, OSError) as error:
@@ -205,7 +204,7 @@ class Giving:
             return False
         is_executable = bool(before.st_mode & 0o100)
         ITEM.pack_into(self._batch, self._at, index, is_executable, before.st_mtime_ns, size)
-        digest = hashlib.sha256(self._batch[start : start + size]).digest()
+        digest = Hasher(self._batch[start : start + size]).digest()
         fact = Fact(State.DONE, "x" if is_executable else "f", size, before.st_mtime_ns, digest)
         self._batched.append((index, fact))
         self._at = start + size

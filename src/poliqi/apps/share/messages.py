@@ -112,13 +112,13 @@ class Partial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Prefix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """SHA-256 over what the receiver has of that entry."""
+    """Over what the receiver has of that entry."""
 
-    sha256: Digest | None = None
+    blake3: Digest | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The sender's manifest."""
+    """The sender's manifest, and SHA-256 over it."""
 
     sha256: Digest
     files: Count

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from poliqi.apps.share.content import Hasher, hash_prefix
 from poliqi.apps.share.inbox import Inbox
-from poliqi.apps.share.lane import Hasher
 from poliqi.apps.share.manifest import Manifest, close_manifest
 from poliqi.apps.share.messages import (
     Kind,
@@ -24,7 +24,7 @@ from poliqi.apps.share.messages import (
     pack_groups,
 )
 from poliqi.apps.share.receipt import use_of
-from poliqi.apps.share.staged import Staged, hash_prefix, promised_bytes
+from poliqi.apps.share.staged import Staged, promised_bytes
 from poliqi.apps.share.taking import Taking, next_message
 from poliqi.apps.stream.channel import RECORD_BYTES, Channel
 from poliqi.base.errors import LinkDown, ProtocolError, StoreError
@@ -144,7 +144,7 @@ class Receiving:
             raise
 
     def _say_what_is_here(self, staged: Staged, partial: Partial) -> Hasher | None:
-        """Tell what is there; SHA-256 of the partial file, made while the sender makes its own."""
+        """Tell what is there; BLAKE3 of the partial file, made while the sender makes its own."""
         self._channel.send(pack(Kind.PARTIAL, partial))
         for message in pack_groups(staged.ledger.facts.groups()):
             self._channel.send(message)

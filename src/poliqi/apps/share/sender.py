@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from poliqi.apps.share.content import Hasher, hash_prefix
 from poliqi.apps.share.giving import Giving, Having, Outgoing
-from poliqi.apps.share.lane import Hasher
 from poliqi.apps.share.manifest import Manifest, close_manifest
 from poliqi.apps.share.messages import (
     Kind,
@@ -27,7 +27,6 @@ from poliqi.apps.share.messages import (
     split,
 )
 from poliqi.apps.share.progress import Phase, Progress
-from poliqi.apps.share.staged import hash_prefix
 from poliqi.apps.stream.channel import RECORD_BYTES, Channel
 from poliqi.base.errors import DataRefused, LinkDown, PoliqiError, ProtocolError
 
@@ -148,7 +147,7 @@ class _Sending:
             for group in read_groups(body, self._out.entries):
                 if self._out.facts.agrees(group):
                     self._theirs.add(group.number, group.done)
-        known = read_json(body, Prefix).sha256
+        known = read_json(body, Prefix).blake3
         if hasher is None or known is None or hasher.digest().hex() != known:
             if partial.index is not None and partial.size_bytes:
                 self._progress.note("a file that was under way has changed since; it is sent anew")

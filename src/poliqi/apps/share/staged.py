@@ -21,9 +21,9 @@ from typing import Final
 
 import msgspec
 
+from poliqi.apps.share.content import holds
 from poliqi.apps.share.facts import Fact, State
 from poliqi.apps.share.kernel import sync_all
-from poliqi.apps.share.lane import Hasher
 from poliqi.apps.share.ledger import Ledger
 from poliqi.apps.share.listing import Entry, ListChecker, read_entries
 from poliqi.apps.share.messages import Offer, Partial
@@ -33,7 +33,7 @@ from poliqi.base.errors import ProtocolError, StoreError
 from poliqi.edge.durable import replace_file
 from poliqi.edge.folder import make_private_folder
 
-__all__ = ["Staged", "StagedState", "hash_prefix", "promised_bytes"]
+__all__ = ["Staged", "StagedState", "promised_bytes"]
 
 _STREAMS_MOST: Final = 32
 _STATE_BYTES: Final = 1 << 20
@@ -131,9 +131,7 @@ class Staged:
         except OSError:
             return False
         try:
-            hasher = hash_prefix(handle, fact.size_bytes)
-            is_whole = os.fstat(handle).st_size == fact.size_bytes
-            return hasher is not None and is_whole and hasher.digest() == fact.digest
+            return holds(handle, fact.size_bytes, fact.digest)
         finally:
             os.close(handle)
 
@@ -200,18 +198,6 @@ def boot_id() -> str:
         return _BOOT.read_text().strip()
     except OSError:
         return ""
-
-
-def hash_prefix(handle: int, size_bytes: int) -> Hasher | None:
-    """SHA-256 over the first bytes of an open file, ready to go on; None where it is shorter. Raises OSError."""
-    hasher, buffer, at = hashlib.sha256(), memoryview(bytearray(1 << 20)), 0
-    while at < size_bytes:
-        count = os.preadv(handle, [buffer[: min(len(buffer), size_bytes - at)]], at)
-        if not count:
-            return None
-        hasher.update(buffer[:count])
-        at += count
-    return hasher
 
 
 def _read_state(path: Path) -> StagedState | None:

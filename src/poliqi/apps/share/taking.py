@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import Final
 
+from poliqi.apps.share.content import Hasher
 from poliqi.apps.share.facts import Fact, State
-from poliqi.apps.share.lane import SLOT_BYTES, Hasher, HashLane
 from poliqi.apps.share.listing import Entry
 from poliqi.apps.share.messages import (
     Begin,
@@ -102,7 +101,7 @@ class Taking:
             os.utime(handle, ns=(item.mtime_ns, item.mtime_ns))
         finally:
             os.close(handle)
-        digest = hashlib.sha256(item.data).digest()
+        digest = Hasher(item.data).digest()
         kind = "x" if item.is_executable else "f"
         self._facts.put(item.index, Fact(State.DONE, kind, len(item.data), item.mtime_ns, digest))
 
@@ -131,7 +130,7 @@ class Taking:
         self._facts.put(begin.index, Fact(State.MISSING))
         self._facts.flush()
         self._staged.begin_file(entry.path)
-        return tree.new_file(entry.names, 0o600), hashlib.sha256()
+        return tree.new_file(entry.names, 0o600), Hasher()
 
     def _take_data(self, handle: int, left: int, hasher: Hasher) -> bool:
         """False where the sender breaks the file off."""

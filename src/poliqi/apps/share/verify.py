@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from poliqi.apps.share.content import holds
 from poliqi.apps.share.listing import LINE_BYTES, Entry
 from poliqi.apps.share.receipt import Receipt
 from poliqi.apps.share.tree import Tree
@@ -26,7 +27,7 @@ def check_manifest(path: Path, receipt: Receipt) -> None:
 
 
 def read_manifest(path: Path) -> Iterator[tuple[Entry, str]]:
-    """Entries, and their SHA-256 in hexadecimal ("-" for a folder). Raises DataRefused, OSError."""
+    """Entries, and their BLAKE3 in hexadecimal ("-" for a folder). Raises DataRefused, OSError."""
     with path.open("rb") as file:
         while line := file.readline(LINE_BYTES + 65):
             try:
@@ -54,5 +55,7 @@ def _is_same(tree: Tree, root: Path, entry: Entry, digest: str) -> bool:
         handle = tree.open_file(names)
     except OSError:
         return False
-    with os.fdopen(handle, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == digest
+    try:
+        return holds(handle, entry.size_bytes, bytes.fromhex(digest))
+    finally:
+        os.close(handle)
