@@ -40,20 +40,21 @@ class Algorithm:
 ALGORITHMS: Final = (
     Algorithm(
         "otp", "one-time pad", "stream-cipher", ("encrypt", "decrypt"), None, None,
-        "hides what trusted relays carry and what is shipped between sites; every pad bit is used once",
-        ("keys.onetime", "keys.relay", "keys.shipments"),
+        "hides what trusted relays carry and what is shipped between sites, streams of mode one-time-pad, "
+        "messages, shares of a vault, keys of datasets; every pad bit is used once",
+        ("keys.onetime", "keys.relay", "keys.shipments", "apps.stream.padded", "apps.envelope.call"),
     ),
     Algorithm(
         "poly1305", "Poly1305, one-time key", "mac", ("tag", "verify"), None, None,
-        "compares stored segments and authenticates relayed keys, with 32 fresh key bytes for each tag; "
-        "a forgery passes with at most 8 ceil(L/16) / 2^106",
-        ("keys.segment", "keys.onetime", "keys.relay_parity"),
+        "compares stored segments, authenticates relayed keys and records under one-time pad, with 32 fresh key "
+        "bytes for each tag; a forgery passes with at most 8 ceil(L/16) / 2^106",
+        ("keys.segment", "keys.onetime", "keys.relay_parity", "apps.stream.padded"),
         ("cryptography.hazmat.primitives.poly1305.Poly1305",),
     ),
     Algorithm(
         "polyval", "POLYVAL, Wegman-Carter", "mac", ("tag", "verify"), None, None,
-        "authenticates distillation by a polynomial hash over GF(2^128) under one-time pads",
-        ("distill.authenticate", "distill.kernels.polyval"),
+        "authenticates distillation and shares of a vault by a polynomial hash over GF(2^128) under one-time pads",
+        ("distill.authenticate", "distill.kernels.polyval", "apps.vault.parcel"),
     ),
     Algorithm(
         "verify", "polynomial verification hash", "hash", ("digest",), None, None,
@@ -67,13 +68,18 @@ ALGORITHMS: Final = (
     ),
     Algorithm(
         "shamir", "secret sharing", "other", ("other",), None, None,
-        "splits a relayed key over disjoint paths: all of n by exclusive or, k of n by Shamir over GF(2^8)",
-        ("keys.shares", "keys.relay_gather"),
+        "splits a relayed key over disjoint paths: all of n by exclusive or, k of n by Shamir over GF(2^8); splits "
+        "what a vault keeps over sites",
+        ("keys.shares", "keys.relay_gather", "apps.vault.sharing"),
     ),
     Algorithm(
         "aes-256-gcm", "AES-256-GCM", "ae", ("encrypt", "decrypt", "tag"), 5, 256,
-        "seals segments and keys at rest, in software or in a PKCS#11 token; protects records of TLS",
-        ("edge.sealing", "edge.kek", "edge.kektoken", "edge.pqtls"),
+        "seals segments and keys at rest, in software or in a PKCS#11 token; protects records of TLS and of "
+        "streams, datasets, what an application keeps",
+        (
+            "edge.sealing", "edge.kek", "edge.kektoken", "edge.pqtls", "apps.stream.records", "apps.atrest",
+            "apps.datasets.container", "apps.envelope.lockbox",
+        ),
         (f"{_AEAD}.AESGCM", "pkcs11.Mechanism.AES_GCM"),
         {"parameterSetIdentifier": "256", "mode": "gcm", "oid": "2.16.840.1.101.3.4.1.46"},
     ),
@@ -91,13 +97,17 @@ ALGORITHMS: Final = (
     ),
     Algorithm(
         "ml-kem-768", "ML-KEM-768", "kem", ("keygen", "encapsulate", "decapsulate"), 3, 192,
-        "post-quantum half of the key exchange between sites (FIPS 203)",
-        ("edge.pqtls",), (), {"parameterSetIdentifier": "768", "oid": "2.16.840.1.101.3.4.4.2"},
+        "post-quantum half of the key exchange between sites, and of streams in modes hybrid and pqc (FIPS 203)",
+        ("edge.pqtls", "apps.stream.noise"),
+        (f"{_ASYMMETRIC}.mlkem.MLKEM768PrivateKey", f"{_ASYMMETRIC}.mlkem.MLKEM768PublicKey"),
+        {"parameterSetIdentifier": "768", "oid": "2.16.840.1.101.3.4.4.2"},
     ),
     Algorithm(
         "x25519", "X25519", "key-agree", ("keygen", "keyderive"), 0, 128,
-        "classical half of the key exchange between sites (RFC 7748)",
-        ("edge.pqtls",), (), {"curve": "other/Curve25519", "oid": "1.3.101.110"},
+        "classical half of the key exchange between sites and of streams; the guard of a call (RFC 7748)",
+        ("edge.pqtls", "apps.identity", "apps.stream.noise", "apps.stream.opening"),
+        (f"{_ASYMMETRIC}.x25519.X25519PrivateKey", f"{_ASYMMETRIC}.x25519.X25519PublicKey"),
+        {"curve": "other/Curve25519", "oid": "1.3.101.110"},
     ),
     Algorithm(
         "x25519mlkem768", "X25519MLKEM768", "combiner", ("keygen", "encapsulate", "decapsulate"), 3, 192,
@@ -106,8 +116,9 @@ ALGORITHMS: Final = (
     ),
     Algorithm(
         "ml-dsa-65", "ML-DSA-65", "signature", ("keygen", "sign", "verify"), 3, 192,
-        "authenticates the first block of a link that was paired by public keys (FIPS 204)",
-        ("distill.bootstrap", "edge.pairing"),
+        "authenticates the first block of a link that was paired by public keys, streams of mode pqc, receipts "
+        "(FIPS 204)",
+        ("distill.bootstrap", "edge.pairing", "apps.identity"),
         (f"{_ASYMMETRIC}.mldsa.MLDSA65PrivateKey", f"{_ASYMMETRIC}.mldsa.MLDSA65PublicKey"),
         {"parameterSetIdentifier": "65", "oid": "2.16.840.1.101.3.4.3.18"},
     ),
@@ -134,6 +145,27 @@ ALGORITHMS: Final = (
         ("keys.combine", "keys.kem"),
     ),
     Algorithm(
+        "noise-kkpsk0", "Noise KKpsk0, with a KEM (hfs)", "combiner", ("keygen", "keyderive"), 5, 256,
+        "handshake of streams: static and fresh X25519, the quantum key, in hybrid ML-KEM-768 (Noise, revision 34)",
+        ("apps.stream.noise", "apps.stream.symmetric"), ("hashlib.new",),
+    ),
+    Algorithm(
+        "hkdf-sha512", "HKDF-SHA512", "kdf", ("keyderive",), 5, 256,
+        "keys of a stream's directions, from one quantum key to the next; guard of a call (RFC 5869)",
+        ("apps.stream.schedule", "apps.stream.opening"),
+        ("cryptography.hazmat.primitives.kdf.hkdf.HKDF", "cryptography.hazmat.primitives.hashes.SHA512"),
+    ),
+    Algorithm(
+        "hkdf-sha256", "HKDF-SHA256", "kdf", ("keyderive",), 2, 256,
+        "a key of its own for each value that an application seals on its disk (RFC 5869)",
+        ("apps.atrest",),
+    ),
+    Algorithm(
+        "blake3", "BLAKE3", "hash", ("digest",), 2, 128,
+        "content of files that are sent; the list of them is under SHA-256",
+        ("apps.share.content",), ("blake3.blake3",),
+    ),
+    Algorithm(
         "hmac-sha256", "HMAC-SHA256", "mac", ("tag",), 2, 256,
         "derives key_IDs from places, names small segments, signs alarms to webhooks, ties forms of the dashboard "
         "to people (FIPS 198-1)",
@@ -151,7 +183,7 @@ ALGORITHMS: Final = (
         "sha-256", "SHA-256", "hash", ("digest",), 2, 128,
         "audit chain, fingerprints, checksums of files (FIPS 180-4)",
         ("edge.audit", "edge.credentials", "edge.identity", "edge.pairfile"),
-        ("hashlib.sha256", "cryptography.hazmat.primitives.hashes.SHA256"),
+        ("hashlib.sha256", "hashlib.file_digest", "cryptography.hazmat.primitives.hashes.SHA256"),
         {"parameterSetIdentifier": "256", "oid": "2.16.840.1.101.3.4.2.1"},
     ),
     Algorithm(

@@ -90,20 +90,13 @@ class Giving:
         self._progress: Final = progress
         self._theirs: Final = theirs
         self._look_up: Final = look_up
-        self._lane: HashLane | None = None
+        self._record: Final = memoryview(bytearray(RECORD_BYTES))
         self._batch: Final = memoryview(bytearray(RECORD_BYTES))
         self._batched: list[tuple[int, Fact]] = []
         self._at = 1
 
     def run(self, partial: Partial, hasher: Hasher | None) -> None:
         """Raises Stopped, what `look_up` and a channel raise; StoreError."""
-        try:
-            self._send_entries(partial, hasher)
-        finally:
-            if self._lane is not None:
-                self._lane.close()
-
-    def _send_entries(self, partial: Partial, hasher: Hasher | None) -> None:
         self._out.left_out.clear()
         done_bytes = done_files = 0
         for index, fact in enumerate(self._out.facts):
@@ -162,8 +155,6 @@ class Giving:
             if isinstance(error, OSError):
                 raise
             return False
-        finally:
-            self._settle()
         if _stamp(os.fstat(handle)) != _stamp(before):
             return False
         kind = "x" if is_executable else "f"
@@ -174,24 +165,16 @@ class Giving:
         return True
 
     def _send_data(self, handle: int, at: int, end: int, hasher: Hasher) -> None:
-        if self._lane is None:
-            self._lane = HashLane()
         while at < end:
-            slot = self._lane.take()
-            count = os.preadv(handle, [slot[: min(len(slot), end - at)]], at)
+            count = os.preadv(handle, [self._record[: end - at]], at)
             if not count:
-                self._lane.give(hasher, slot, 0)
                 raise _Changing
-            self._lane.give(hasher, slot, count)
-            for start in range(0, count, RECORD_BYTES):
-                self._channel.send(slot[start : min(start + RECORD_BYTES, count)])
+            # while it is in the cache
+            hasher.update(self._record[:count])
+            self._channel.send(self._record[:count])
             at += count
             self._progress.add(count)
             self._look_up()
-
-    def _settle(self) -> None:
-        if self._lane is not None:
-            self._lane.settle()
 
     def _send_small(self, index: int, handle: int, before: os.stat_result) -> bool:
         size = before.st_size

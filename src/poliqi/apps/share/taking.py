@@ -22,7 +22,7 @@ from poliqi.apps.share.messages import (
 )
 from poliqi.apps.share.staged import Staged
 from poliqi.apps.stream.channel import RECORD_BYTES, Channel
-from poliqi.base.errors import LinkDown, PoliqiError, ProtocolError
+from poliqi.base.errors import LinkDown, ProtocolError
 
 __all__ = ["Taking", "next_message"]
 
@@ -46,25 +46,20 @@ class Taking:
         self._facts: Final = staged.ledger.facts
         self._partial: Final = partial
         self._hasher = hasher
-        self._lane: HashLane | None = None
+        self._buffer: Final = memoryview(bytearray(RECORD_BYTES))
         self._rest: Final = enumerate(staged.ledger.entries())
         self._index = -1
         self._entry = Entry("d", 0, 0, "")
 
     def run(self) -> Summary:
         """Until the sender has said all; its manifest. Raises OSError of the disk, what a channel raises."""
-        buffer = memoryview(bytearray(RECORD_BYTES))
-        try:
-            while True:
-                size = next_message(self._channel, buffer)
-                kind, body = split(buffer[:size], Kind.BATCH, Kind.BEGIN, Kind.LEFT_OUT, Kind.END)
-                if kind is Kind.END:
-                    self._make_folders()
-                    return read_json(body, Summary)
-                self._take(kind, body)
-        finally:
-            if self._lane is not None:
-                self._lane.close()
+        while True:
+            size = next_message(self._channel, self._buffer)
+            kind, body = split(self._buffer[:size], Kind.BATCH, Kind.BEGIN, Kind.LEFT_OUT, Kind.END)
+            if kind is Kind.END:
+                self._make_folders()
+                return read_json(body, Summary)
+            self._take(kind, body)
 
     def _take(self, kind: Kind, body: memoryview) -> None:
         if kind is Kind.BATCH:
@@ -133,33 +128,18 @@ class Taking:
         return tree.new_file(entry.names, 0o600), Hasher()
 
     def _take_data(self, handle: int, left: int, hasher: Hasher) -> bool:
-        """False where the sender breaks the file off."""
-        lane = self._lane = self._lane or HashLane()
-        is_broken_off = False
-        while left and not is_broken_off:
-            slot = lane.take()
-            filled, is_broken_off = self._fill(slot, left, handle)
-            lane.give(hasher, slot, filled)
-            _write(handle, slot[:filled])
-            left -= filled
-        lane.settle()
-        return not is_broken_off
-
-    def _fill(self, slot: memoryview, left: int, handle: int) -> tuple[int, bool]:
-        """As many messages as fit; their bytes, and whether the sender broke off. Bytes that came are kept."""
-        filled = 0
-        try:
-            while filled < left and filled <= SLOT_BYTES - RECORD_BYTES:
-                size = next_message(self._channel, slot[filled:])
-                if size > left - filled:
-                    raise ProtocolError("a file is longer than was said: drop the stream")
-                if not size:
-                    return filled, True
-                filled += size
-        except PoliqiError:
-            _write(handle, slot[:filled])
-            raise
-        return filled, False
+        """False where the sender breaks the file off. Bytes that came are kept, whatever follows."""
+        while left:
+            size = next_message(self._channel, self._buffer)
+            if size > left:
+                raise ProtocolError("a file is longer than was said: drop the stream")
+            if not size:
+                return False
+            # while it is in the cache
+            hasher.update(self._buffer[:size])
+            _write(handle, self._buffer[:size])
+            left -= size
+        return True
 
 
 def _write(handle: int, data: memoryview) -> None:

@@ -26,15 +26,17 @@ def check_manifest(path: Path, receipt: Receipt) -> None:
             raise DataRefused(f"{path} is not the manifest of this receipt: it was changed or is another's")
 
 
-def read_manifest(path: Path) -> Iterator[tuple[Entry, str]]:
-    """Entries, and their BLAKE3 in hexadecimal ("-" for a folder). Raises DataRefused, OSError."""
+def read_manifest(path: Path) -> Iterator[tuple[Entry, bytes]]:
+    """Entries, and their BLAKE3 (empty for a folder). Raises DataRefused, OSError."""
     with path.open("rb") as file:
         while line := file.readline(LINE_BYTES + 65):
             try:
                 kind, size, mtime, digest, name = line.rstrip(b"\n").split(b" ", 4)
-                yield Entry.read(b" ".join((kind, size, mtime, name))), digest.decode()
+                entry = Entry.read(b" ".join((kind, size, mtime, name)))
+                value = b"" if entry.is_folder else bytes.fromhex(digest.decode())
             except (ValueError, ProtocolError):
                 raise DataRefused(f"{path}: a line of it ({line[:80]!r}) is none of a manifest") from None
+            yield entry, value
 
 
 def differing_files(manifest: Path, root: Path) -> list[str]:
@@ -46,7 +48,7 @@ def differing_files(manifest: Path, root: Path) -> list[str]:
         tree.close()
 
 
-def _is_same(tree: Tree, root: Path, entry: Entry, digest: str) -> bool:
+def _is_same(tree: Tree, root: Path, entry: Entry, digest: bytes) -> bool:
     names = [root.name, *entry.names[1:]]
     try:
         if entry.is_folder:
@@ -56,6 +58,6 @@ def _is_same(tree: Tree, root: Path, entry: Entry, digest: str) -> bool:
     except OSError:
         return False
     try:
-        return holds(handle, entry.size_bytes, bytes.fromhex(digest))
+        return holds(handle, entry.size_bytes, digest)
     finally:
         os.close(handle)
