@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from typing import Final
 
 from poliqi.apps.keysource import KeySource
 from poliqi.apps.settings import Peer, SaeSettings
 from poliqi.apps.stream.channel import Channel, connect
-from poliqi.apps.stream.terms import StreamRule
+from poliqi.apps.stream.terms import Mode, StreamRule
 from poliqi.base.errors import ConfigError, LinkDown
 
 __all__ = ["Dial", "dialling", "find_peer"]
@@ -29,8 +30,12 @@ def find_peer(settings: SaeSettings, name: str) -> Peer:
     return found
 
 
-def dialling(settings: SaeSettings, keys: KeySource) -> Dial:
-    """How this application calls others."""
+def _to_stderr(text: str) -> None:
+    print(f"poliqi: {text}", file=sys.stderr)
+
+
+def dialling(settings: SaeSettings, keys: KeySource, warn: Callable[[str], None] | None = None) -> Dial:
+    """How this application calls others. `warn` is told of every stream without a quantum key (stderr, if None)."""
 
     def dial(peer: Peer, rule: StreamRule, purpose: str) -> Channel:
         if peer.address is None:
@@ -39,6 +44,9 @@ def dialling(settings: SaeSettings, keys: KeySource) -> Dial:
             connection = socket.create_connection((peer.address.host, peer.address.port), timeout=_CONNECT_S)
         except OSError as error:
             raise LinkDown(f"{peer.place} at {peer.address}: {error.strerror or error}") from error
-        return connect(connection, settings.identity, peer.contact, keys, rule, purpose)
+        channel = connect(connection, settings.identity, peer.contact, keys, rule, purpose)
+        if channel.usage.mode is Mode.PQC:
+            (warn or _to_stderr)(f"{purpose} to {peer.place}: NO QUANTUM KEY, post-quantum keys alone protect it")
+        return channel
 
     return dial

@@ -24,7 +24,7 @@ from poliqi.apps.settings import SaeSettings
 from poliqi.apps.stream.channel import Channel, accept
 from poliqi.apps.stream.opening import Frame, Refusal
 from poliqi.apps.stream.refusal import frame
-from poliqi.apps.stream.terms import StreamRule
+from poliqi.apps.stream.terms import Mode, StreamRule
 from poliqi.base.errors import ConfigError, PoliqiError
 from poliqi.base.ids import SaeId
 from poliqi.edge.asgi import Application
@@ -186,6 +186,9 @@ class SaeDoor:
                 self._complain(f"{channel.peer}: asks for {channel.purpose!r}, which is not served here")
                 return
             self.counts[channel.purpose] += 1
+            if channel.usage.mode is Mode.PQC:
+                text = f"{channel.purpose} of {channel.peer}: NO QUANTUM KEY, post-quantum keys alone protect it"
+                self._say("no-quantum-key", text, peer=channel.peer, level="warning")
             service.serve(channel)
         except PoliqiError as error:
             self._say("ended", f"{channel.purpose} of {channel.peer}: {error}", peer=channel.peer, level="warning")

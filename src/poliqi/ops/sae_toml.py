@@ -185,7 +185,9 @@ def _peer(t: SaeFile, table: PeerTable, base: Path) -> Peer:
     rekey_bytes, rekey_s = _rekey(t.rekey)
     is_one_time = policy is Policy.ITS
     demand = _demand((table, t), is_one_time, t.allow_simulated)
-    one_time = _demand((table, t.one_time, t), True, t.allow_simulated)
+    # under these two ML-KEM keeps a relay out; the pad has none, so its key must be one that no relay knows
+    is_hybrid = policy in (Policy.HYBRID, Policy.PQC_FALLBACK)
+    one_time = _demand((table, t.one_time, t), True, t.allow_simulated, "disjoint" if is_hybrid else "any")
     return Peer(
         contact=contact,
         place=table.place or contact.sae,
@@ -195,9 +197,11 @@ def _peer(t: SaeFile, table: PeerTable, base: Path) -> Peer:
     )
 
 
-def _demand(tables: tuple[DemandTable, ...], is_proven: bool, allow_simulated: bool) -> GradeDemand:
-    """The first table that says a thing decides it."""
-    knowledge = next((t.knowledge for t in tables if t.knowledge is not None), "any")
+def _demand(
+    tables: tuple[DemandTable, ...], is_proven: bool, allow_simulated: bool, otherwise: str = "any"
+) -> GradeDemand:
+    """The first table that says a thing decides it; `otherwise` is the knowledge that none says."""
+    knowledge = next((t.knowledge for t in tables if t.knowledge is not None), otherwise)
     if knowledge not in _KNOWLEDGE:
         raise ConfigError(f"knowledge {knowledge[:40]!r}: write one of {', '.join(_KNOWLEDGE)}")
     return GradeDemand(

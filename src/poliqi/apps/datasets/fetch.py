@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from poliqi.apps.datasets.container import SealedReader
-from poliqi.apps.datasets.service import RECEIPT_USE, receipt_bytes, wrap_context
+from poliqi.apps.datasets.service import RECEIPT_USE, WRAP_BYTES, receipt_bytes, wrap_context
 from poliqi.apps.datasets.wire import Ask, Done, Entry, Listing, Offer, Refusal, expect, say
 from poliqi.apps.keygrade import KeyGrade
 from poliqi.apps.keysource import KeySource
@@ -100,6 +100,9 @@ def _unwrap(offer: Offer, channel: Channel, settings: SaeSettings, keys: KeySour
     if refused is not None:
         quantum.value.close()
         raise DataRefused(f"{channel.peer}: the key that wraps {offer.name!r} is refused: {refused}")
+    if len(quantum.value) != WRAP_BYTES:
+        quantum.value.close()
+        raise DataRefused(f"{channel.peer}: names a key of another size for {offer.name!r}: drop it, fetch again")
     bits = memoryview(quantum.value.take())
     context = wrap_context(offer.id, channel.peer, settings.sae, offer.key_id)
     return open_sealed(offer.cipher, offer.tag, bits[:32], bits[32:], context), grade

@@ -48,7 +48,7 @@ def dicom_service(settings: SaeSettings, keys: KeySource, say: Callable[..., Non
     if wanted is None:
         return None
 
-    dial = dialling(settings, keys)
+    dial = dialling(settings, keys, lambda text: say("no-quantum-key", text, level="warning"))
 
     def call(sae: SaeId) -> Channel:
         peer = settings.peers[sae]

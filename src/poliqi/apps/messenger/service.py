@@ -135,7 +135,7 @@ def message_service(
 ) -> MessageService:
     """The service with its outbox, its courier begun. Raises ConfigError, StoreError."""
     mailbox = open_mailbox(settings, entropy)
-    postman = Postman(settings, mailbox, keys, dialling(settings, keys))
+    postman = Postman(settings, mailbox, keys, dialling(settings, keys, say))
     courier = Courier(settings, mailbox, postman, say)
     service = MessageService(settings, mailbox, keys, courier)
     courier.start()

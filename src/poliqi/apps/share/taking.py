@@ -7,6 +7,7 @@ from typing import Final
 
 from poliqi.apps.share.content import Hasher
 from poliqi.apps.share.facts import Fact, State
+from poliqi.apps.share.lane import SLOT_BYTES, WriteLane, write_all
 from poliqi.apps.share.listing import Entry
 from poliqi.apps.share.messages import (
     Begin,
@@ -47,19 +48,24 @@ class Taking:
         self._partial: Final = partial
         self._hasher = hasher
         self._buffer: Final = memoryview(bytearray(RECORD_BYTES))
+        self._lane: WriteLane | None = None
         self._rest: Final = enumerate(staged.ledger.entries())
         self._index = -1
         self._entry = Entry("d", 0, 0, "")
 
     def run(self) -> Summary:
         """Until the sender has said all; its manifest. Raises OSError of the disk, what a channel raises."""
-        while True:
-            size = next_message(self._channel, self._buffer)
-            kind, body = split(self._buffer[:size], Kind.BATCH, Kind.BEGIN, Kind.LEFT_OUT, Kind.END)
-            if kind is Kind.END:
-                self._make_folders()
-                return read_json(body, Summary)
-            self._take(kind, body)
+        try:
+            while True:
+                size = next_message(self._channel, self._buffer)
+                kind, body = split(self._buffer[:size], Kind.BATCH, Kind.BEGIN, Kind.LEFT_OUT, Kind.END)
+                if kind is Kind.END:
+                    self._make_folders()
+                    return read_json(body, Summary)
+                self._take(kind, body)
+        finally:
+            if self._lane is not None:
+                self._lane.close()
 
     def _take(self, kind: Kind, body: memoryview) -> None:
         if kind is Kind.BATCH:
@@ -92,7 +98,7 @@ class Taking:
         entry = self._advance(item.index)
         handle = self._staged.tree.new_file(entry.names, 0o700 if item.is_executable else 0o600)
         try:
-            _write(handle, item.data)
+            write_all(handle, item.data)
             os.utime(handle, ns=(item.mtime_ns, item.mtime_ns))
         finally:
             os.close(handle)
@@ -129,19 +135,26 @@ class Taking:
 
     def _take_data(self, handle: int, left: int, hasher: Hasher) -> bool:
         """False where the sender breaks the file off. Bytes that came are kept, whatever follows."""
-        while left:
-            size = next_message(self._channel, self._buffer)
-            if size > left:
-                raise ProtocolError("a file is longer than was said: drop the stream")
-            if not size:
-                return False
-            # while it is in the cache
-            hasher.update(self._buffer[:size])
-            _write(handle, self._buffer[:size])
-            left -= size
-        return True
+        lane = self._lane = self._lane or WriteLane()
+        is_broken_off = False
+        try:
+            while left and not is_broken_off:
+                slot, filled = lane.take(), 0
+                try:
+                    while filled < left and filled <= SLOT_BYTES - RECORD_BYTES and not is_broken_off:
+                        size = self._take_message(slot[filled:], left - filled)
+                        # while it is in the cache
+                        hasher.update(slot[filled : filled + size])
+                        filled, is_broken_off = filled + size, not size
+                finally:
+                    lane.give(handle, slot, filled)
+                left -= filled
+        finally:
+            lane.settle()
+        return not is_broken_off
 
-
-def _write(handle: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(handle, data) :]
+    def _take_message(self, buffer: memoryview, left: int) -> int:
+        size = next_message(self._channel, buffer)
+        if size > left:
+            raise ProtocolError("a file is longer than was said: drop the stream")
+        return size

@@ -121,10 +121,10 @@ def answer(wire: Wire, identity: Identity, contacts: Contacts, keys: KeySource, 
         psk=key.value.take() if key else None,
     )
     with refusing(wire, Refusal.BROKEN):
-        theirs = Offer.read(noise.read(asked.message))
-    own = Offer(rule.rekey_bytes, rule.rekey_s)
+        own = Offer(rule.rekey_bytes, rule.rekey_s)
+        agreed = own.lesser(Offer.read(noise.read(asked.message)))
     wire.write(frame(Frame.ANSWER, noise.write(own.pack())))
-    return _open(_Made(noise, header, False, theirs.lesser(own), key), wire, identity, contact, keys, rule)
+    return _open(_Made(noise, header, False, agreed, key), wire, identity, contact, keys, rule)
 
 
 def _caller(asked: Call, contacts: Contacts, identity: Identity, challenge: bytes) -> tuple[Contact, StreamRule]:

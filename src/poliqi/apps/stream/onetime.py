@@ -66,7 +66,8 @@ def answer(wire: Wire, asked: Call, body: bytes, keys: KeySource, rule: StreamRu
     """The called side, once guard and rule are met. Raises what `channel.accept` raises."""
     header, used = asked.header, list[Used]()
     demand = rule.demand_for(Mode.ONE_TIME)
-    drawer = PadDrawer(keys, header.caller, demand, used)
+    with refusing(wire, Refusal.NO_KEYS):
+        drawer = PadDrawer(keys, header.caller, demand, used)
     fetcher = PadFetcher(keys, header.caller, demand, used)
     outgoing, incoming = PaddedOut(CALLEE, drawer), PaddedIn(CALLER, fetcher)
     try:

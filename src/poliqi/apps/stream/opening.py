@@ -44,6 +44,8 @@ HANDSHAKE_BYTES: Final = 16 << 10
 """The longest body of a handshake's frame."""
 
 KEYS_MOST: Final = 128
+_LEAST_REKEY_BYTES: Final = 1 << 20
+_LEAST_REKEY_S: Final = 1.0
 _KEY_ID_MOST: Final = 64
 _PURPOSE_MOST: Final = 200
 _PARTS_MOST: Final = 8 + KEYS_MOST
@@ -175,10 +177,20 @@ class Offer:
         time_ms = round(min(max(self.rekey_s * 1000, 1), _LONGEST_MS))
         return struct.pack(">QQ", self.rekey_bytes, time_ms) + purpose
 
-    def lesser(self, answered: Offer) -> Offer:
-        """Of the caller's and the answered, for each direction the shorter service; the purpose is the caller's."""
-        size, time_s = min(self.rekey_bytes, answered.rekey_bytes), min(self.rekey_s, answered.rekey_s)
-        return Offer(size, time_s, self.purpose)
+    def lesser(self, theirs: Offer) -> Offer:
+        """Of both, for each direction the shorter service; the purpose is whose says one.
+
+        Raises ProtocolError where theirs is so short that it would burn this side's key: under the least that a
+        setting can say, and under its own.
+        """
+        least = min(self.rekey_bytes, _LEAST_REKEY_BYTES), min(self.rekey_s, _LEAST_REKEY_S)
+        if theirs.rekey_bytes < least[0] or theirs.rekey_s < least[1]:
+            raise ProtocolError(
+                f"the other side wants a fresh key after {theirs.rekey_bytes} bytes or {theirs.rekey_s:g} s; less "
+                f"than {_LEAST_REKEY_BYTES} bytes or {_LEAST_REKEY_S:g} s is not taken: hang up"
+            )
+        size, time_s = min(self.rekey_bytes, theirs.rekey_bytes), min(self.rekey_s, theirs.rekey_s)
+        return Offer(size, time_s, self.purpose or theirs.purpose)
 
     @classmethod
     def read(cls, data: bytes) -> Self:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 from transfer_rig import Transfer, content
 
 from bench.played_keys import SIMULATED, PlayedSite
@@ -38,7 +39,7 @@ def test_a_file_of_any_size_arrives_as_it_was(tmp_path: Path, size: int) -> None
     (tmp_path / "data.bin").write_bytes(data)
     receipt = transfer.send(tmp_path / "data.bin")
     assert (transfer.arrived / "data.bin").read_bytes() == data
-    line = f"f {size} {(tmp_path / 'data.bin').stat().st_mtime_ns} {hashlib.sha256(data).hexdigest()} data.bin\n"
+    line = f"f {size} {(tmp_path / 'data.bin').stat().st_mtime_ns} {blake3(data).hexdigest()} data.bin\n"
     assert receipt.manifest_sha256 == hashlib.sha256(line.encode()).hexdigest()
     assert (receipt.files, receipt.folders, receipt.size_bytes) == (1, 0, size)
 

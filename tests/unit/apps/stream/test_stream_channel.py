@@ -118,14 +118,22 @@ def test_a_message_over_the_budget_goes_alone_under_a_key() -> None:
 
 
 def test_the_lesser_budget_of_both_ends_holds() -> None:
-    caller, callee = channel_pair(rule=StreamRule(), callee_rule=StreamRule(rekey_bytes=100))
+    caller, callee = channel_pair(rule=StreamRule(), callee_rule=StreamRule(rekey_bytes=1 << 20))
     for one, other in ((caller, callee), (callee, caller)):
-        for _ in range(3):
-            one.send(bytes(100))
+        for _ in range(12):
+            one.send(bytes(1 << 18))
             other.receive()
     assert len(callee.usage.key_ids) == 1 + 2 + 2
     caller.close()
     callee.close()
+
+
+@pytest.mark.parametrize("short", [StreamRule(rekey_bytes=1), StreamRule(rekey_s=0.01)])
+@pytest.mark.parametrize("is_caller", [True, False])
+def test_a_peer_that_would_burn_key_by_short_budgets_is_refused(short: StreamRule, is_caller: bool) -> None:
+    rules = (short, StreamRule()) if is_caller else (StreamRule(), short)
+    with pytest.raises(ProtocolError):
+        channel_pair(rule=rules[0], callee_rule=rules[1])
 
 
 def test_no_key_for_the_next_stretch_stops_the_stream_at_both_ends_and_says_when() -> None:
