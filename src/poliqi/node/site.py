@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import resource
 import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack, closing, suppress
+from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -25,6 +24,7 @@ import msgspec
 from poliqi.base.errors import ConfigError, PoliqiError, StoreError
 from poliqi.edge.audit import read_audit
 from poliqi.edge.complaints import Complaints
+from poliqi.edge.descriptors import raise_open_files
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.handover import Handover, close_left
 from poliqi.edge.keydatabase import DATABASE_NAME
@@ -47,7 +47,6 @@ __all__ = ["Site", "run_site"]
 
 Say = Callable[[dict[str, Any]], None]
 
-_OPEN_FILES: Final = 65_536
 _SWITCH_S: Final = 5e-4  # the store's writer waits so long at most for its turn, some times a commit
 _GARBAGE: Final = (20_000, 50, 50)  # hardly anything here is circular: look for it rarely
 _CARE_S: Final = 30.0
@@ -77,7 +76,7 @@ def run_site(settings: SiteSettings, say: Say, load: Callable[[], SiteSettings])
     unlocked = lock_memory()
     if unlocked is not None:
         say({"event": "warning", "text": unlocked})
-    _raise_open_files()
+    raise_open_files()
     settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     kek = open_kek(settings.kek)
     if not (settings.state / DATABASE_NAME).exists() and kek.count():
@@ -110,14 +109,6 @@ async def _run(
     kme.fill(settings.routes())
     site = Site(settings, store, kme, stored, say, load)
     return await site.run(stored), site.handover
-
-
-def _raise_open_files() -> None:
-    """Ten thousand connections need as many descriptors."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 class Site:

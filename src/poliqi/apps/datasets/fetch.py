@@ -6,11 +6,13 @@ key is in memory alone: a fetch that is resumed has it wrapped anew, by a fresh 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -21,15 +23,25 @@ from poliqi.apps.datasets.wire import Ask, Done, Entry, Listing, Offer, Refusal,
 from poliqi.apps.keygrade import KeyGrade
 from poliqi.apps.keysource import KeySource
 from poliqi.apps.settings import SaeSettings
+from poliqi.apps.share.kernel import rename_new, sync_all
+from poliqi.apps.share.names import name_problem, numbered, peer_folder
 from poliqi.apps.stream.channel import Channel
 from poliqi.base.errors import DataRefused, ProtocolError, StoreError
 from poliqi.base.secret import SecretBytes
-from poliqi.edge.folder import make_private_folder, sync_folder
+from poliqi.edge.folder import make_private_folder
 from poliqi.keys.onetime import open_sealed
 
 __all__ = ["Fetched", "fetch_dataset", "list_datasets"]
 
 _BUFFER: Final = 1 << 20
+_HEADER_MOST: Final = 1 << 20
+_HEADERS: Final = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 Progress = Callable[[int, int], None]
 
 
@@ -65,6 +77,18 @@ def fetch_dataset(
     """
     partial = settings.inbox / ".datasets" / f"{channel.peer.encode().hex()}.{dataset_id}"
     make_private_folder(partial.parent)
+    with _alone(partial):
+        return _fetch(channel, settings, keys, dataset_id, partial, progress)
+
+
+def _fetch(
+    channel: Channel,
+    settings: SaeSettings,
+    keys: KeySource,
+    dataset_id: str,
+    partial: Path,
+    progress: Progress | None,
+) -> Fetched:
     start = partial.stat().st_size if partial.exists() else 0
     say(channel, Ask(dataset_id, start))
     offer = expect(channel, Offer)
@@ -72,18 +96,37 @@ def fetch_dataset(
         raise DataRefused(f"{channel.peer}: {offer.reason}")
     if offer.id != dataset_id or start > offer.sealed_bytes:
         raise ProtocolError(f"{channel.peer}: offers another dataset than {dataset_id}: drop it")
+    problem = name_problem(offer.name)
+    if problem is not None or offer.name.startswith("."):
+        raise DataRefused(f"{channel.peer}: offers a dataset whose name {problem or 'is hidden'}: drop it")
     _check_room(settings.inbox, 2 * offer.sealed_bytes - start, offer.name)
     key, grade = _unwrap(offer, channel, settings, keys)
     try:
         _receive(channel, partial, offer, start, progress)
-        folder = _open(partial, key, offer, settings.inbox / _folder_name(channel.peer))
+        folder = _open(partial, key, offer, settings.inbox / peer_folder(channel.peer))
     finally:
         key.close()
     signed = receipt_bytes(offer.id, offer.digest, channel.peer, settings.sae, offer.key_id)
     say(channel, Done(settings.identity.sign(signed, RECEIPT_USE)))
     channel.finish()
     partial.unlink(missing_ok=True)
+    partial.with_name(f"{partial.name}.lock").unlink(missing_ok=True)
     return Fetched(offer.id, offer.name, folder, offer.sealed_bytes, offer.digest, offer.key_id, grade)
+
+
+@contextmanager
+def _alone(partial: Path) -> Generator[None]:
+    """One fetch of a dataset at a time. Raises StoreError where another process is at it."""
+    handle = os.open(partial.with_name(f"{partial.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise StoreError("this dataset is being fetched already: wait for it") from error
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def _check_room(folder: Path, needed: int, name: str) -> None:
@@ -135,13 +178,13 @@ def _open(partial: Path, key: SecretBytes, offer: Offer, owner: Path) -> Path:
             partial.unlink()
             raise DataRefused(f"{offer.name!r} is not what its owner sealed: it is dropped, fetch it again")
     make_private_folder(owner)
-    stage = partial.with_suffix(".open")
+    stage = partial.with_name(f"{partial.name}.open")
     shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir(mode=0o700)
     try:
         with partial.open("rb") as sealed, SealedReader(sealed, key.view(), bytes.fromhex(offer.id)) as plain:
             source = cast(BinaryIO, plain)
-            with tarfile.open(mode="r|", fileobj=source, bufsize=_BUFFER) as tar:
+            with tarfile.open(mode="r|", fileobj=source, bufsize=_BUFFER, tarinfo=_Member) as tar:
                 tar.extractall(stage, filter=_only_plain)  # noqa: S202  # the filter refuses all but plain files
             while plain.read(_BUFFER):
                 pass
@@ -151,10 +194,19 @@ def _open(partial: Path, key: SecretBytes, offer: Offer, owner: Path) -> Path:
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
         raise
-    target = _free_name(owner, offer.name)
-    stage.rename(target)
-    sync_folder(owner)
-    return target
+    return _into_place(stage, owner, offer.name)
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose header is bounded: tarfile holds long names and PAX headers in memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
+        """As TarInfo. Raises TarError."""
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _HEADERS and found.size > _HEADER_MOST:
+            raise tarfile.TarError(f"a header of {found.size} bytes; at most {_HEADER_MOST} are taken")
+        return found
 
 
 def _only_plain(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
@@ -164,15 +216,19 @@ def _only_plain(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
     return tarfile.data_filter(member, path)
 
 
-def _folder_name(name: str) -> str:
-    """A peer's name as a folder of the inbox."""
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name).lstrip(".") or "_"
-
-
-def _free_name(folder: Path, name: str) -> Path:
-    """The dataset's name, or "name (2)" where that is taken; never a path."""
-    plain = _folder_name(name)[:120]
-    number = 1
-    while (path := folder / (plain if number == 1 else f"{plain} ({number})")).exists():
-        number += 1
-    return path
+def _into_place(stage: Path, owner: Path, name: str) -> Path:
+    """Move what is whole to the dataset's name, or "name (2)" where that is taken, in one step; durable before."""
+    inside, number = os.open(owner, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC), 1
+    try:
+        sync_all(inside)
+        while True:
+            new = numbered(name, number, is_folder=True)
+            try:
+                rename_new(str(stage), inside, new, inside)
+            except FileExistsError:
+                number += 1
+                continue
+            os.fsync(inside)
+            return owner / new
+    finally:
+        os.close(inside)

@@ -162,7 +162,7 @@ def test_a_fetch_that_was_cut_goes_on_where_it_stopped_with_a_fresh_key(town: To
     made = town.shelf.publish([town.data], "trial", [HOSPITAL])
     with pytest.raises(KeyboardInterrupt):
         town.fetch(HOSPITAL, made.id, stop_after=900_000)
-    [partial] = (town.guests[HOSPITAL].inbox / ".datasets").iterdir()
+    [partial] = [p for p in (town.guests[HOSPITAL].inbox / ".datasets").iterdir() if p.suffix != ".lock"]
     have = partial.stat().st_size
     assert 900_000 < have < made.sealed_bytes
     assert tree(town.fetch(HOSPITAL, made.id).folder / "scans") == tree(town.data)
@@ -305,6 +305,53 @@ def test_too_little_room_is_said_before_anything_is_drawn(town: Town, monkeypatc
     made = town.shelf.publish([town.data], "trial", [HOSPITAL])
     monkeypatch.setattr("shutil.disk_usage", lambda _: os.terminal_size((0, 0)) and type("U", (), {"free": 10})())
     with pytest.raises(StoreError, match="has 10"):
+        town.fetch(HOSPITAL, made.id)
+
+
+def test_two_datasets_of_one_owner_fetched_at_once_are_not_mixed(town: Town) -> None:
+    made: dict[str, str] = {}
+    for name in ("alpha", "beta"):
+        folder = town.folder / name
+        folder.mkdir()
+        for i in range(300):
+            (folder / f"{name}{i}").write_text(name)
+        made[name] = town.shelf.publish([folder], name, [HOSPITAL]).id
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda name: town.fetch(HOSPITAL, made[name]), made))
+    for name, fetched in zip(made, found, strict=True):
+        assert tree(fetched.folder / name) == tree(town.folder / name)
+
+
+def test_one_dataset_is_fetched_once_at_a_time(town: Town) -> None:
+    made = town.shelf.publish([town.data], "trial", [HOSPITAL])
+
+    def again(done: int, total: int) -> None:
+        with pytest.raises(StoreError, match="being fetched already"):
+            town.fetch(HOSPITAL, made.id)
+
+    mine, theirs = town.stream(HOSPITAL)
+    with ThreadPoolExecutor(1) as pool:
+        answered = pool.submit(town.served, theirs)
+        fetch_dataset(mine, town.guests[HOSPITAL], town.site.keys(HOSPITAL), made.id, again)
+        answered.result()
+    mine.close()
+
+
+def test_a_header_that_would_fill_the_memory_is_refused(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    from poliqi.apps.datasets import shelf as shelf_module
+    from poliqi.apps.datasets.container import SealedWriter
+
+    member = tarfile.TarInfo("x" * 100)
+    member.type, member.size = tarfile.GNUTYPE_LONGNAME, 3 << 20
+
+    def pack(_paths: object, out: io.BytesIO, key: object, name: bytes, _progress: object) -> tuple[int, int]:
+        with SealedWriter(out, key.view(), name) as writer:  # type: ignore[attr-defined]
+            writer.write(member.tobuf(tarfile.GNU_FORMAT) + b"y" * (3 << 20))
+        return 1, 1
+
+    monkeypatch.setattr(shelf_module, "_pack", pack)
+    made = town.shelf.publish([town.data], "trial", [HOSPITAL])
+    with pytest.raises(DataRefused, match="a header of 3145728 bytes"):
         town.fetch(HOSPITAL, made.id)
 
 
