@@ -61,6 +61,7 @@ def channel_pair(
         try:
             called = connect(one, mine, yours.contact, site.keys(mine.sae), rule, purpose)
         except BaseException:
-            answered.exception()
+            if answered.exception() is None:
+                answered.result().close()
             raise
     return called, answered.result()

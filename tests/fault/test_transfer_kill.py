@@ -46,8 +46,9 @@ class Ends:
         self._out, self._in = self.zygote.stdout, self.zygote.stdin
         assert self._out.readline() == "ready\n"
 
-    def start(self, command: str) -> int:
-        self._in.write(command + "\n")
+    def start(self, role: str, path: Path | str = "", die_at: int = -1) -> int:
+        """Its process. It dies before its change `die_at` to the disk, counted from 0; not where that is -1."""
+        self._in.write(f"{role} {die_at} {path}\n")
         self._in.flush()
         return int(self._out.readline())
 
@@ -120,7 +121,7 @@ def one_transfer(ends: Ends, source: Path, dice: random.Random, kills_most: int)
         assert time.monotonic() < until, f"stuck after {kills} kills: {ends.log[-2000:]}"
         if not runs(receiver):
             receiver = ends.start("receive")
-        sender = ends.start(f"send {source}")
+        sender = ends.start("send", source)
         if kills >= kills_most:
             wait(sender, 60)
             continue
@@ -160,6 +161,37 @@ def run(ends: Ends, wanted: int, seed: int) -> None:
     assert len(set(ends.site.delivered)) == len(ends.site.delivered)
     assert len(set(keys)) == len(keys)
     assert set(keys) <= set(ends.site.delivered)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ["send", "receive"])
+def test_death_before_any_one_change_to_the_disk(ends: Ends, role: str) -> None:
+    """Each change in turn, at either end. The same command again ends it: once there, and nothing left behind."""
+    inbox, names = ends.folder / "archive/inbox", list[str]()
+    has_lived = False
+    while not has_lived:
+        number = len(names)
+        names.append(f"source{number:03}")
+        source = ends.folder / names[-1]
+        (source / "b").mkdir(parents=True)
+        (source / "a").write_bytes(b"small")
+        (source / "b/big").write_bytes(bytes(range(256)) * 1200)
+        receiver = ends.start("receive", die_at=number if role == "receive" else -1)
+        said = ends.log.count("sent\n")
+        assert wait(ends.start("send", source, number if role == "send" else -1), 30), ends.log[-2000:]
+        has_lived = runs(receiver) and ends.log.count("sent\n") > said
+        kill(receiver)
+        receiver = ends.start("receive")
+        # whoever saw the command die calls it again, unless it is known to be over
+        while receipts(ends) < len(names) or list(ends.folder.glob("office/state/send/*/state")):
+            assert wait(ends.start("send", source), 30), ends.log[-2000:]
+        kill(receiver)
+        assert sorted(path.name for path in (inbox / "office").iterdir()) == names, f"{role} {number}"
+        assert content(inbox / "office" / names[-1]) == content(source)
+        assert not list((inbox / ".partial/office").iterdir()), f"{role} {number}"
+        assert len(list((inbox / ".receipts/office").glob("*.json"))) == receipts(ends) == len(names)
+    # a handful would mean that the deaths missed their marks
+    assert len(names) > 30
 
 
 @pytest.mark.slow

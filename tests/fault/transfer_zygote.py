@@ -1,8 +1,8 @@
 """A process that has imported the transfer, and forks a sender or a receiver for each command.
 
 Usage: transfer_zygote.py FOLDER KEYS. FOLDER/office.key and FOLDER/archive.key are the identities, KEYS is the
-socket of a key desk. Reads "send PATH" or "receive", answers with the process number; a child's words
-go to FOLDER/log.
+socket of a key desk. Reads "send N PATH" or "receive N", answers with the process number; a child's words
+go to FOLDER/log. The child dies, as from kill -9, before its Nth change to the disk, counted from 0; not where N is -1.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 from fault.key_desk import DeskKeys
 
 from poliqi.apps.identity import read_identity
 from poliqi.apps.settings import Peer, SaeSettings
+from poliqi.apps.share import inbox, staged
 from poliqi.apps.share.client import send
 from poliqi.apps.share.service import InboxService
 from poliqi.apps.stream.channel import accept
@@ -32,6 +34,48 @@ def settings_of(folder: Path, name: str, other: str, port: int) -> SaeSettings:
     return SaeSettings(
         nothing, mine, "", nothing, nothing, nothing, own / "state", own / "inbox", {theirs.sae: peer}
     )
+
+
+CHANGES = (
+    "fchmod",
+    "fsync",
+    "ftruncate",
+    "mkdir",
+    "pwrite",
+    "rename",
+    "replace",
+    "rmdir",
+    "unlink",
+    "utime",
+    "write",
+)
+
+
+def die_at(number: int) -> None:
+    """Die before this change to the disk; opening a file to write is one, too."""
+    left = [number]
+
+    def step() -> None:
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left[0] -= 1
+
+    def dying(change: Any) -> Any:
+        def changing(*arguments: Any, **named: Any) -> Any:
+            step()
+            return change(*arguments, **named)
+
+        return changing
+
+    for name in CHANGES:
+        setattr(os, name, dying(getattr(os, name)))
+    inbox.rename_new = dying(inbox.rename_new)
+    staged.sync_all = dying(staged.sync_all)
+    sys.addaudithook(lambda event, how: step() if event == "open" and writes(*how[1:]) else None)
+
+
+def writes(_mode: object, flags: object) -> bool:
+    return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR))
 
 
 def receive(settings: SaeSettings, keys: str, listener: socket.socket) -> None:
@@ -57,7 +101,7 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     print("ready", flush=True)
     for line in sys.stdin:
-        role, _, path = line.strip().partition(" ")
+        role, number, *paths = line.split()
         child = os.fork()
         if child:
             print(child, flush=True)
@@ -66,12 +110,14 @@ def main() -> None:
         os.dup2(log, 1)
         os.dup2(log, 2)
         settings = ends[role]
+        if int(number) >= 0:
+            die_at(int(number))
         try:
             if role == "receive":
                 receive(settings, keys, listener)
             else:
                 peer = next(iter(settings.peers.values()))
-                send(settings, DeskKeys(keys, settings.sae), peer, [Path(path)], patience_s=0.0)
+                send(settings, DeskKeys(keys, settings.sae), peer, [Path(paths[0])], patience_s=0.0)
                 print("sent", flush=True)
         except PoliqiError as error:
             print(f"{role}: {error!r}", flush=True)

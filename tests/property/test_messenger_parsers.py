@@ -106,7 +106,8 @@ def test_verdicts_come_back() -> None:
 
 
 requests = st.one_of(
-    st.builds(lambda r, e, k, n: Stage(r, e + 1, e, n, n + 2, min(k, n + 2), 70_000, ("aria",)),
+    st.builds(lambda r, e, k, n: Stage(bytes([min(k, n + 2), n + 2]) + r[2:], e + 1, e, n, n + 2, min(k, n + 2),
+                                       70_000, ("aria",)),
               ids, epochs.filter(lambda e: e < 1 << 40), st.integers(2, 16), st.integers(1, 14)),
     st.builds(Keep, ids, epochs, st.integers(0, 99), st.binary(max_size=300)),
     st.builds(Commit, ids, epochs),
@@ -136,9 +137,11 @@ def test_any_bytes_are_a_request_or_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        Stage(bytes(16), 1, 1, 1, 5, 3, 9, ()),
-        Stage(bytes(16), 2, 0, 6, 5, 3, 9, ()),
-        Stage(bytes(16), 2, 0, 1, 3, 5, 9, ()),
+        Stage(bytes([3, 5, *range(14)]), 1, 1, 1, 5, 3, 9, ()),
+        Stage(bytes([3, 5, *range(14)]), 2, 0, 6, 5, 3, 9, ()),
+        Stage(bytes([5, 3, *range(14)]), 2, 0, 1, 3, 5, 9, ()),
+        Stage(bytes([2, 5, *range(14)]), 2, 0, 1, 5, 3, 9, ()),
+        Stage(bytes([3, 4, *range(14)]), 2, 0, 1, 5, 3, 9, ()),
     ],
 )
 def test_a_request_that_contradicts_itself_is_refused(wrong: Stage) -> None:

@@ -108,7 +108,7 @@ def test_sources_are_told_apart_as_the_standard_library_does(
 
 PACKET = st.builds(
     lambda header, first, source, rest: header + bytes([first]) + bytes(11) + source + rest,
-    st.just(bytes(10)) | st.binary(min_size=10, max_size=10),
+    st.sampled_from([bytes(10), struct.pack("<BBHHHH", 1, 1, 40, 1448, 20, 16)]) | st.binary(min_size=10, max_size=10),
     st.sampled_from([0x45, 0x60, 0x00]),
     st.sampled_from([b"\x0a\x01\x02\x03", b"\x0b\x01\x02\x03"]),
     st.binary(max_size=40),
@@ -131,4 +131,5 @@ def test_the_short_way_admits_exactly_what_the_long_way_does(packets: list[bytes
     long_way = (each if is_sound(each) and sources.allow(each) else None for each in split(memoryview(message)))
     expected = collect(long_way)
     assert collect(sources.admit(memoryview(message))) == expected
+    assert collect(sources.admit(memoryview(message))) == expected  # every header is known now
     assert collect(Sources([ipaddress.ip_network("10.0.0.0/8")]).admit(memoryview(message))) == expected

@@ -74,7 +74,8 @@ class KeyGrade:
         if not self.relays:
             return Knowledge.DIRECT
         is_disjoint = sum(len(set(path[1:-1])) for path in self.paths) == len(self.relays)
-        return Knowledge.DISJOINT if self.paths_needed > 1 and is_disjoint else Knowledge.RELAYED
+        is_shared = 1 < self.paths_needed <= len(self.paths)
+        return Knowledge.DISJOINT if is_shared and is_disjoint else Knowledge.RELAYED
 
     @property
     def is_information_theoretic(self) -> bool:
@@ -117,8 +118,9 @@ class GradeDemand:
         """A key of the direct fibre meets any demand on its ways."""
         if _WORST_LAST.index(grade.knowledge) > _WORST_LAST.index(self.knowledge):
             return f"its way is {grade.knowledge.value!r}, and {self.knowledge.value!r} is the worst taken here"
-        if grade.knowledge is Knowledge.DISJOINT and grade.paths_needed < self.min_paths:
-            return f"{grade.paths_needed} of its paths give it away, and at least {self.min_paths} are asked for"
+        held = grade.paths_needed if grade.knowledge is Knowledge.DISJOINT else 1
+        if grade.knowledge is not Knowledge.DIRECT and held < self.min_paths:
+            return f"{held} of its paths give it away, and at least {self.min_paths} are asked for"
         return None
 
     def _is_proven(self, grade: KeyGrade) -> bool:

@@ -81,7 +81,7 @@ def record_lines(settings: SaeSettings, record: Record) -> list[str]:
     pads = [(site, "never travelled" if site.note is None else site.note.text) for site in record.sites]
     behind = [" (has not heard of this epoch)" if site.told != record.epoch else "" for site in record.sites]
     lines = [f"  {_place(settings, s.sae)}: pad {text}{old}" for (s, text), old in zip(pads, behind, strict=True)]
-    return [head, *lines]
+    return [head, f"  id {record.record.hex()}: gets it back without this catalogue", *lines]
 
 
 def _place(settings: SaeSettings, sae: str) -> str:
@@ -91,7 +91,5 @@ def _place(settings: SaeSettings, sae: str) -> str:
 
 def trouble(reading: Reading) -> list[str]:
     """Sites that lied or were silent while a secret was read."""
-    lines = [
-        f"  {name} LIES: its share is false; replace it with `renew --sites`" for name in sorted(reading.lying)
-    ]
+    lines = [f"  {name} LIES about its share; replace it with `renew --sites`" for name in sorted(reading.lying)]
     return [*lines, *(f"  {name} gave nothing: {why}" for name, why in sorted(reading.silent.items()))]

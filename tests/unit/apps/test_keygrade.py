@@ -100,15 +100,27 @@ def test_fewer_disjoint_paths_than_asked_are_refused_but_never_a_direct_fibre() 
     assert three.judge(KeyGrade.read(grade().as_json())) is None
 
 
+@pytest.mark.parametrize("knowledge", list(Knowledge))
+def test_a_relayed_key_is_one_path_whatever_it_says_of_the_paths_needed(knowledge: Knowledge) -> None:
+    one = KeyGrade.read({**grade(paths=(path("a", "r", "b"),)).as_json(), "paths_needed": 9})
+    assert one.knowledge is Knowledge.RELAYED
+    assert GradeDemand(knowledge=knowledge, min_paths=2).judge(one) is not None
+    assert GradeDemand(knowledge=Knowledge.UNKNOWN, min_paths=1).judge(one) is None
+
+
 def test_epsilons_add_up_and_one_that_is_not_told_leaves_none() -> None:
     small, large = (KeyGrade.read(grade(epsilon=e).as_json()) for e in (1e-10, 3e-10))
     assert total_epsilon([small, large]) == pytest.approx(4e-10)
     assert total_epsilon([small, KeyGrade.read(grade(epsilon=None).as_json())]) is None
 
 
-@given(st.dictionaries(st.sampled_from(list(grade().as_json())), JSON))
-def test_any_json_is_read_and_what_is_odd_is_never_taken_for_good(extension: dict[str, Any]) -> None:
+@given(st.dictionaries(st.sampled_from(list(grade().as_json())), JSON, max_size=3), st.booleans())
+def test_any_json_is_read_and_what_is_odd_is_never_taken_for_good(changed: dict[str, Any], is_whole: bool) -> None:
+    extension = {**(grade().as_json() if is_whole else {}), **changed}
     read = KeyGrade.read(extension)
+    if is_whole and not changed:
+        assert read.is_information_theoretic
+        assert read.knowledge is Knowledge.DIRECT
     if read.is_information_theoretic:
         assert extension["origin"] == "photons"
         assert extension["authenticity"] == "information-theoretic"

@@ -39,7 +39,7 @@ def running(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 def test_nobody_runs_on_a_fresh_folder(tmp_path: Path) -> None:
     assert running_pid(tmp_path) is None
-    with pytest.raises(ConfigError, match="no site runs"):
+    with pytest.raises(ConfigError, match="nothing runs on"):
         signal_running(tmp_path, signal.SIGHUP)
 
 

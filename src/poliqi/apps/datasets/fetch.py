@@ -29,7 +29,7 @@ from poliqi.apps.stream.channel import Channel
 from poliqi.base.errors import DataRefused, ProtocolError, StoreError
 from poliqi.base.secret import SecretBytes
 from poliqi.edge.folder import make_private_folder
-from poliqi.keys.onetime import open_sealed
+from poliqi.keys.onetime import MAC_KEY_BYTES, open_sealed
 
 __all__ = ["Fetched", "fetch_dataset", "list_datasets"]
 
@@ -148,7 +148,7 @@ def _unwrap(offer: Offer, channel: Channel, settings: SaeSettings, keys: KeySour
         raise DataRefused(f"{channel.peer}: names a key of another size for {offer.name!r}: drop it, fetch again")
     bits = memoryview(quantum.value.take())
     context = wrap_context(offer.id, channel.peer, settings.sae, offer.key_id)
-    return open_sealed(offer.cipher, offer.tag, bits[:32], bits[32:], context), grade
+    return open_sealed(offer.cipher, offer.tag, bits[MAC_KEY_BYTES:], bits[:MAC_KEY_BYTES], context), grade
 
 
 def _receive(channel: Channel, partial: Path, offer: Offer, start: int, progress: Progress | None) -> None:

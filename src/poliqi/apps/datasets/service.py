@@ -23,7 +23,7 @@ __all__ = ["PURPOSE", "RECEIPT_USE", "WRAP_BYTES", "DatasetService", "receipt_by
 PURPOSE: Final = "dataset 1"
 RECEIPT_USE: Final = b"poliqi dataset receipt 1"
 WRAP_BYTES: Final = 32 + MAC_KEY_BYTES
-"""A quantum key for each fetch: 32 bytes of pad for the dataset's key, 32 for the one-time tag."""
+"""A quantum key for each fetch: 32 bytes for the one-time tag, then 32 of pad for the dataset's key."""
 _LISTED: Final = 100
 _NOT_FOR_YOU: Final = "no such dataset is open to you"
 
@@ -138,7 +138,7 @@ class DatasetService:
         bits = memoryview(key.value.take())
         secret = self._shelf.key(dataset)
         context = wrap_context(dataset.id, self._settings.sae, peer, key.key_id)
-        cipher, tag = seal(secret.view(), bits[:32], bits[32:], context)
+        cipher, tag = seal(secret.view(), bits[MAC_KEY_BYTES:], bits[:MAC_KEY_BYTES], context)
         secret.close()
         facts = {"key_id": key.key_id, "grade": grade.name, "simulated": grade.is_simulated}
         return Offer(dataset.id, dataset.name, dataset.sealed_bytes, dataset.digest, key.key_id, cipher, tag), facts

@@ -52,7 +52,7 @@ class _Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
 
 class Envelope(_Wire, frozen=True, tag=0):
-    """A question. Its pad is that of `key_ids`, joined: cipher, tag, answer's cipher, answer's tag."""
+    """A question. Its pad is that of `key_ids`, joined: tag, cipher, answer's tag, answer's cipher."""
 
     key_ids: Annotated[tuple[_KeyId, ...], msgspec.Meta(min_length=1, max_length=KEYS_MOST)]
     answer_bytes: Annotated[int, msgspec.Meta(ge=0, le=BODY_MOST)]
@@ -201,12 +201,13 @@ def _context(channel: Channel, sender: SaeId, key_ids: tuple[str, ...], answer: 
 
 
 def _seal(pad: Pad, body: bytes, context: bytes) -> tuple[bytes, bytes]:
-    stream, mac = pad.take(len(body)), pad.take(MAC_KEY_BYTES)
+    """The tag's key comes first: behind the cipher its place would follow a length that a forger chooses."""
+    mac, stream = pad.take(MAC_KEY_BYTES), pad.take(len(body))
     return seal(body, stream.take(), mac.take(), context)
 
 
 def _open(pad: Pad, cipher: bytes, tag: bytes, context: bytes) -> bytes:
-    stream, mac = pad.take(len(cipher)), pad.take(MAC_KEY_BYTES)
+    mac, stream = pad.take(MAC_KEY_BYTES), pad.take(len(cipher))
     return open_sealed(cipher, tag, stream.take(), mac.take(), context).take()
 
 

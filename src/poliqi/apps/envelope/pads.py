@@ -12,6 +12,7 @@ from poliqi.apps.keysource import Key, KeySource, Supply
 from poliqi.base.errors import ConfigError, DataRefused, ProtocolError
 from poliqi.base.ids import SaeId
 from poliqi.base.secret import SecretBytes
+from poliqi.edge.keyanswers import KeysNotReady
 
 __all__ = ["KEYS_MOST", "Outlook", "Pad", "PadSource"]
 
@@ -75,11 +76,13 @@ class PadSource:
     def draw(self, size: int) -> Pad:
         """A new pad of at least `size` bytes, to share with the peer.
 
-        Raises KeysNotReady, DataRefused where the keys do not meet the rule, and what a key source raises; what was
-        drawn by then is lost.
+        A pad that takes several requests is begun only where all of it is there. Raises KeysNotReady, DataRefused
+        where the keys do not meet the rule, and what a key source raises; what was drawn by then is lost.
         """
         limits = self._limits_checked()
         count, each = _portions(size, limits)
+        if count > limits.most_number:
+            self._check_there(count * each)
         keys: list[Key] = []
         try:
             while len(keys) < count:
@@ -93,18 +96,24 @@ class PadSource:
     def fetch(self, key_ids: Sequence[str], size: int) -> Pad:
         """The pad that the peer drew and named.
 
-        Raises ProtocolError where it is too short or names a key twice, DataRefused where a key is not there or
-        does not meet the rule, and what a key source raises.
+        Raises ProtocolError where it is too short or names a key twice, DataRefused where it is longer than such a
+        pad is drawn, where a key is not there or does not meet the rule, and what a key source raises.
         """
         if not 1 <= len(key_ids) <= KEYS_MOST or len(set(key_ids)) != len(key_ids):
             raise ProtocolError(f"a pad of {len(key_ids)} keys: from 1 to {KEYS_MOST}, each named once")
-        step = max(1, self._limits_known().most_number)
+        limits = self._limits_known()
+        step = max(1, limits.most_number)
         keys: list[Key] = []
         try:
             for start in range(0, len(key_ids), step):
                 keys += self._keys.named(self._peer, key_ids[start : start + step])
             if (there := sum(len(key.value) for key in keys)) < size:
                 raise ProtocolError(f"a pad of {there} bytes for {size}: the keys are spent")
+            if there > (most := len(keys) * max(limits.least_bytes, -(-size // len(keys)))):
+                raise DataRefused(
+                    f"a pad of {there} bytes for {size}, where {most} are drawn: what it is for was changed on the "
+                    "way (or the two sites have another min_size)"
+                )
             self._judge(keys)
         except BaseException:
             _wipe(keys)
@@ -139,6 +148,16 @@ class PadSource:
     def _refusal(self, grades: Sequence[KeyGrade]) -> str | None:
         reasons = [self._rule.demand.judge(grade) for grade in grades]
         return reasons[0] if reasons and all(reason is not None for reason in reasons) else None
+
+    def _check_there(self, size: int) -> None:
+        """Requests are all or nothing, several together are not: half a pad would be key for nothing."""
+        supply = self._limits = self._keys.supply(self._peer)
+        seconds = supply.seconds_until(size)
+        if seconds != 0.0:
+            raise KeysNotReady(
+                f"{size:,} bytes of key with {self._peer} are needed at once, {supply.available_bytes:,} are there",
+                seconds,
+            )
 
     def _judge(self, keys: Sequence[Key]) -> None:
         for key in keys:

@@ -146,35 +146,40 @@ class Giving:
         self._flush()
         is_executable = bool(before.st_mode & 0o100)
         begin = Begin(index, is_executable, before.st_size, before.st_mtime_ns, offset)
-        self._channel.send(pack_begin(begin))
         hasher = hasher or Hasher()
+        if offset == before.st_size:
+            self._note_done(begin, hasher)
+        self._channel.send(pack_begin(begin))
         try:
-            self._send_data(handle, offset, before.st_size, hasher)
+            self._send_data(handle, begin, _stamp(before), hasher)
         except (_Changing, OSError) as error:
             self._channel.send(b"")
             if isinstance(error, OSError):
                 raise
             return False
-        if _stamp(os.fstat(handle)) != _stamp(before):
-            return False
-        kind = "x" if is_executable else "f"
-        fact = Fact(State.DONE, kind, before.st_size, before.st_mtime_ns, hasher.digest())
-        self._out.facts.put(index, fact)
-        self._out.facts.flush()
         self._progress.add(0, 1)
         return True
 
-    def _send_data(self, handle: int, at: int, end: int, hasher: Hasher) -> None:
+    def _send_data(self, handle: int, begin: Begin, stamp: tuple[int, int, int], hasher: Hasher) -> None:
+        at, end = begin.offset, begin.size_bytes
         while at < end:
             count = os.preadv(handle, [self._record[: end - at]], at)
-            if not count:
-                raise _Changing
-            # while it is in the cache
+            # hashed while it is in the cache
             hasher.update(self._record[:count])
-            self._channel.send(self._record[:count])
             at += count
+            if at == end or not count:
+                if _stamp(os.fstat(handle)) != stamp or not count:
+                    raise _Changing
+                self._note_done(begin, hasher)
+            self._channel.send(self._record[:count])
             self._progress.add(count)
             self._look_up()
+
+    def _note_done(self, b: Begin, hasher: Hasher) -> None:
+        """On disk before the receiver can have the last byte."""
+        kind = "x" if b.is_executable else "f"
+        self._out.facts.put(b.index, Fact(State.DONE, kind, b.size_bytes, b.mtime_ns, hasher.digest()))
+        self._out.facts.flush()
 
     def _send_small(self, index: int, handle: int, before: os.stat_result) -> bool:
         size = before.st_size

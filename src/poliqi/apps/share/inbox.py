@@ -10,6 +10,7 @@ inbox/.receipts/PEER/TRANSFER.json  the receipts that were given; TRANSFER.manif
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import time
@@ -94,6 +95,16 @@ class Inbox:
         """Where the receipt of a transfer is kept."""
         return self.folder / RECEIPTS / peer_folder(peer) / f"{_word(transfer)}.json"
 
+    def given_receipt(self, peer: SaeId, transfer: str) -> bytes | None:
+        """The receipt that was given for a transfer, if one was; nothing else of it stays. Raises OSError."""
+        try:
+            receipt = self.receipt_file(peer, transfer).read_bytes()
+        except FileNotFoundError:
+            return None
+        # a crash came between the receipt and the end of the tidying up
+        shutil.rmtree(self.partial_folder(peer, transfer), ignore_errors=True)
+        return receipt
+
     def peer_path(self, peer: SaeId) -> Path:
         """Where what a peer sent arrives."""
         return self.folder / peer_folder(peer)
@@ -154,9 +165,19 @@ class Inbox:
         for folder in (self.folder / PARTIAL).glob("*/*"):
             with suppress(OSError):
                 if max(path.lstat().st_mtime for path in [folder, *folder.iterdir()]) < limit:
-                    shutil.rmtree(folder)
+                    self._remove_unused(folder)
                     gone.append(folder.name)
         return gone
+
+    @staticmethod
+    def _remove_unused(folder: Path) -> None:
+        """Raises OSError, also where it is being received just now."""
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+        finally:
+            os.close(lock)
 
     def arrived(self) -> list[Arrived]:
         """What is there, the newest first."""

@@ -145,6 +145,8 @@ class Outbox:
                 os.fsync(file.fileno())
             replace_file(path, receipt)
             self._close_ledger()
+            # the state first: what is left of the rest after a crash is no transfer
+            (self._folder / "state").unlink()
             shutil.rmtree(self._folder)
         except OSError as error:
             raise StoreError(

@@ -74,9 +74,9 @@ class Receiving:
 
     def _run(self, offer: Offer) -> None:
         peer = self._channel.peer
-        with suppress(FileNotFoundError):
-            receipt = self._inbox.receipt_file(peer, offer.transfer).read_bytes()
-            self._channel.send(pack(Kind.RECEIPT) + receipt)
+        given = self._inbox.given_receipt(peer, offer.transfer)
+        if given is not None:
+            self._channel.send(pack(Kind.RECEIPT) + given)
             self._channel.finish()
             return
         self._check_quota(offer)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -39,6 +40,8 @@ class _Turn:
     def __init__(self) -> None:
         self.lock: Final = threading.Lock()
         self.channel: Channel | None = None
+        self.streams = 0
+        """That have it or wait for it."""
 
 
 class InboxService:
@@ -71,16 +74,12 @@ class InboxService:
         if message is None:
             raise LinkDown(f"{channel.peer} ended the stream before its offer")
         offer = read_json(split(message, Kind.OFFER)[1], Offer)
-        turn = self._turn(channel, offer.transfer)
-        if turn is None:
-            channel.send(pack(Kind.REFUSED, Refusal(RefusalCode.CLOSING)))
-            channel.finish()
-            return
-        try:
-            Receiving(channel, self._inbox, self._give, self._clock_ns).run(offer)
-        finally:
-            turn.channel = None
-            turn.lock.release()
+        with self._turn(channel, offer.transfer) as is_mine:
+            if is_mine:
+                Receiving(channel, self._inbox, self._give, self._clock_ns).run(offer)
+            else:
+                channel.send(pack(Kind.REFUSED, Refusal(RefusalCode.CLOSING)))
+                channel.finish()
 
     def change(self, settings: SaeSettings) -> None:
         """Other contacts and rules, for what comes from now on; the inbox stays where it is."""
@@ -94,23 +93,31 @@ class InboxService:
         for channel in channels:
             channel.close()
 
-    def _turn(self, channel: Channel, transfer: str) -> _Turn | None:
-        """The turn, held; None where the one before does not end in time, or the service is closing."""
+    @contextmanager
+    def _turn(self, channel: Channel, transfer: str) -> Generator[bool]:
+        """The turn; False where the one before does not end in time, or the service is closing."""
+        key = channel.peer, transfer
         with self._lock:
-            turn = self._turns.setdefault((channel.peer, transfer), _Turn())
+            turn = self._turns.setdefault(key, _Turn())
+            turn.streams += 1
             before = turn.channel
-            for key in [key for key, old in self._turns.items() if old is not turn and not old.lock.locked()]:
-                del self._turns[key]
         if before is not None:
             before.close()
-        if not turn.lock.acquire(timeout=_TAKEOVER_S):
-            return None
-        with self._lock:
-            if self._is_closed:
-                turn.lock.release()
-                return None
-            turn.channel = channel
-        return turn
+        has_it = turn.lock.acquire(timeout=_TAKEOVER_S)
+        try:
+            with self._lock:
+                is_mine = has_it and not self._is_closed
+                if is_mine:
+                    turn.channel = channel
+            yield is_mine
+        finally:
+            with self._lock:
+                turn.streams -= 1
+                if not turn.streams:
+                    del self._turns[key]
+                if has_it:
+                    turn.channel = None
+                    turn.lock.release()
 
     def _tidy(self) -> None:
         with self._lock:

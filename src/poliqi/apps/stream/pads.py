@@ -18,7 +18,7 @@ from poliqi.apps.keygrade import GradeDemand
 from poliqi.apps.keysource import Key, KeySource, Supply
 from poliqi.apps.stream.needs import TAG_KEY_BYTES, not_ready
 from poliqi.apps.stream.opening import KEYS_MOST
-from poliqi.apps.stream.rekey import Asked, Pause, read_grades
+from poliqi.apps.stream.rekey import QUANTUM_KEY_BYTES, Asked, Pause, read_grades
 from poliqi.apps.stream.terms import Used
 from poliqi.base.errors import DataRefused, KeyExhausted, PoliqiError, ProtocolError
 from poliqi.base.ids import SaeId
@@ -150,7 +150,7 @@ class PadDrawer:
 
     def _ask(self, size: int) -> None:
         limits = self._limits
-        each = min(max(limits.least_bytes, size), limits.most_bytes)
+        each = min(max(limits.least_bytes, size, QUANTUM_KEY_BYTES + 1), limits.most_bytes)
         number = min(-(-size // each), limits.most_number, KEYS_MOST)
         self._asked = Asked(lambda: self._source.fresh(self._peer, number, each), self._demand, number)
 

@@ -122,6 +122,11 @@ def judge(keys: list[Key], demand: GradeDemand, number: int, size: int | None) -
     if len(keys) != number or any(size is not None and len(key.value) != size for key in keys):
         each = "" if size is None else f" of {size} bytes"
         return ProtocolError(f"the own site gave {len(keys)} keys where {number}{each} were asked for")
+    if size is None and any(len(key.value) <= QUANTUM_KEY_BYTES for key in keys):
+        # those are drawn for the computational modes: who kept one back there must not have it taken for pad here
+        return ProtocolError(
+            f"a key of {QUANTUM_KEY_BYTES} bytes or less is no pad: raise `max_size` at both sites"
+        )
     judged: KeyGrade | None = None
     for key, grade in zip(keys, read_grades(keys), strict=True):
         refused = None if grade is judged else demand.judge(grade)

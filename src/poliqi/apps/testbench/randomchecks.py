@@ -112,10 +112,10 @@ def block_frequency(bits: np.ndarray[tuple[int], np.dtype[np.uint8]], size: int)
 
 
 def runs(bits: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> float:
-    """P-value of the number of runs (SP 800-22, 2.3); 0 where the ones are too many or too few for it."""
+    """P-value of the number of runs (SP 800-22, 2.3); that of `monobit` where ones are too many or too few."""
     n, share = len(bits), float(bits.mean())
     if abs(share - 0.5) >= 2.0 / math.sqrt(n):
-        return 0.0
+        return monobit(bits)
     count = 1 + int(np.count_nonzero(np.diff(bits)))
     spread = share * (1.0 - share)
     return math.erfc(abs(count - 2.0 * n * spread) / (2.0 * math.sqrt(2.0 * n) * spread))

@@ -1,8 +1,9 @@
 """Whole networks over one stream: what comes out of a TUN device goes into the stream, and the other way.
 
 Two threads, blocking: one reads the device, one the stream. What the device holds ready goes into one record, so a
-burst of small packets costs one encryption and one system call on the way out. While there is no stream, packets
-are read and dropped: never sent in clear, never sent late.
+burst of small packets costs one encryption and one system call on the way out; while full records come in, the
+small answers to them are let gather for a moment. While there is no stream, packets are read and dropped: never
+sent in clear, never sent late.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import io
 import os
 import select
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, Protocol
@@ -24,6 +26,11 @@ __all__ = ["Line", "PacketTunnel"]
 
 _LOOK_MS: Final = 500
 _ROOM: Final = RECORD_BYTES - LENGTH.size - PACKET_BYTES
+_FLOOD_BYTES: Final = 96 << 10
+"""A longer message than this held more than one long packet: a transfer at full speed comes in."""
+_ANSWERS_BYTES: Final = 8 << 10
+_GATHER_S: Final = 250e-6
+"""How long what is short may wait then: TCP's acknowledgements go out a few at a time, not each in a record."""
 
 
 class Line(Protocol):
@@ -53,6 +60,7 @@ class PacketTunnel:
         self._channel: Channel | None = None
         self._failure: PoliqiError | None = None
         self._sending: Final = threading.Lock()
+        self._is_flooded = False
         self.stopped: Final = threading.Event()
         """Set once it is closed, whoever closed it."""
         self.counts: Final[Counter[str]] = Counter()
@@ -114,6 +122,7 @@ class PacketTunnel:
         receive, admit, descriptor, counts = channel.receive, self._sources.admit, self._descriptor, self.counts
         write = os.write
         while (message := receive()) is not None:
+            self._is_flooded = len(message) > _FLOOD_BYTES
             received = dropped = 0
             for packet in admit(message):
                 if packet is None:
@@ -133,8 +142,11 @@ class PacketTunnel:
         space = memoryview(buffer)
         waiting = select.poll()
         waiting.register(self._descriptor, select.POLLIN)
+        size = 0
         with io.FileIO(self._descriptor, "rb", closefd=False) as device:
             while not self.stopped.is_set():
+                if self._is_flooded and size < _ANSWERS_BYTES:
+                    time.sleep(_GATHER_S)
                 try:
                     size, packets = _gather(device, buffer, space)
                 except OSError as error:

@@ -35,10 +35,9 @@ _NEEDS_CHECKSUM, _IS_CHECKED = 1, 2
 _TCP4, _TCP6, _UDP = 1, 4, 5
 _CONGESTED: Final = 0x80
 _KNOWN: Final = 4096
-_START: Final = struct.Struct(">I10sB11x4s")
-"""Length, header, first byte and source of an IPv4 packet."""
-_PLAIN: Final = bytes(HEADER_BYTES)
-_LEAST: Final = HEADER_BYTES + 20
+_START: Final = struct.Struct(">I11s11x4s")
+"""Length, header with the packet's first byte, and source of an IPv4 packet."""
+_NEVER: Final = PACKET_BYTES + 1
 
 
 def split(message: memoryview) -> Iterator[memoryview]:
@@ -83,6 +82,8 @@ class Sources:
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks: Final = tuple(networks)
         self._known: Final[dict[bytes, bool]] = {}
+        self._sound: Final[dict[bytes, int]] = {}
+        """Length from which an IPv4 packet with this header and first byte is sound."""
 
     def allow(self, packet: memoryview) -> bool:
         """True where the source address of a sound packet is in one of them."""
@@ -99,18 +100,28 @@ class Sources:
     def admit(self, message: memoryview) -> Iterator[memoryview | None]:
         """`split`, with None for each packet that is not sound or not allowed. Raises ProtocolError.
 
-        The usual small packet, IPv4 with nothing for the kernel to do, costs one look.
+        An IPv4 packet like one before costs one look: of two with the same header, the longer is sound where the
+        shorter is.
         """
-        place, size, known, look = 0, len(message), self._known, _START.unpack_from
+        place, size, head, look = 0, len(message), LENGTH.size, _START.unpack_from
+        known, sound = self._known, self._sound
         while place < size:
             if size - place >= _START.size:
-                length, header, first, source = look(message, place)
-                end = place + LENGTH.size + length
-                is_usual = header == _PLAIN and first >> 4 == 4 and _LEAST <= length <= PACKET_BYTES and end <= size
-                if is_usual and known.get(source):
-                    yield message[place + LENGTH.size : end]
+                length, header, source = look(message, place)
+                end = place + head + length
+                if end <= size and sound.get(header, _NEVER) <= length <= PACKET_BYTES and known.get(source):
+                    yield message[place + head : end]
                     place = end
                     continue
             packet = _first(message, place)
-            place += LENGTH.size + len(packet)
-            yield packet if is_sound(packet) and self.allow(packet) else None
+            place += head + len(packet)
+            yield packet if self._look(packet) else None
+
+    def _look(self, packet: memoryview) -> bool:
+        if not (is_sound(packet) and self.allow(packet)):
+            return False
+        if packet[HEADER_BYTES] >> 4 == 4:
+            if len(self._sound) >= _KNOWN:
+                self._sound.clear()
+            self._sound[bytes(packet[: HEADER_BYTES + 1])] = len(packet)
+        return True

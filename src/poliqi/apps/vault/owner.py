@@ -17,10 +17,9 @@ from poliqi.apps.envelope.rule import PadNote
 from poliqi.apps.vault.catalogue import Catalogue, Phase, Record, Site
 from poliqi.apps.vault.keepers import HERE, Keeper, Keepers
 from poliqi.apps.vault.parcel import BLOCK_BYTES, SHARES_MOST, KeyMatrix, tagged, tags_change
-from poliqi.apps.vault.reading import Found, Reading, Source, listed, most_agreed
+from poliqi.apps.vault.reading import Found, Reading, Source, contradicting, listed, most_agreed
 from poliqi.apps.vault.requests import (
     DONE,
-    RECORD_ID_BYTES,
     SIZE_MOST,
     Commit,
     Drop,
@@ -28,6 +27,8 @@ from poliqi.apps.vault.requests import (
     Keep,
     Request,
     Stage,
+    make_record_id,
+    numbers_of,
 )
 from poliqi.apps.vault.sharing import split, split_zero
 from poliqi.apps.vault.shelf import block_count, kept_bytes, share_bytes
@@ -130,8 +131,9 @@ class Owner:
         if total > SIZE_MOST:
             raise ConfigError(f"{size:,} bytes: a vault keeps at most {SIZE_MOST:,}")
         record = self._catalogue.begin(
-            self._entropy.draw(RECORD_ID_BYTES), name, threshold, total, [k.sae for k in keepers], readers
-        )
+            make_record_id(threshold, len(keepers), self._entropy), name, threshold, total,
+            [k.sae for k in keepers], readers,
+        )  # fmt: skip
         try:
             self._stage(record, keepers, 0)
             for number, block in enumerate(_exactly(head, blocks, total)):
@@ -154,14 +156,24 @@ class Owner:
     def recover(self, record: bytes, silent: dict[str, str]) -> Reading:
         """A secret of which this application has no keys: its own after a loss, or one that it may read.
 
-        `silent` is filled with the sites that do not answer. Raises DataRefused where too few sites keep it.
+        `silent` is filled with the sites that do not answer. How many sites have to agree stands in the id: an id
+        that liars gave leads to what liars say. Raises ConfigError where it is no id, DataRefused where too few
+        sites keep it.
         """
+        try:
+            numbers_of(record)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
         told = self.elsewhere(silent)
+        lying = contradicting(record, told)
         found = most_agreed(record, told)
         if found is None:
-            why = "; ".join(f"{name}: {reason}" for name, reason in sorted(silent.items())) or "all answer"
-            raise DataRefused(f"too few sites keep {record.hex()} whole for this application ({why})")
-        return Reading(found, None)
+            why = [f"{name}: {reason}" for name, reason in sorted(silent.items())]
+            why += [f"{name}: contradicts the id or itself" for name in sorted(lying)]
+            raise DataRefused(
+                f"too few sites keep {record.hex()} whole for this application ({'; '.join(why) or 'all answer'})"
+            )
+        return Reading(found, None, lying=set(lying))
 
     def elsewhere(self, silent: dict[str, str]) -> list[tuple[Keeper, Entry]]:
         """All that any site keeps for this application."""

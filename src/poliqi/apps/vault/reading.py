@@ -9,12 +9,12 @@ from typing import Final
 
 from poliqi.apps.vault.keepers import Keeper
 from poliqi.apps.vault.parcel import KeyMatrix, Parcel, accepted, parcel_bytes
-from poliqi.apps.vault.requests import Entry, Give, Look, decode_listing
+from poliqi.apps.vault.requests import Entry, Give, Look, decode_listing, numbers_of
 from poliqi.apps.vault.sharing import join
 from poliqi.apps.vault.shelf import block_count, share_bytes
 from poliqi.base.errors import DataRefused, PoliqiError, ProtocolError, StoreError
 
-__all__ = ["LISTING_BYTES", "Found", "Reading", "Source", "listed", "most_agreed"]
+__all__ = ["LISTING_BYTES", "Found", "Reading", "Source", "contradicting", "listed", "most_agreed"]
 
 LISTING_BYTES: Final = 2048
 _HEAD: Final = 2
@@ -118,7 +118,7 @@ class Reading:
         if believed is not None:
             self.lying |= parcels.keys() - believed
         told = [f"{name}: {why}" for name, why in sorted(self.silent.items())]
-        told += [f"{name}: its share is false" for name in sorted(self.lying)]
+        told += [f"{name}: lies about its share" for name in sorted(self.lying)]
         if believed is None and len(parcels) >= needed:
             told.append("the sites that answer contradict each other, and who lies cannot be told")
         count = len(parcels) if believed is None else len(believed)
@@ -141,15 +141,34 @@ def listed(keeper: Keeper) -> list[Entry]:
         after = page.entries[-1].record
 
 
+def contradicting(record: bytes, told: Sequence[tuple[Keeper, Entry]]) -> frozenset[str]:
+    """Places of the sites that cannot be true about a record: other numbers than its id's, or one epoch twice.
+
+    Raises ValueError where it is no id.
+    """
+    numbers = numbers_of(record)
+    of_it = [(keeper.place, entry) for keeper, entry in told if entry.record == record]
+    heard = Counter((place, entry.epoch) for place, entry in of_it)
+    return frozenset(
+        place
+        for place, entry in of_it
+        if (entry.threshold, entry.count) != numbers or entry.place > entry.count or heard[place, entry.epoch] > 1
+    )
+
+
 def most_agreed(record: bytes, told: Sequence[tuple[Keeper, Entry]]) -> Found | None:
-    """The newest epoch that as many sites as its threshold keep whole and tell alike; None where there is none."""
-    whole = [(keeper, entry) for keeper, entry in told if entry.record == record and entry.is_whole]
-    alike = Counter((e.epoch, e.owner, e.count, e.threshold, e.size) for _keeper, e in whole if e.place <= e.count)
-    enough = [key for key, votes in alike.items() if votes >= key[3]]
+    """The newest epoch that as many sites as its threshold keep whole and tell alike; None where there is none.
+
+    Sites that contradict the id or themselves are left out: so each site counts once, and fewer liars than the
+    threshold, which stands in the id, bring about no epoch. Raises ValueError where it is no id.
+    """
+    threshold, count = numbers_of(record)
+    false = contradicting(record, told)
+    whole = [(k, e) for k, e in told if e.record == record and e.is_whole and k.place not in false]
+    alike = Counter((e.epoch, e.owner, e.size) for _keeper, e in whole)
+    enough = [key for key, votes in alike.items() if votes >= threshold]
     if not enough:
         return None
-    epoch, owner, count, threshold, size = max(enough)
-    sources = tuple(
-        Source(k, e.place) for k, e in whole if (e.epoch, e.owner, e.count, e.threshold, e.size) == max(enough)
-    )
+    epoch, owner, size = max(enough)
+    sources = tuple(Source(k, e.place) for k, e in whole if (e.epoch, e.owner, e.size) == max(enough))
     return Found(record, epoch, owner, count, threshold, size, sources)

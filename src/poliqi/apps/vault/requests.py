@@ -6,8 +6,9 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from poliqi.apps.vault.parcel import SHARES_MOST
+from poliqi.apps.vault.parcel import BLOCK_BYTES, SHARES_MOST
 from poliqi.base.errors import ProtocolError
+from poliqi.base.secret import Entropy
 
 __all__ = [
     "DONE",
@@ -27,6 +28,8 @@ __all__ = [
     "decode_request",
     "encode",
     "encode_listing",
+    "make_record_id",
+    "numbers_of",
 ]
 
 RECORD_ID_BYTES: Final = 16
@@ -37,7 +40,7 @@ _HEAD_BYTES: Final = 4
 
 Id = Annotated[bytes, msgspec.Meta(min_length=RECORD_ID_BYTES, max_length=RECORD_ID_BYTES)]
 Epoch = Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
-Block = Annotated[int, msgspec.Meta(ge=0, le=SIZE_MOST >> 16)]
+Block = Annotated[int, msgspec.Meta(ge=0, le=SIZE_MOST // BLOCK_BYTES)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Place = Annotated[int, msgspec.Meta(ge=1, le=SHARES_MOST)]
 Count = Annotated[int, msgspec.Meta(ge=2, le=SHARES_MOST)]
@@ -129,6 +132,20 @@ _LISTING: Final = msgspec.msgpack.Decoder(Listing)
 _T = TypeVar("_T")
 
 
+def make_record_id(threshold: int, count: int, entropy: Entropy) -> bytes:
+    """A new id: threshold and count, a byte each, then random bytes. Who holds the id is told no other numbers."""
+    return bytes([threshold, count]) + entropy.draw(RECORD_ID_BYTES - 2)
+
+
+def numbers_of(record: bytes) -> tuple[int, int]:
+    """Threshold and count, of which a record's id speaks. Raises ValueError where it is no id."""
+    if len(record) != RECORD_ID_BYTES or not 2 <= record[0] <= record[1] <= SHARES_MOST:
+        raise ValueError(
+            f"{record.hex()[:60]!r} is no id of a record: {RECORD_ID_BYTES} bytes, the first two k and n"
+        )
+    return record[0], record[1]
+
+
 def encode(request: Request) -> bytes:
     """As it stands under the pad."""
     return msgspec.msgpack.encode(request)
@@ -138,11 +155,14 @@ def decode_request(data: bytes) -> Request:
     """Raises ProtocolError."""
     request = _decode(_REQUEST, data)
     if isinstance(request, Stage) and not (
-        request.threshold <= request.count and request.place <= request.count and request.base < request.epoch
+        request.threshold <= request.count
+        and request.place <= request.count
+        and request.base < request.epoch
+        and request.record[:2] == bytes([request.threshold, request.count])
     ):
         raise ProtocolError(
             f"share {request.place} of {request.count}, {request.threshold} needed, epoch {request.epoch} on "
-            f"{request.base}: contradicts itself"
+            f"{request.base} of record {request.record[:2].hex()}...: contradicts itself"
         )
     return request
 

@@ -212,7 +212,7 @@ def check(name: str | None, deep: bool, wait_s: float, sae_toml: Path | None, as
             f"{health.record.threshold} needed: {state}"
         )
         lines += [f"  {place} is missing: {why}" for place, why in health.missing.items()]
-        lines += [f"  {place} LIES: its share is false; replace it with `renew --sites`" for place in health.lying]
+        lines += [f"  {place} LIES about its share; replace it with `renew --sites`" for place in health.lying]
     _print(records, lines or ["nothing is kept"], as_json)
     if any(health.spare < 0 for health in found):
         sys.exit(1)

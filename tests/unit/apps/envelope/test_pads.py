@@ -12,6 +12,7 @@ from poliqi.apps.envelope.rule import PadNote, PadRule, tag_epsilon
 from poliqi.apps.keygrade import GradeDemand, KeyGrade, Knowledge
 from poliqi.base.errors import ConfigError, DataRefused, ProtocolError
 from poliqi.base.ids import SaeId
+from poliqi.edge.keyanswers import KeysNotReady
 
 ANNA, BRUNO = SaeId("anna"), SaeId("bruno")
 RULE = PadRule(replace(GradeDemand(), information_theoretic=True), is_hybrid=True)
@@ -87,3 +88,29 @@ def test_the_worst_key_speaks_for_the_pad():
 def test_the_bound_of_a_tag(size: int, epsilon: float):
     """Bernstein 2005, theorem 3.3."""
     assert tag_epsilon(size) == epsilon
+
+
+BIG = 128 * 512 + 1
+"""One byte more than a request gives."""
+
+
+@pytest.mark.parametrize(("rate_bps", "wait_s"), [(1000.0, 8 * (129 * 509 - 65_536) / 1000), (None, None)])
+def test_a_pad_of_several_requests_is_not_begun_before_all_of_it_is_there(rate_bps: float | None, wait_s: float):
+    """65,537 bytes are 129 keys of 509; half of it, drawn and lost at each try, would never become a whole."""
+    site = PlayedSite(stock_bytes=65_536, rate_bps=rate_bps)
+    with pytest.raises(KeysNotReady, match="65,661 bytes of key with bruno are needed at once, 65,536") as waits:
+        sources(site)[0].draw(BIG)
+    assert site.delivered == [] and waits.value.retry_s == wait_s
+
+
+def test_a_pad_of_several_requests_is_drawn_once_all_of_it_is_there():
+    site = PlayedSite(stock_bytes=129 * 509)
+    assert len(sources(site)[0].draw(BIG)) >= BIG and site.stock_bytes == 0
+
+
+@pytest.mark.parametrize(("drawn", "asked"), [(64, 63), (512, 480), (1000, 998), (65_000, 64_800)])
+def test_a_pad_longer_than_it_is_drawn_is_refused(drawn: int, asked: int):
+    """Its lengths were changed on the way."""
+    here, there = sources(PlayedSite())
+    with pytest.raises(DataRefused, match="was changed on the way"):
+        there.fetch(here.draw(drawn).key_ids, asked)

@@ -16,7 +16,7 @@ from poliqi.apps.keysource import Key
 from poliqi.apps.stream.channel import RECORD_BYTES, Channel
 from poliqi.apps.stream.needs import needed_bytes
 from poliqi.apps.stream.terms import Mode, Policy, StreamRule
-from poliqi.base.errors import AuthenticationError, DataRefused, KeyExhausted, LinkDown
+from poliqi.base.errors import AuthenticationError, DataRefused, KeyExhausted, LinkDown, ProtocolError
 from poliqi.base.ids import SaeId
 from poliqi.edge.keyanswers import KeysNotReady
 

@@ -156,4 +156,6 @@ def test_keys_that_are_not_what_was_asked_for_are_refused() -> None:
     assert judge(keys[:1], GradeDemand(), 1, 32) is None
     assert "gave 2 keys where 1 of 32 bytes" in str(judge(keys, GradeDemand(), 1, 32))
     assert judge(keys, GradeDemand(), 2, 32) is not None
-    assert judge(keys, GradeDemand(), 2, None) is None
+    assert "is no pad" in str(judge(keys, GradeDemand(), 2, None))
+    pad = FixedKeys({"c": bytes(33), "d": bytes(512)}).named(PEER, ["c", "d"])
+    assert judge(pad, GradeDemand(), 2, None) is None

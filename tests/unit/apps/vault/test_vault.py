@@ -11,13 +11,16 @@ import pytest
 from sealed_talk import Town, application
 
 from bench.played_keys import PHOTONS, SIMULATED, PlayedSite
+from poliqi.apps.envelope.call import pad_bytes
 from poliqi.apps.keygrade import Knowledge
 from poliqi.apps.settings import SaeSettings
 from poliqi.apps.vault.catalogue import Catalogue, Phase
 from poliqi.apps.vault.keepers import Keepers
 from poliqi.apps.vault.owner import Owner
-from poliqi.apps.vault.requests import Give
+from poliqi.apps.vault.parcel import BLOCK_BYTES, KeyMatrix, parcel_bytes, tagged
+from poliqi.apps.vault.requests import DONE, Entry, Give, Keep, encode
 from poliqi.apps.vault.service import VaultService, open_shelf
+from poliqi.apps.vault.sharing import split
 from poliqi.base.errors import ConfigError, DataRefused, LinkDown, PoliqiError
 from poliqi.base.ids import SaeId
 from poliqi.edge.entropy import OperatingSystemEntropy
@@ -88,9 +91,9 @@ def test_what_was_put_comes_back_with_its_name(tmp_path: Path):
     assert reading.name == "Protocollo riservato n. 7" and not reading.lying and not reading.silent
 
 
-@pytest.mark.parametrize("size", [0, 1, 65_529, 65_530, 65_531, 131_072])
+@pytest.mark.parametrize("size", [0, 64_505, 64_506, 64_507, 129_024])
 def test_sizes_around_a_block(tmp_path: Path, size: int):
-    """The header of "plan" has 6 bytes: 65,530 more make one block."""
+    """The header of "plan" has 6 bytes: 64,506 more make one block."""
     city = City(tmp_path)
     data = os.urandom(size)
     city.put(data=data)
@@ -116,7 +119,7 @@ def test_with_three_gone_it_refuses_and_names_them(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("at", "named"), [(0, {"Bovisa"}), (65_535, {"Bovisa"}), (65_536, {"Bovisa"}), (65_620, set())]
+    ("at", "named"), [(0, {"Bovisa"}), (64_511, {"Bovisa"}), (64_512, {"Bovisa"}), (64_596, set())]
 )
 def test_a_liar_is_named_and_the_others_suffice(tmp_path: Path, at: int, named: set[str]):
     """A false byte in the share or in the owner's tag; in what the owner does not look at it changes nothing."""
@@ -133,7 +136,7 @@ def test_three_liars_give_nothing_and_are_named(tmp_path: Path):
     city.put()
     for name in ("bovisa", "intesa", "aria"):
         city.falsify(name)
-    with pytest.raises(DataRefused, match="Aria: its share is false; Bovisa: its share is false; Intesa"):
+    with pytest.raises(DataRefused, match="Aria: lies about its share; Bovisa: lies about its share; Intesa"):
         city.get()
 
 
@@ -454,3 +457,68 @@ def _refusal(city: City, record: bytes) -> str:
     except PoliqiError as error:
         return str(error)
     return ""
+
+
+def test_a_block_for_sixteen_sites_takes_one_request_of_a_site_with_default_limits():
+    """docs/reference/site-toml.md: 128 keys of 4096 bit. Several requests are not all or nothing."""
+    keep = Keep(bytes([3, 16, *range(14)]), 1 << 40, (1 << 40) // BLOCK_BYTES, bytes(parcel_bytes(BLOCK_BYTES, 16)))
+    assert pad_bytes(len(encode(keep)), len(DONE)) <= 128 * 512
+    give = Give(keep.record, keep.epoch, keep.block)
+    assert pad_bytes(len(encode(give)), len(keep.parcel)) <= 128 * 512
+
+
+def _alike(record: bytes, threshold: int, epoch: int, content: bytes) -> dict[int, tuple[Entry, bytes]]:
+    """What five sites would list and give of one block, at places 1 to 5."""
+    secret = (4).to_bytes(2, "big") + b"plan" + content
+    made = tagged(split(secret, threshold, 5, SYSTEM), KeyMatrix.draw(5, SYSTEM))
+    return {
+        p.place: (Entry(record, epoch, "leonardo", p.place, 5, threshold, len(secret), True, True), p.encode())
+        for p in made
+    }
+
+
+def _lie(city: City, name: str, entries: list[Entry], parcel: bytes) -> None:
+    shelf = city.shelves[name]
+    shelf.look = lambda _caller, _ask: entries  # pyright: ignore[reportAttributeAccessIssue]
+    shelf.give = lambda _caller, _ask: parcel  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("threshold", [2, 3])
+def test_without_the_catalogue_two_liars_of_five_pass_no_secret_of_their_own(tmp_path: Path, threshold: int):
+    """They agree on a newer epoch of another secret, for which they say two sites are enough."""
+    city = City(tmp_path)
+    record = city.put(data=SECRET[:100])
+    false = _alike(record.record, threshold, 9, bytes(100))
+    for name, place in (("intesa", 4), ("aria", 5)):
+        _lie(city, name, [false[place][0]], false[place][1])
+    reading = city.owner(catalogue="empty").recover(record.record, {})
+    assert b"".join(reading.blocks()) == SECRET[:100]
+    assert reading.lying == ({"Intesa", "Aria"} if threshold == 2 else set())
+
+
+@pytest.mark.parametrize("threshold", [2, 3])
+def test_without_the_catalogue_a_site_counts_once(tmp_path: Path, threshold: int):
+    """One liar lists a newer epoch under every place: it alone brings about no epoch, and stops no other."""
+    city = City(tmp_path)
+    record = city.put(data=SECRET[:100])
+    false = _alike(record.record, threshold, 9, bytes(100))
+    _lie(city, "aria", [entry for entry, _parcel in false.values()], false[5][1])
+    reading = city.owner(catalogue="empty").recover(record.record, {})
+    assert b"".join(reading.blocks()) == SECRET[:100]
+    assert reading.lying == {"Aria"}
+
+
+def test_without_the_catalogue_three_who_contradict_the_id_leave_too_few(tmp_path: Path):
+    city = City(tmp_path)
+    record = city.put(data=SECRET[:100])
+    false = _alike(record.record, 2, 9, bytes(100))
+    for name, place in (("santabarbara", 3), ("intesa", 4), ("aria", 5)):
+        _lie(city, name, [false[place][0]], false[place][1])
+    with pytest.raises(DataRefused, match="Aria: contradicts the id or itself; Intesa: contradicts"):
+        city.owner(catalogue="empty").recover(record.record, {})
+
+
+@pytest.mark.parametrize("wrong", [b"", bytes(16), bytes([6, 5]) + bytes(14), bytes([2, 17]) + bytes(14)])
+def test_what_is_no_id_of_a_record_is_refused(tmp_path: Path, wrong: bytes):
+    with pytest.raises(ConfigError, match="no id of a record"):
+        City(tmp_path).owner().recover(wrong, {})
