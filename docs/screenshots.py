@@ -1,7 +1,11 @@
 """Pictures of dashboard and application for the documentation: `python docs/screenshots.py [URL] [--to FOLDER]`.
 
 Without a URL the pages show a city and an application in memory whose figures are made up; with one, a running
-dashboard as it is.
+dashboard as it is. With `--live` two sites and their applications run in processes of their own, under simulated
+light, and a file is really sent through the page; the picture of the README is made by
+
+    python docs/screenshots.py --live --only application-page --to docs/reference
+
 Needs Chromium and the extra "test".
 """
 
@@ -10,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import random
 import shutil
 import sys
 import tempfile
@@ -56,10 +61,15 @@ SHOTS = (
 DESK_SHOTS = (
     Shot("application-send", "/?to=Bovisa"),
     Shot("application-send-telephone", "/?to=Bovisa", size=NARROW, scheme="dark", locale="it-IT", whole=True),
-    Shot("application-page", "/transfers/t3", size=(1280, 830)),
+    Shot("application-transfer", "/transfers/t3"),
     Shot("application-receipt-telephone", "/transfers/t3", size=NARROW, scheme="dark", whole=True),
     Shot("application-inbox", "/inbox", locale="it-IT"),
 )
+LIVE_SHOTS = (
+    Shot("application-page", "", whole=True),
+    Shot("application-page-telephone", "", size=NARROW, scheme="dark", locale="it-IT", whole=True),
+)
+"""Of a transfer that was just made."""
 FILES = [
     {"name": "ct-thorax.dcm", "mimeType": "application/dicom", "buffer": bytes(524_000)},
     {"name": "referto.pdf", "mimeType": "application/pdf", "buffer": bytes(52_000)},
@@ -81,6 +91,58 @@ def sample_desk() -> Iterator[str]:
         with served(pages, None, PAGE_LIMITS) as (_, where, thread):
             yield f"http://{where}"
             thread.run(pages.close())
+
+
+@contextmanager
+def live_desk() -> Iterator[str]:
+    """The pages of the application at Leonardo, which really sends to the one at Bovisa; their address."""
+    from bench.saes import live_saes
+    from bench.sites import live_city
+
+    link = "bovisa-leonardo"
+    with live_city(["bovisa", "leonardo"], [("bovisa", "leonardo")]) as city:
+        city.block(link, 1, 1 << 20)
+        with live_saes(city, start=False) as saes:
+            for name, sae in saes.items():
+                text = sae.toml.read_text()
+                for place in saes:
+                    text = text.replace(f'place = "{place}"', f'place = "{place.title()}"')
+                sae.toml.write_text(f'{text}[web]\nplace = "{name.title()}"\nlocal_role = "operator"\n')
+                sae.start()
+            yield saes["leonardo"].url
+
+
+def take_live(base: str, folder: Path, shots: list[Shot], scale: float) -> list[Path]:
+    """Send a file, and take pictures of its receipt."""
+    from playwright.sync_api import sync_playwright
+
+    folder.mkdir(parents=True, exist_ok=True)
+    done: list[Path] = []
+    content = b"%PDF-1.7\n" + random.Random(1).randbytes(4_237_109)
+    file = {"name": "relazione-laboratorio.pdf", "mimeType": "application/pdf", "buffer": content}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        page = browser.new_page(locale="en-GB")
+        page.goto(f"{base}/?to=Bovisa")
+        page.set_input_files("#files", file)
+        page.wait_for_selector("#needed:has-text('Available now')")
+        page.click("#go")
+        page.wait_for_selector(".receipt")
+        where = page.url
+        page.close()
+        for shot in shots:
+            page = browser.new_page(
+                viewport={"width": shot.size[0], "height": shot.size[1]},
+                color_scheme=shot.scheme,
+                locale=shot.locale,
+                device_scale_factor=scale,
+            )
+            page.goto(where)
+            done.append(folder / f"{shot.name}.png")
+            page.screenshot(path=str(done[-1]), full_page=shot.whole)
+            page.close()
+        browser.close()
+    return done
 
 
 def take_desk(base: str, folder: Path, shots: list[Shot], scale: float) -> list[Path]:
@@ -187,11 +249,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url", nargs="?", help="of a running dashboard; without it, a city in memory")
     parser.add_argument("--to", type=Path, default=ROOT / "docs/_build/screenshots")
-    parser.add_argument("--only", action="append", choices=[shot.name for shot in (*SHOTS, *DESK_SHOTS)])
+    parser.add_argument("--live", action="store_true", help="of two real sites with applications that send a file")
+    names = [shot.name for shot in (*SHOTS, *DESK_SHOTS, *LIVE_SHOTS)]
+    parser.add_argument("--only", action="append", choices=names)
     parser.add_argument("--scale", type=float, default=1.5, help="pixels of the picture for one of the page")
     args = parser.parse_args()
     shots = [shot for shot in SHOTS if not args.only or shot.name in args.only]
-    if args.url:
+    if args.live:
+        live_shots = [shot for shot in LIVE_SHOTS if not args.only or shot.name in args.only]
+        with live_desk() as base:
+            done = take_live(base, args.to, live_shots, args.scale)
+    elif args.url:
         done = take(args.url.rstrip("/"), args.to, shots, args.scale)
     else:
         done: list[Path] = []

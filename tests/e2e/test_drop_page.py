@@ -135,13 +135,14 @@ def test_the_need_follows_site_and_protection(tab: Callable[..., Tab], live: Ser
 
 
 def test_what_cannot_begin_is_said_and_can_be_tried_again(tab: Callable[..., Tab], live: Served) -> None:
-    found = tab()
+    found = tab(locale="it-IT")
     page = found.go("/")
     page.set_input_files("#files", {"name": "a.bin", "mimeType": "x/y", "buffer": b"x"})
     page.check("text=Bovisa")
     live.desk.refuses = "Bovisa does not answer: try again later"
     page.click("#go")
-    page.wait_for_selector("#problem:has-text('does not answer')")
+    page.wait_for_selector("#wrong-detail:has-text('does not answer')")
+    assert page.inner_text("#wrong").startswith("Questa applicazione non è configurata")
     until(lambda: not list(live.spool.iterdir()))
     live.desk.refuses = ""
     page.click("#go")
@@ -169,7 +170,7 @@ def test_a_choice_outlives_patches_of_the_page(tab: Callable[..., Tab], live: Se
     page.set_input_files("#files", {"name": "a.bin", "mimeType": "x/y", "buffer": b"x"})
     page.check("text=Intesa")
     live.desk.set(transfers=())
-    page.wait_for_selector("text=Nothing was sent yet")
+    page.wait_for_selector("text=Nothing was sent from this page")
     assert page.is_checked("input[value=bank]")
     assert "a.bin" in page.inner_text("#chosen")
 
@@ -262,7 +263,7 @@ def test_a_file_goes_from_leonardo_to_bovisa_through_real_sites(browser: Any) ->
             page.click("#go")
             page.wait_for_selector("h2:text('Receipt')", timeout=20_000)
             receipt = page.inner_text("main")
-            for word in ("arrived", "ct <b>&.dcm", "Quantum key", "simulated", "operator", "bovisa1"):
+            for word in ("arrived", "ct <b>&.dcm", "Quantum key", "protects nothing", "operator", "bovisa1"):
                 assert word in receipt, word
             with page.expect_download() as kept:
                 page.click("text=Save the receipt")

@@ -1,4 +1,4 @@
-"""Messenger and vault by their commands, between applications of three real sites."""
+"""Messenger and vault by their commands, between applications of five real sites."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from live_sites import live_city
 from poliqi.ops.cli import cli
 
 SIZE = 1 << 20
-LINKS = ("aria-leonardo", "bovisa-leonardo")
+SITES = ["aria", "bovisa", "intesa", "leonardo", "santabarbara"]
+LINKS = [tuple(sorted((name, "leonardo"))) for name in SITES if name != "leonardo"]
+FIVE = "here,bovisa,santabarbara,intesa,aria"
 
 
 def run(sae: LiveSae, *words: object) -> Result:
@@ -57,12 +59,11 @@ def converse(sae: LiveSae, site: str, line: str) -> str:
 
 @pytest.mark.slow
 def test_messages_wait_and_secrets_outlive_sites(tmp_path: Path) -> None:
-    names, links = ["aria", "bovisa", "leonardo"], [("aria", "leonardo"), ("bovisa", "leonardo")]
-    with live_city(names, links, are_all_peers=True) as city:
+    with live_city(SITES, LINKS, are_all_peers=True) as city:
         for link in LINKS:
-            city.block(link, 1, SIZE)
+            city.block("-".join(link), 1, SIZE)
         with live_saes(city, start=False) as saes:
-            leonardo, bovisa, aria = saes["leonardo"], saes["bovisa"], saes["aria"]
+            leonardo, bovisa = saes["leonardo"], saes["bovisa"]
             leonardo.start()
 
             # nobody is at Bovisa: the message waits, and the service brings it when somebody comes
@@ -90,18 +91,26 @@ def test_messages_wait_and_secrets_outlive_sites(tmp_path: Path) -> None:
             [cost] = said(leonardo, "chat", "bovisa", "--constant-rate", "1/s", "512", "--dry-run")
             assert cost["day_bytes"] == 592 * 86400 and cost["available_bytes"] > 0
 
-            # two of three keep a secret
-            aria.start()
+            # a secret outlives two of five sites, and three are too many
+            for name in ("aria", "intesa", "santabarbara"):
+                saes[name].start()
             secret = tmp_path / "plan.bin"
             secret.write_bytes(os.urandom(70_000))
-            [put] = said(leonardo, "vault", "put", secret, "--sites", "here,bovisa,aria", "--threshold", 2)
-            assert [s["knowledge"] for s in put["sites"]] == ["here", "direct fibre", "direct fibre"]
+            [put] = said(leonardo, "vault", "put", secret, "--sites", FIVE, "--threshold", 3)
+            assert [s["knowledge"] for s in put["sites"]] == ["here", *4 * ["direct fibre"]]
             assert said(leonardo, "vault", "renew", "plan.bin")[0]["epoch"] == 2
-            aria.kill()
+            for name in ("aria", "santabarbara"):
+                city[name].kill()
+                saes[name].kill()
             said(leonardo, "vault", "get", "plan.bin", "-o", tmp_path / "back.bin")
             assert (tmp_path / "back.bin").read_bytes() == secret.read_bytes()
-            bovisa.kill()
+            (leonardo.folder / "state" / "vault" / "catalogue" / "catalogue.sqlite").rename(tmp_path / "lost")
+            said(leonardo, "vault", "get", put["record"], "--record", "-o", tmp_path / "again.bin")
+            assert (tmp_path / "again.bin").read_bytes() == secret.read_bytes()
+            (tmp_path / "lost").rename(leonardo.folder / "state" / "vault" / "catalogue" / "catalogue.sqlite")
+            city["intesa"].kill()
+            saes["intesa"].kill()
             refused = run(leonardo, "vault", "get", "plan.bin", "-o", tmp_path / "none.bin")
-            assert refused.exit_code == 1 and "2 true shares are needed and 1 are there" in str(refused.exception)
-            assert "aria" in str(refused.exception) and "bovisa" in str(refused.exception)
+            assert refused.exit_code == 1 and "3 true shares are needed and 2 are there" in str(refused.exception)
+            assert all(f"{name}: " in str(refused.exception) for name in ("aria", "intesa", "santabarbara"))
             assert not (tmp_path / "none.bin").exists()

@@ -191,7 +191,7 @@ def test_death_before_any_one_change_to_the_disk(ends: Ends, role: str) -> None:
         assert not list((inbox / ".partial/office").iterdir()), f"{role} {number}"
         assert len(list((inbox / ".receipts/office").glob("*.json"))) == receipts(ends) == len(names)
     # a handful would mean that the deaths missed their marks
-    assert len(names) > 30
+    assert len(names) > 20
 
 
 @pytest.mark.slow

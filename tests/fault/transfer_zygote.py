@@ -2,7 +2,8 @@
 
 Usage: transfer_zygote.py FOLDER KEYS. FOLDER/office.key and FOLDER/archive.key are the identities, KEYS is the
 socket of a key desk. Reads "send N PATH" or "receive N", answers with the process number; a child's words
-go to FOLDER/log. The child dies, as from kill -9, before its Nth change to the disk, counted from 0; not where N is -1.
+go to FOLDER/log. The child dies, as from kill -9, before its Nth change to the disk, counted from 0 (a receiver's,
+once it listens); not where N is -1.
 """
 
 from __future__ import annotations
@@ -36,19 +37,8 @@ def settings_of(folder: Path, name: str, other: str, port: int) -> SaeSettings:
     )
 
 
-CHANGES = (
-    "fchmod",
-    "fsync",
-    "ftruncate",
-    "mkdir",
-    "pwrite",
-    "rename",
-    "replace",
-    "rmdir",
-    "unlink",
-    "utime",
-    "write",
-)
+CHANGES = ("fchmod", "fsync", "ftruncate", "mkdir", "pwrite", "rename", "replace", "rmdir", "unlink")
+CHANGES += ("utime", "write")
 
 
 def die_at(number: int) -> None:
@@ -78,8 +68,9 @@ def writes(_mode: object, flags: object) -> bool:
     return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR))
 
 
-def receive(settings: SaeSettings, keys: str, listener: socket.socket) -> None:
+def receive(settings: SaeSettings, keys: str, listener: socket.socket, number: int) -> None:
     service = InboxService(settings)
+    die_at(number)
     source = DeskKeys(keys, settings.sae)
     contacts = {peer.sae: (peer.contact, peer.rule) for peer in settings.peers.values()}
     while True:
@@ -110,12 +101,11 @@ def main() -> None:
         os.dup2(log, 1)
         os.dup2(log, 2)
         settings = ends[role]
-        if int(number) >= 0:
-            die_at(int(number))
         try:
             if role == "receive":
-                receive(settings, keys, listener)
+                receive(settings, keys, listener, int(number))
             else:
+                die_at(int(number))
                 peer = next(iter(settings.peers.values()))
                 send(settings, DeskKeys(keys, settings.sae), peer, [Path(paths[0])], patience_s=0.0)
                 print("sent", flush=True)

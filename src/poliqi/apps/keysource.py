@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -84,10 +85,25 @@ class SiteKeys:
         """`url` is https://HOST:PORT of the site; PEM files as for `KeyClient`. Raises ConfigError."""
         from poliqi.edge.keyclient import KeyClient  # heavy; a key source of another kind does not need it
 
-        self._client: Final = KeyClient(url, cert=cert, key=key, ca=ca, timeout_s=timeout_s)
+        self._client = KeyClient(url, cert=cert, key=key, ca=ca, timeout_s=timeout_s)
+        self._again: Final = partial(KeyClient, url, timeout_s=timeout_s)
         self._lock: Final = threading.Lock()
         self._clock: Final = clock
         self._seen: Final[dict[SaeId, tuple[float, float, float | None]]] = {}
+
+    def renewal(self, cert: str | Path, key: str | Path, ca: str | Path) -> Callable[[], None]:
+        """Load other files; what is returned takes them from the next question on, and cannot fail.
+
+        Raises ConfigError; the old ones stay in use then.
+        """
+        client = self._again(cert=cert, key=key, ca=ca)
+
+        def swap() -> None:
+            with self._lock:
+                before, self._client = self._client, client
+            before.close()
+
+        return swap
 
     def fresh(self, peer: SaeId, number: int, size_bytes: int) -> list[Key]:
         """As KeySource."""

@@ -36,7 +36,8 @@ class SaeSettings:
     """One application. `state` holds what it needs to remember, `inbox` what it was sent.
 
     `site_url`, `certificate`, `key`, `authority`: the ETSI 014 door of its own site and the application's files
-    for TLS. `listen`: where other applications call; `web`: where people open its pages.
+    for TLS. `listen`: where other applications call; `web`: where people open its pages; `status`: where its
+    figures are read.
     """
 
     file: Path
@@ -53,6 +54,7 @@ class SaeSettings:
     allow_simulated: bool = False
     extra: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     """Tables of other applications in the same file, such as [[tunnel]]; each reads its own."""
+    status: Address | None = None
 
     @property
     def sae(self) -> SaeId:

@@ -46,7 +46,7 @@ class HttpsServer:
         limits: HttpLimits | None = None,
         say: Complaints | None = None,
     ) -> None:
-        self._tls: Final = tls
+        self._tls = tls
         self._address: Final = address
         self._limits: Final = limits or HttpLimits()
         self._complain: Final = say or Complaints(lambda _: None)
@@ -129,14 +129,16 @@ class HttpsServer:
             listener.close()
         self._listeners.clear()
 
-    def reload(self) -> None:
-        """Meet new connections with the files as they are now; close those whose certificate is no longer believed.
+    def reload(self, tls: TlsFiles | None = None) -> None:
+        """Meet new connections with the files as they are now, or with others (plain HTTP stays so); close those
+        whose certificate is no longer believed.
 
         Raises ConfigError where a file cannot be used; what was in force stays in force then.
         """
         if self._tls is None:
             return
-        self._credentials = load_credentials(self._tls)
+        self._credentials = load_credentials(tls or self._tls)
+        self._tls = tls or self._tls
         self._hang_up_refused()
         for connection in list(self._service.open):
             objection = self._credentials.vouchers.objection(connection.caller, connection.certificate)

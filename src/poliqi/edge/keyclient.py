@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
@@ -71,6 +72,8 @@ class _Session:
             "timeout": timeout_s,
             "follow_redirects": False,
         }
+        self._certificate: Final = Path(cert)
+        self._ends: Final = _end_of(self._certificate)
 
     def _may_retry(self, question: Question, error: httpx.TransportError, attempt: int) -> bool:
         """Again only where nothing was sent, or where asking uses up nothing; never a third time."""
@@ -79,7 +82,14 @@ class _Session:
         return isinstance(error, _NOT_SENT) or not question.takes_keys
 
     def _failed(self, question: Question, error: httpx.TransportError) -> NoReturn:
-        if _is_refusal(error):
+        is_refusal = _is_refusal(error)
+        has_ended = self._ends is not None and self._ends <= datetime.now(UTC)
+        if has_ended and (is_refusal or not isinstance(error, _NOT_SENT)):  # a site hangs up on it and says no more
+            raise AuthenticationError(
+                f"{self.url} hung up: certificate {self._certificate} ended on {self._ends:%Y-%m-%d %H:%M} UTC: "
+                "have the site issue another (`poliqi pki issue`), then `poliqi sae reload`"
+            ) from error
+        if is_refusal:
             raise AuthenticationError(
                 f"{self.url}: certificates were not accepted ({error}); check authority, host name and expiry"
             ) from error
@@ -89,6 +99,16 @@ class _Session:
         raise LinkDown(
             f"{self.url} was lost before its answer came: {str(error) or type(error).__name__}{lost}"
         ) from error
+
+
+def _end_of(certificate: Path) -> datetime | None:
+    """When the certificate that was loaded ends: the file may be renewed while this one is in use."""
+    from poliqi.edge.expiry import expiry
+
+    try:
+        return expiry(certificate, datetime.now(UTC)).until
+    except ConfigError:  # what TLS made of it is good enough
+        return None
 
 
 def _url(text: str) -> httpx.URL:

@@ -145,14 +145,15 @@ class DemoCity:
         self._run("ends", "link", "serve", *(str(site.folder / "ends.toml") for site in ends), "--json")
         for site in self._made.sites.values():
             self._run(f"site {site.kme}", "site", "run", str(site.folder / "site.toml"), "--json")
-        applications = (str(site.sae_toml) for site in self._made.sites.values())
-        self._run("applications", "sae", "run", *applications, "--json")
         self._run("controller", "control", "run", str(self._made.control_toml), "--json")
         await self._until(["controller", *(f"site {kme}" for kme in self._made.sites)])
         keys = {f"key {link.link}" for link in self._made.city.links}
         if not keys & self._seen and not self.stopping.is_set():
             later = "" if "warm" in self._seen else ", later where kernels are compiled or much else runs"
             self._say("begun", f"links begin: the first keys come in some ten seconds{later}")
+        await self._until(["warm"] if ends else [])  # then the processors have time: keys take as long as light
+        applications = (str(site.sae_toml) for site in self._made.sites.values())
+        self._run("applications", "sae", "run", *applications, "--json")
         await self._until([*keys, *(f"application {kme}" for kme in self._made.sites)])
         await self._until_stocked()
 

@@ -12,15 +12,17 @@ import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from poliqi.apps.keysource import KeySource
 from poliqi.apps.service import Service
 from poliqi.apps.settings import SaeSettings
-from poliqi.base.errors import PoliqiError
+from poliqi.base.errors import ConfigError, PoliqiError
 from poliqi.edge.asgi import Application
 from poliqi.edge.complaints import Complaints
 from poliqi.edge.descriptors import raise_open_files
+from poliqi.edge.expiry import Urgency
 from poliqi.edge.folder import make_private_folder
 from poliqi.edge.http1 import HttpLimits
 from poliqi.edge.https import HttpsServer
@@ -29,10 +31,14 @@ from poliqi.edge.readiness import tell_supervisor
 from poliqi.edge.running import mark_running
 from poliqi.edge.tls import TlsFiles
 from poliqi.node.sae_door import SaeDoor
+from poliqi.node.sae_figures import SAE_METRICS, SaeFigures, certificate_line
+from poliqi.node.site_status import StatusApplication
 
 __all__ = ["Around", "run_sae"]
 
 Say = Callable[[dict[str, Any]], None]
+_LOOK_S: Final = 3600.0
+_ASK_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,10 @@ class Around:
     """What stands around an application: the pages for people, and what to do when its file is read again."""
 
     web: Application | None = None
-    reload: Callable[[SaeSettings], None] = lambda _settings: None
+    prepare: Callable[[SaeSettings], Callable[[], None]] = lambda _settings: lambda: None
+    """Reads what other settings name, and raises; what it returns puts that in force, and cannot fail."""
+    figures: SaeFigures | None = None
+    """Has to be told of every record; one of its own, which counts no records, where None."""
     close: Callable[[], None] = lambda: None
     limits: HttpLimits | None = None
     """Of the pages' server."""
@@ -77,18 +86,25 @@ async def _run(
     def reload() -> None:
         try:
             fresh = load()
-            door.change(fresh)
-            around.reload(fresh)
+            change = around.prepare(fresh)
             if pages is not None:
-                pages.reload()
-        except PoliqiError as error:
+                pages.reload(_files(fresh))
+        except (PoliqiError, OSError) as error:
             say("reload-failed", f"{error}; what was in force stays in force", level="error")
-        else:
-            say("reloaded", f"{len(fresh.peers)} peers; other settings take effect at the next start")
+            return
+        # from here on nothing fails
+        change()
+        door.change(fresh)
+        now = datetime.now(UTC)
+        figures.change(fresh, now)
+        say("reloaded", f"{len(fresh.peers)} peers; other settings take effect at the next start")
+        _tell_certificate(fresh, now, say)
 
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     door = SaeDoor(settings, keys, services, say)
+    figures = around.figures or SaeFigures(settings)
+    figures.watch(door)
     async with AsyncExitStack() as stack:
         stack.callback(keys.close)
         stack.callback(around.close)
@@ -100,17 +116,54 @@ async def _run(
             where = await pages.start()
             stack.push_async_callback(pages.close)
             say("listening", f"web: {where}", door="web", address=str(where))
+        if settings.status is not None:
+            status = HttpsServer(StatusApplication(figures, figures.why_not, SAE_METRICS), settings.status, None)
+            where = await status.start()
+            stack.push_async_callback(status.close)
+            asking = loop.create_task(_ask(figures, keys))
+            stack.callback(asking.cancel)
+            say("listening", f"status: {where}", door="status", address=str(where))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         loop.add_signal_handler(signal.SIGHUP, reload)
         if settings.allow_simulated:
             say("simulated", "keys of SIMULATED LIGHT are taken: they protect nothing", level="warning")
+        _tell_certificate(settings, datetime.now(UTC), say)
+        reminding = loop.create_task(_remind(figures, say))
+        stack.callback(reminding.cancel)
         names = ", ".join(sorted(service.purpose for service in services)) or "nothing"
         say("ready", f"{settings.sae}: {len(settings.peers)} peers; serves {names}")
         tell_supervisor("READY=1")
         await stopping.wait()
         tell_supervisor("STOPPING=1")
     say("stopped", f"{settings.sae} stopped")
+
+
+def _tell_certificate(settings: SaeSettings, now: datetime, say: Callable[..., None]) -> None:
+    try:
+        line, urgency = certificate_line(settings, now)
+    except ConfigError as error:
+        line, urgency = str(error), Urgency.URGENT
+    say("certificate", line, level="info" if urgency is Urgency.OK else "warning")
+
+
+async def _remind(figures: SaeFigures, say: Callable[..., None]) -> None:
+    """Warn of certificates that end."""
+    figures.warnings(datetime.now(UTC))  # said at the start already
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        for line in figures.warnings(datetime.now(UTC)):
+            say("certificate", line, level="warning")
+
+
+async def _ask(figures: SaeFigures, keys: KeySource) -> None:
+    while True:
+        await asyncio.to_thread(figures.ask, keys)
+        await asyncio.sleep(_ASK_S)
+
+
+def _files(settings: SaeSettings) -> TlsFiles:
+    return TlsFiles(settings.certificate, settings.key, None, None, are_clients_known=False)
 
 
 def _pages(settings: SaeSettings, around: Around, say: Callable[..., None]) -> HttpsServer:
@@ -121,7 +174,7 @@ def _pages(settings: SaeSettings, around: Around, say: Callable[..., None]) -> H
         is_near = ipaddress.ip_address(settings.web.host).is_loopback
     except ValueError:
         is_near = False
-    files = None if is_near else TlsFiles(settings.certificate, settings.key, None, None, are_clients_known=False)
+    files = None if is_near else _files(settings)
     return HttpsServer(
         around.web, settings.web, files, around.limits, Complaints(lambda line: say("refused", line))
     )

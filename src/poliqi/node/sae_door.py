@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from poliqi.apps.identity import Contact
 from poliqi.apps.keysource import KeySource
@@ -18,7 +18,7 @@ from poliqi.apps.stream.channel import Channel, accept
 from poliqi.apps.stream.opening import Frame, Refusal
 from poliqi.apps.stream.refusal import frame
 from poliqi.apps.stream.terms import Mode, StreamRule
-from poliqi.base.errors import ConfigError, PoliqiError
+from poliqi.base.errors import ConfigError, LinkDown, PoliqiError
 from poliqi.base.ids import SaeId
 from poliqi.edge.complaints import Complaints
 from poliqi.edge.network import Address
@@ -32,6 +32,20 @@ _GUESTS_OF_ONE: Final = 128
 _BACKLOG: Final = 128
 _HANDSHAKE_S: Final = 10.0
 _PAUSE_S: Final = 0.05
+
+
+class _Caller(socket.socket):
+    """A connection that knows whether its other end has said anything; from then on it is as quick as any."""
+
+    has_spoken = False
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        """As of any socket."""
+        count = super().recv_into(buffer, nbytes, flags)
+        if count:
+            self.has_spoken = True
+            self.recv_into = super().recv_into
+        return count
 
 
 class SaeDoor:
@@ -85,17 +99,17 @@ class SaeDoor:
         """
         for service in self._services.values():
             service.change(settings)
-        before, self._settings = self._settings, settings
-        gone = {
-            sae
-            for sae, peer in before.peers.items()
-            if sae not in settings.peers or settings.peers[sae].contact.fingerprint != peer.contact.fingerprint
-        }
         with self._lock:
-            ended = [channel for channel in self._open if channel.peer in gone]
+            before, self._settings = self._settings, settings
+            ended = [channel for channel in self._open if self._is_other(before, channel.peer)]
         for channel in ended:
             self._say("ended", f"{channel.purpose} of {channel.peer}: no contact any more", peer=channel.peer)
             channel.close()
+
+    def _is_other(self, settings: SaeSettings, sae: SaeId) -> bool:
+        """True where `sae` is no contact any more, or another than in these settings."""
+        peer, was = self._settings.peers.get(sae), settings.peers.get(sae)
+        return peer is None or was is None or peer.contact.fingerprint != was.contact.fingerprint
 
     @property
     def streams(self) -> int:
@@ -123,7 +137,8 @@ class SaeDoor:
     def _accept(self, listener: socket.socket) -> None:
         while not self._stopped:
             try:
-                connection, where = listener.accept()
+                accepted, where = listener.accept()
+                connection = _Caller(fileno=accepted.detach())
             except OSError as error:
                 if not self._stopped:
                     self._complain(f"callers cannot be taken: {error.strerror or error}", known=True)
@@ -158,22 +173,31 @@ class SaeDoor:
             connection.setblocking(False)
             connection.send(frame(Frame.REFUSAL, bytes([Refusal.BUSY])))
 
-    def _meet(self, connection: socket.socket, address: str) -> None:
+    def _meet(self, connection: _Caller, address: str) -> None:
         with self._lock:
             self._sockets.add(connection)
+            settings = self._settings
         channel: Channel | None = None
+        until_s = time.monotonic() + _HANDSHAKE_S
         try:
             try:
-                channel = accept(connection, self._settings.identity, self._contacts(), self._keys, _HANDSHAKE_S)
+                contacts = _contacts(settings)
+                channel = accept(
+                    connection, settings.identity, contacts, self._keys, _HANDSHAKE_S, self._services.keys()
+                )
             finally:
                 self._let_go(address)
-            if self._seat(channel):
-                self._serve(channel)
+            why_not = self._seat(channel, settings)
+            if why_not:
+                self._complain(f"{channel.peer}: {why_not}", known=True)
             else:
-                self._complain(f"{channel.peer}: too many streams are open", known=True)
+                self._serve(channel)
         except PoliqiError as error:
-            self.counts["refused"] += 1
-            self._complain(f"{address}: {error}")
+            # who connects and leaves looks whether the door is open, and is no news
+            is_glance = isinstance(error, LinkDown) and not connection.has_spoken and time.monotonic() < until_s
+            if not is_glance:
+                self.counts["refused"] += 1
+                self._complain(f"{address}: {error}")
         finally:
             if channel is not None:
                 channel.close()
@@ -181,23 +205,20 @@ class SaeDoor:
                 self._sockets.discard(connection)
             connection.close()
 
-    def _seat(self, channel: Channel) -> bool:
+    def _seat(self, channel: Channel, met: SaeSettings) -> str:
+        """Why a caller who was met under these settings has no place, or nothing."""
         with self._lock:
+            if self._is_other(met, channel.peer):  # changed during the handshake
+                return "no contact any more"
             of_one = sum(other.peer == channel.peer for other in self._open)
-            is_room = len(self._open) < _GUESTS and of_one < _GUESTS_OF_ONE
-            if is_room:
-                self._open.add(channel)
-            return is_room
-
-    def _contacts(self) -> Mapping[SaeId, tuple[Contact, StreamRule]]:
-        return {peer.sae: (peer.contact, peer.rule) for peer in self._settings.peers.values()}
+            if len(self._open) >= _GUESTS or of_one >= _GUESTS_OF_ONE:
+                return "too many streams are open"
+            self._open.add(channel)
+            return ""
 
     def _serve(self, channel: Channel) -> None:
-        service = self._services.get(channel.purpose)
+        service = self._services[channel.purpose]
         try:
-            if service is None:
-                self._complain(f"{channel.peer}: asks for {channel.purpose!r}, which is not served here")
-                return
             self.counts[channel.purpose] += 1
             if channel.usage.mode is Mode.PQC:
                 text = f"{channel.purpose} of {channel.peer}: NO QUANTUM KEY, post-quantum keys alone protect it"
@@ -208,3 +229,7 @@ class SaeDoor:
         finally:
             with self._lock:
                 self._open.discard(channel)
+
+
+def _contacts(settings: SaeSettings) -> Mapping[SaeId, tuple[Contact, StreamRule]]:
+    return {peer.sae: (peer.contact, peer.rule) for peer in settings.peers.values()}

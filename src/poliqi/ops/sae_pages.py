@@ -25,9 +25,14 @@ def pages_around(settings: SaeSettings, keys: KeySource, say: Say) -> Around:
     def complain(text: str) -> None:
         say({"event": "pages", "text": text, "level": "warning"})
 
-    def reload(fresh: SaeSettings) -> None:
-        desk.change(fresh)
-        pages.change(read_web(fresh.extra, fresh.file.parent, fresh.sae).doors)
+    def prepare(fresh: SaeSettings) -> Callable[[], None]:
+        doors = read_web(fresh.extra, fresh.file.parent, fresh.sae).doors
+
+        def change() -> None:
+            desk.change(fresh)
+            pages.change(doors)
+
+        return change
 
     def close() -> None:
         desk.close()
@@ -37,4 +42,4 @@ def pages_around(settings: SaeSettings, keys: KeySource, say: Say) -> Around:
     rules = read_web(settings.extra, settings.file.parent, settings.sae)
     desk = ApplicationDesk(settings, keys, rules.place, rules.transfers_at_once, complain)
     pages = sae_pages(desk, settings.state / "spool", rules.doors, complain, rules.limits)
-    return Around(pages, reload, close, PAGE_LIMITS)
+    return Around(pages, prepare, close=close, limits=PAGE_LIMITS)

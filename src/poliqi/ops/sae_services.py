@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from poliqi.apps.adapters.service import adapter_service
+from poliqi.apps.adapters.tables import read_adapters
 from poliqi.apps.datasets.service import DatasetService
 from poliqi.apps.datasets.shelf import Shelf
-from poliqi.apps.keysource import KeySource
+from poliqi.apps.keysource import KeySource, SiteKeys
 from poliqi.apps.messenger.service import message_service
 from poliqi.apps.messenger.settings import messenger_table
 from poliqi.apps.service import Service
 from poliqi.apps.settings import SaeSettings
+from poliqi.apps.share.inbox import InboxRules
+from poliqi.apps.share.receipt import Receipt
 from poliqi.apps.share.service import InboxService
 from poliqi.apps.tunnel.service import TunnelService
 from poliqi.apps.tunnel.settings import read_tunnel
@@ -20,6 +25,7 @@ from poliqi.apps.vault.service import vault_service
 from poliqi.apps.vault.settings import vault_table
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.node.sae import Around
+from poliqi.node.sae_figures import SaeFigures
 
 __all__ = ["checked", "services_of", "surround"]
 
@@ -32,6 +38,14 @@ def services_of(settings: SaeSettings, keys: KeySource, say: Say) -> list[Servic
     def tell(event: str, text: str, **more: Any) -> None:
         say({"event": event, "text": text, **more})
 
+    def arrived(path: Path, receipt: Receipt) -> None:
+        light = "; key of SIMULATED LIGHT protected it, which is nothing" if receipt.simulated else ""
+        text = (
+            f"{receipt.stored_as!r} of {receipt.sender}: {receipt.files} files, {receipt.size_bytes} bytes{light}"
+        )
+        more = {"files": receipt.files, "size_bytes": receipt.size_bytes, "simulated": receipt.simulated}
+        tell("received", text, peer=receipt.sender, path=str(path), transfer=receipt.transfer, **more)
+
     entropy = OperatingSystemEntropy()
     rotation = adapter_service(settings, keys, entropy, say) if "adapter" in settings.extra else None
     gateway = None
@@ -41,11 +55,11 @@ def services_of(settings: SaeSettings, keys: KeySource, say: Say) -> list[Servic
 
         gateway = dicom_service(settings, keys, tell)
     found: list[Service | None] = [
-        InboxService(settings),
+        InboxService(settings, arrived),
         DatasetService(settings, keys, Shelf.of(settings.state), tell),
         message_service(settings, keys, entropy, lambda text: tell("messages", text)),
         vault_service(settings, keys, entropy),
-        TunnelService(read_tunnel(settings), tell) if "tunnel" in settings.extra else None,
+        TunnelService(read_tunnel(settings), tell),
         rotation,
         gateway,
     ]
@@ -53,21 +67,43 @@ def services_of(settings: SaeSettings, keys: KeySource, say: Say) -> list[Servic
 
 
 def checked(settings: SaeSettings) -> SaeSettings:
-    """The same, with the tables of its services read once: what is wrong is found before anything is changed.
+    """The same, with every table read once: what is wrong is found before anything is changed.
 
     Raises ConfigError.
     """
+    from poliqi.ops.sae_web.rules import read_web
+
+    InboxRules.of(settings.extra)
     messenger_table(settings)
     vault_table(settings)
     read_tunnel(settings)
+    read_adapters(settings, OperatingSystemEntropy())
+    if "dicom" in settings.extra:
+        from poliqi.apps.dicom.settings import read_dicom
+
+        read_dicom(settings)
+    read_web(settings.extra, settings.file.parent, settings.sae)
     return settings
 
 
-def surround(settings: SaeSettings, keys: KeySource, services: Sequence[Service], say: Say) -> Around:
-    """The pages for people."""
-    del services
+def surround(settings: SaeSettings, keys: KeySource, say: Say, figures: SaeFigures) -> Around:
+    """The pages for people, and keys by the newest certificate. Raises ConfigError, StoreError, OSError."""
     if settings.web is None:
-        return Around()
-    from poliqi.ops.sae_pages import pages_around
+        pages = Around()
+    else:
+        from poliqi.ops.sae_pages import pages_around
 
-    return pages_around(settings, keys, say)
+        pages = pages_around(settings, keys, say)
+
+    def prepare(fresh: SaeSettings) -> Callable[[], None]:
+        changes = [pages.prepare(fresh)]
+        if isinstance(keys, SiteKeys):
+            changes.append(keys.renewal(fresh.certificate, fresh.key, fresh.authority))
+
+        def change() -> None:
+            for each in changes:
+                each()
+
+        return change
+
+    return replace(pages, prepare=prepare, figures=figures)

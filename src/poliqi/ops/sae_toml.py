@@ -48,10 +48,11 @@ class SiteTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class ListenTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Where it listens: `streams` for other applications, `web` for people."""
+    """Where it listens: `streams` for other applications, `web` for people, `status` for supervisors."""
 
     streams: str | None = None
     web: str | None = None
+    status: str | None = None
 
 
 class RekeyTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -176,6 +177,7 @@ def _settings(t: SaeFile, where: Path) -> SaeSettings:
         web=None if t.listen.web is None else parse_address(t.listen.web, "listen.web"),
         allow_simulated=t.allow_simulated,
         extra=extra,
+        status=None if t.listen.status is None else parse_address(t.listen.status, "listen.status"),
     )
 
 

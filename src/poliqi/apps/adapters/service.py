@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from poliqi.apps.adapters.events import Event, Happening
@@ -10,6 +10,7 @@ from poliqi.apps.adapters.messages import PURPOSE, Offer
 from poliqi.apps.adapters.rotation import CONVERSATION_S, answer, hung_up_after
 from poliqi.apps.adapters.tables import read_adapters
 from poliqi.apps.adapters.tunnel import Tunnel
+from poliqi.apps.identity import Contact
 from poliqi.apps.keysource import KeySource
 from poliqi.apps.settings import SaeSettings
 from poliqi.apps.stream.channel import Channel
@@ -23,8 +24,12 @@ __all__ = ["RotationService", "adapter_service"]
 class RotationService:
     """Answers "rotate 1" (poliqi.apps.service.Service). The tunnels are closed with it."""
 
-    def __init__(self, tunnels: Iterable[Tunnel], keys: KeySource) -> None:
+    def __init__(
+        self, tunnels: Iterable[Tunnel], keys: KeySource, contacts: Mapping[SaeId, Contact] | None = None
+    ) -> None:
+        """`contacts` are the tunnels' peers as they are known at the start."""
         self._tunnels: Final = {(tunnel.peer, tunnel.name): tunnel for tunnel in tunnels}
+        self._known: Final = {sae: contact.fingerprint for sae, contact in (contacts or {}).items()}
         self._keys: Final = keys
 
     @property
@@ -48,11 +53,22 @@ class RotationService:
             named[0].tell(Happening.FAILED, str(error))
 
     def change(self, settings: SaeSettings) -> None:
-        """As Service; tunnels are those of the start."""
+        """As Service; tunnels are those of the start, and that of who is no contact any more is shut at once."""
+        for key, tunnel in list(self._tunnels.items()):
+            peer = settings.peers.get(tunnel.peer)
+            if peer is None or peer.contact.fingerprint != self._known.get(tunnel.peer, peer.contact.fingerprint):
+                del self._tunnels[key]
+                tunnel.tell(Happening.WARNING, f"{tunnel.peer} is no contact any more")
+                try:
+                    tunnel.close()
+                except PoliqiError as error:
+                    tunnel.tell(Happening.FAILED, f"cannot be let go: {error}; stop it by hand")
+            else:
+                tunnel.change(peer.rule.demand)
 
     def close(self) -> None:
         """Shut every tunnel."""
-        for tunnel in self._tunnels.values():
+        for tunnel in list(self._tunnels.values()):
             tunnel.close()
 
     def _find(self, peer: SaeId, offer: Offer) -> Tunnel:
@@ -83,4 +99,5 @@ def adapter_service(
             tunnel.open()
         except PoliqiError as error:
             tunnel.tell(Happening.FAILED, f"cannot be opened: {error}; tried again with the next key")
-    return RotationService(tunnels, keys) if tunnels else None
+    contacts = {adapter.peer.sae: adapter.peer.contact for adapter in adapters}
+    return RotationService(tunnels, keys, contacts) if tunnels else None

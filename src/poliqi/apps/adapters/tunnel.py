@@ -41,7 +41,7 @@ class Tunnel:
         self.peer: Final = peer
         self.longest_s: Final = longest_s
         self._software: Final = software
-        self._demand: Final = demand
+        self._demand = demand
         self._report: Final = report
         self._clock: Final = clock
         self._changed: Final = threading.Condition()
@@ -91,6 +91,10 @@ class Tunnel:
             key.value.close()
             raise DataRefused(f"key {key.key_id}: {why}")
         return grade
+
+    def change(self, demand: GradeDemand) -> None:
+        """What is asked of keys from now on."""
+        self._demand = demand
 
     def hold(self, turn: int, key: Key) -> None:
         """As Software; the key is wiped. Where it is the first, it serves for `longest_s` from here on."""

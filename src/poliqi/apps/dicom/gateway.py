@@ -24,11 +24,11 @@ from poliqi.apps.dicom.store import Store
 from poliqi.apps.dicom.toolkit import preface
 from poliqi.apps.dicom.wire import PURPOSE
 from poliqi.apps.keysource import KeySource
-from poliqi.apps.settings import SaeSettings
+from poliqi.apps.settings import Peer, SaeSettings
 from poliqi.apps.stream.channel import Channel
 from poliqi.apps.stream.needs import needed_bytes
 from poliqi.apps.stream.terms import Policy
-from poliqi.base.errors import DataRefused, LinkDown, PoliqiError
+from poliqi.base.errors import ConfigError, DataRefused, LinkDown, PoliqiError
 from poliqi.base.ids import SaeId
 from poliqi.edge.complaints import Complaints
 from poliqi.edge.folder import lock_folder, make_private_folder
@@ -47,17 +47,37 @@ def dicom_service(settings: SaeSettings, keys: KeySource, say: Callable[..., Non
     wanted = read_dicom(settings)
     if wanted is None:
         return None
+    ways = _Ways(settings, keys, say)
+    return DicomService(wanted, ways.call, say, room=ways.room, changed=ways.change)
 
-    dial = dialling(settings, keys, lambda text: say("no-quantum-key", text, level="warning"))
 
-    def call(sae: SaeId) -> Channel:
-        peer = settings.peers[sae]
-        return dial(peer, peer.rule, PURPOSE)
+class _Ways:
+    """How other sites are reached: by the contacts and rules of the newest settings."""
 
-    def room(sae: SaeId, size: int) -> None:
-        if settings.peers[sae].rule.policy is not Policy.ITS:
+    def __init__(self, settings: SaeSettings, keys: KeySource, say: Callable[..., None]) -> None:
+        self._settings = settings
+        self._keys: Final = keys
+        self._warn: Final[Callable[[str], None]] = lambda text: say("no-quantum-key", text, level="warning")
+
+    def change(self, settings: SaeSettings) -> set[SaeId]:
+        """Take others; those peers whose contact, address or rule is another, or who are gone."""
+        before, self._settings = self._settings.peers, settings
+        return {sae for sae, peer in before.items() if _terms(settings.peers.get(sae)) != _terms(peer)}
+
+    def call(self, sae: SaeId) -> Channel:
+        """A stream to a peer. Raises ConfigError where it is none any more, and as `Dial`."""
+        peer = self._peer(sae)
+        channel = dialling(self._settings, self._keys, self._warn)(peer, peer.rule, PURPOSE)
+        if _terms(self._settings.peers.get(sae)) != _terms(peer):  # changed during the handshake
+            channel.close()
+            raise LinkDown(f"the terms for {sae} have just changed: another stream is opened")
+        return channel
+
+    def room(self, sae: SaeId, size: int) -> None:
+        """Is there key for so many bytes? Raises KeysNotReady, and as `call`."""
+        if self._peer(sae).rule.policy is not Policy.ITS:
             return
-        supply = keys.supply(sae)
+        supply = self._keys.supply(sae)
         needed = needed_bytes(size, supply.most_bytes)
         if supply.available_bytes < needed:
             there = supply.available_bytes
@@ -65,7 +85,18 @@ def dicom_service(settings: SaeSettings, keys: KeySource, say: Callable[..., Non
                 f"an image needs {needed} bytes of key, {there} are there", supply.seconds_until(needed)
             )
 
-    return DicomService(wanted, call, say, room=room)
+    def _peer(self, sae: SaeId) -> Peer:
+        peer = self._settings.peers.get(sae)
+        if peer is None:
+            raise ConfigError(
+                f"{sae} is no peer any more; to send them, take it up again (`poliqi sae meet`, then "
+                "`poliqi sae reload`)"
+            )
+        return peer
+
+
+def _terms(peer: Peer | None) -> tuple[object, ...] | None:
+    return None if peer is None else (peer.contact.fingerprint, peer.address, peer.rule)
 
 
 class DicomService:
@@ -78,14 +109,17 @@ class DicomService:
         say: Callable[..., None],
         pace: Pace | None = None,
         room: Callable[[SaeId, int], None] = lambda _sae, _size: None,
+        changed: Callable[[SaeSettings], Collection[SaeId]] = lambda _settings: (),
     ) -> None:
         """`call` opens a stream to a peer; `say(event, text, ...)` tells people; `room` as that of a `Sender`.
 
+        `changed` takes other settings, and names the peers whose open streams do not go on under them.
         Raises ConfigError, StoreError.
         """
         self._settings: Final = settings
         self._say: Final = say
         self._room: Final = room
+        self._changed: Final = changed
         self._complain: Final = Complaints(lambda line: say("dicom-complaint", line, level="warning"))
         self._stopping: Final = threading.Event()
         self._ending: Final = ExitStack()
@@ -136,6 +170,9 @@ class DicomService:
 
     def change(self, settings: SaeSettings) -> None:
         """As `Service`; nodes and routes are those of the start."""
+        for sae in self._changed(settings):
+            if sae in self.senders:
+                self.senders[sae].hang_up()
 
     def close(self) -> None:
         """Stop: what waits in the queue stays there."""

@@ -77,6 +77,7 @@ class Sender:
         self._lock: Final = threading.Lock()
         self._run_now: _Run | None = None
         self._seen = 0
+        self._trouble_kind: type[Exception] | None = None
         self.trouble = ""
         """Why nothing moves; empty where it does."""
         self.usage: Usage | None = None
@@ -91,11 +92,15 @@ class Sender:
         """Stop, in the middle of an image where need be; what is not answered is sent again another time."""
         self._stopping.set()
         self._queue.tell()
+        self.hang_up()
+        self._thread.join()
+
+    def hang_up(self) -> None:
+        """Open another stream for what is not answered."""
         with self._lock:
             run = self._run_now
         if run is not None:
             run.channel.close()
-        self._thread.join()
 
     def _live(self) -> None:
         while not self._stopping.is_set():
@@ -148,7 +153,8 @@ class Sender:
         told_s = error.retry_s if isinstance(error, KeysNotReady) and error.retry_s else 0.0
         self._delay.failed(time.monotonic(), told_s)
         wait_s = self._delay.until_s - time.monotonic()
-        is_news = not self.trouble
+        is_news = not self.trouble or type(error) is not self._trouble_kind
+        self._trouble_kind = type(error)
         self.trouble = str(error) if isinstance(error, PoliqiError) else repr(error)
         if is_news:
             self._say(

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import os
 import shutil
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -80,6 +81,8 @@ class Inbox:
     def __init__(self, folder: Path, rules: InboxRules) -> None:
         self.folder: Final = folder
         self.rules: Final = rules
+        self.promising: Final = threading.Lock()
+        """Held by whoever looks at what is promised to a peer and promises more."""
         try:
             make_private_folder(folder)
             for name in (PARTIAL, RECEIPTS):
@@ -112,7 +115,8 @@ class Inbox:
     def unfinished(self, peer: SaeId) -> list[Path]:
         """The folders of a peer's unfinished transfers."""
         try:
-            return [path for path in (self.folder / PARTIAL / peer_folder(peer)).iterdir() if path.is_dir()]
+            folders = list((self.folder / PARTIAL / peer_folder(peer)).iterdir())
+            return [path for path in folders if path.is_dir() and not self._is_finished(path)]
         except FileNotFoundError:
             return []
 
@@ -159,15 +163,21 @@ class Inbox:
             os.close(inbox)
 
     def tidy(self, now: float | None = None) -> list[str]:
-        """Remove unfinished transfers that are older than the rules keep them; their names."""
+        """Remove transfers that nobody went on with for as long as the rules keep them, and what a crash left of
+        those that have their receipt; their names. One that is under way is held by who receives it, and stays.
+        """
         limit = (time.time() if now is None else now) - self.rules.keep_days * _DAY_S
         gone: list[str] = []
         for folder in (self.folder / PARTIAL).glob("*/*"):
             with suppress(OSError):
-                if max(path.lstat().st_mtime for path in [folder, *folder.iterdir()]) < limit:
+                if self._is_finished(folder) or _last_change(folder) < limit:
                     self._remove_unused(folder)
                     gone.append(folder.name)
         return gone
+
+    def _is_finished(self, partial: Path) -> bool:
+        """True where there is a receipt: what came is in its place."""
+        return (self.folder / RECEIPTS / partial.parent.name / f"{partial.name}.json").exists()
 
     @staticmethod
     def _remove_unused(folder: Path) -> None:
@@ -195,6 +205,16 @@ class Inbox:
     def receipts(self) -> list[Path]:
         """Files of receipts that were given, the newest first."""
         return sorted((self.folder / RECEIPTS).glob("*/*.json"), key=lambda path: -path.lstat().st_mtime_ns)
+
+
+def _last_change(folder: Path) -> float:
+    """When anything came: into the facts, or into the large file that was coming in. Raises OSError."""
+    paths = [folder, *folder.iterdir()]
+    with suppress(OSError, ValueError):
+        partial = folder / "tree" / (folder / "partial").read_text()
+        partial.lstat()
+        paths.append(partial)
+    return max(path.lstat().st_mtime for path in paths)
 
 
 def _word(transfer: str) -> str:

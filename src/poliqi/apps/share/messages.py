@@ -43,7 +43,7 @@ __all__ = [
 
 PURPOSE: Final = "send 1"
 ENTRIES_MOST: Final = 4_000_000
-LIST_BYTES_MOST: Final = 1 << 31
+LIST_BYTES_MOST: Final = 1 << 30
 _SIZE_MOST: Final = (1 << 62) - 1
 _GROUP: Final = struct.Struct("<IQ32s")
 GROUPS_MOST: Final = 4096

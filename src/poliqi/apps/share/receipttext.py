@@ -29,6 +29,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "left": ("{count} files were left out by the sender", "{count} file tralasciati dal mittente"),
     "stored": ("stored as {name!r}", "salvato come {name!r}"),
     "how": ("mode {mode}, policy {policy}; {epsilon}", "modo {mode}, politica {policy}; {epsilon}"),
+    "nothing": ("protects nothing", "non protegge nulla"),
     "proven": ("fails with probability at most {epsilon:.3g}", "fallisce con probabilità al più {epsilon:.3g}"),
     "computational": ("computational security", "sicurezza computazionale"),
     "unproven": ("no proof: the site tells no epsilon", "nessuna prova: il sito non dichiara epsilon"),
@@ -69,9 +70,10 @@ def receipt_lines(r: Receipt, language: Language = Language.ENGLISH) -> list[str
     ]
     if r.left_out:
         lines.append(_say("left", w, count=r.left_out))
+    proven = _say("nothing", w) if r.simulated else _epsilon(r.epsilon, w)
     lines += [
         _say("stored", w, name=r.stored_as),
-        _say("how", w, mode=r.mode, policy=r.policy, epsilon=_epsilon(r.epsilon, w)),
+        _say("how", w, mode=r.mode, policy=r.policy, epsilon=proven),
     ]
     for number, stream in enumerate(r.streams, 1):
         grades = ", ".join(

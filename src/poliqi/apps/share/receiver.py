@@ -23,8 +23,9 @@ from poliqi.apps.share.messages import (
     pack,
     pack_groups,
 )
+from poliqi.apps.share.quota import Room, TurnedDown, reserve
 from poliqi.apps.share.receipt import use_of
-from poliqi.apps.share.staged import Staged, promised_bytes
+from poliqi.apps.share.staged import Staged
 from poliqi.apps.share.taking import Taking, next_message
 from poliqi.apps.stream.channel import RECORD_BYTES, Channel
 from poliqi.base.errors import LinkDown, ProtocolError, StoreError
@@ -37,14 +38,6 @@ Give = Callable[[Staged, Manifest, Channel], bytes]
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DRAIN_S: Final = 10.0
 _BLOCK_BYTES: Final = 4096
-
-
-class TurnedDown(StoreError):
-    """This end takes no more of the transfer, and has told the sender why."""
-
-    def __init__(self, refusal: Refusal, why: str) -> None:
-        super().__init__(f"refused: {refusal.code.value}: {why}")
-        self.refusal: Final = refusal
 
 
 class Receiving:
@@ -79,9 +72,9 @@ class Receiving:
             self._channel.send(pack(Kind.RECEIPT) + given)
             self._channel.finish()
             return
-        self._check_quota(offer)
-        staged = Staged(self._inbox.partial_folder(peer, offer.transfer), self._clock_ns(), offer.clock_ns)
+        staged = reserve(self._inbox, peer, offer, self._clock_ns())
         try:
+            staged.recover()
             staged.used(use_of(self._channel.usage), is_same_stream=False)
             taken = None if staged.is_moved else self._take(staged, offer)
             staged.used(use_of(self._channel.usage), is_same_stream=True)
@@ -92,29 +85,13 @@ class Receiving:
         self._channel.send(pack(Kind.RECEIPT) + receipt)
         self._channel.finish()
 
-    def _check_quota(self, offer: Offer) -> None:
-        rules, peer = self._inbox.rules, self._channel.peer
-        own = self._inbox.partial_folder(peer, offer.transfer)
-        others = [folder for folder in self._inbox.unfinished(peer) if folder != own]
-        if offer.entries > rules.max_files:
-            refusal = Refusal(RefusalCode.TOO_MANY, limit=rules.max_files)
-            raise TurnedDown(refusal, f"{offer.entries} files and folders of {peer}")
-        if len(others) >= rules.max_transfers:
-            refusal = Refusal(RefusalCode.TOO_MANY, limit=rules.max_transfers)
-            raise TurnedDown(refusal, f"{len(others)} unfinished transfers of {peer}")
-        if rules.max_bytes is not None:
-            held = offer.size_bytes + sum(promised_bytes(folder) for folder in others)
-            if held > rules.max_bytes:
-                refusal = Refusal(RefusalCode.TOO_LARGE, limit=rules.max_bytes)
-                raise TurnedDown(refusal, f"{held} bytes in unfinished transfers of {peer}")
-
     def _take(self, staged: Staged, offer: Offer) -> Manifest:
         if staged.state.list_sha256 != offer.list_sha256:
             self._take_list(staged, offer)
         partial = staged.find_partial()
         self._check_space(staged, partial)
         hasher = self._say_what_is_here(staged, partial)
-        theirs = Taking(self._channel, staged, partial, hasher).run()
+        theirs = Taking(self._channel, staged, partial, hasher, Room(self._inbox, self._channel.peer, staged)).run()
         m = close_manifest(staged.ledger.list_path, staged.ledger.facts)
         if (
             m.missing
@@ -129,18 +106,19 @@ class Receiving:
             raise TurnedDown(Refusal(RefusalCode.NO_SPACE, needed_bytes=offer.size_bytes), "no room for the list")
         self._channel.send(pack(Kind.SEND_LIST))
         buffer, left = memoryview(bytearray(RECORD_BYTES)), offer.list_bytes
-        path = staged.ledger.place(offer.list_sha256)
-        with path.open("wb", buffering=0) as file:
-            while left:
-                size = next_message(self._channel, buffer)
-                if not 0 < size <= left:
-                    raise ProtocolError("the list is longer than was offered: drop the stream")
-                file.write(buffer[:size])
-                left -= size
         try:
+            with staged.coming_list.open("wb") as file:
+                while left:
+                    size = next_message(self._channel, buffer)
+                    if not 0 < size <= left:
+                        raise ProtocolError("the list is longer than was offered: drop the stream")
+                    file.write(buffer[:size])
+                    left -= size
+                file.flush()
+                os.fsync(file.fileno())
             staged.take_list(offer)
-        except ProtocolError:
-            path.unlink(missing_ok=True)
+        except BaseException:
+            staged.coming_list.unlink(missing_ok=True)
             raise
 
     def _say_what_is_here(self, staged: Staged, partial: Partial) -> Hasher | None:

@@ -20,7 +20,7 @@ from poliqi.apps.share.receiver import Receiving
 from poliqi.apps.share.staged import Staged
 from poliqi.apps.stream.channel import Channel
 from poliqi.apps.stream.terms import Mode
-from poliqi.base.errors import LinkDown
+from poliqi.base.errors import LinkDown, StoreError
 from poliqi.base.ids import SaeId
 from poliqi.edge.durable import replace_file
 from poliqi.edge.folder import make_private_folder
@@ -129,6 +129,11 @@ class InboxService:
 
     def _give(self, staged: Staged, manifest: Manifest, channel: Channel) -> bytes:
         """Put what came in its place, durable first; then sign for it. Raises OSError, StoreError."""
+        if manifest.missing or not manifest.files + manifest.folders:
+            raise StoreError(
+                f"transfer {staged.folder.name}: {manifest.missing} of its files are not known to have come; "
+                "no receipt is given"
+            )
         staged.sync()
         if not staged.is_moved:
             self._move(staged, channel.peer)

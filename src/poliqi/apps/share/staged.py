@@ -2,7 +2,7 @@
 
 ```
 state      one JSON object, replaced whole
-list-ID    the list, by the first digits of its SHA-256
+list-ID    the list, by the first digits of its SHA-256; list-coming before it is there
 facts-ID   a record for each entry
 partial    the path of the large file that is being received
 tree/      what came
@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 
 from poliqi.apps.share.content import holds
-from poliqi.apps.share.facts import Fact, State
+from poliqi.apps.share.facts import RECORD_BYTES, Fact, State
 from poliqi.apps.share.kernel import sync_all
 from poliqi.apps.share.ledger import Ledger
 from poliqi.apps.share.listing import Entry, ListChecker, read_entries
@@ -42,7 +42,10 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class StagedState(msgspec.Struct, forbid_unknown_fields=True):
-    """What is known of a transfer beside its files. `placed`: its name in the inbox, once it is to move there."""
+    """What is known of a transfer beside its files. `placed`: its name in the inbox, once it is to move there.
+
+    Bytes: of all files as listed, of the list, of files beyond what is listed, of another list that is to come.
+    """
 
     begun_ns: int
     skew_ns: int
@@ -50,9 +53,19 @@ class StagedState(msgspec.Struct, forbid_unknown_fields=True):
     list_sha256: str = ""
     entries: int = 0
     size_bytes: int = 0
+    list_bytes: int = 0
+    grown_bytes: int = 0
+    coming_bytes: int = 0
     placed: str | None = None
     streams: list[KeyUse] = msgspec.field(default_factory=list[KeyUse])
     earlier_streams: int = 0
+
+    @property
+    def promised_bytes(self) -> int:
+        """The most that the transfer may hold on the disk, its list and what is known of each entry included."""
+        return (
+            self.size_bytes + self.grown_bytes + self.list_bytes + self.entries * RECORD_BYTES + self.coming_bytes
+        )
 
 
 class Staged:
@@ -67,15 +80,39 @@ class Staged:
         except OSError as error:
             os.close(self._lock)
             raise StoreError(f"transfer {folder.name} is being received by another process") from error
-        self.state = _read_state(folder / "state") or StagedState(now_ns, now_ns - clock_ns, boot_id())
-        make_private_folder(folder / "tree")
+        state = _read_state(folder / "state")
+        self.is_new: Final = state is None
+        self.state = state or StagedState(now_ns, now_ns - clock_ns, boot_id())
+        try:
+            make_private_folder(folder / "tree")
+            self.tree = self._open_tree()
+            self.ledger: Final = Ledger(folder, self.state.list_sha256, self.state.entries)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def recover(self) -> None:
+        """After a crash: away with what no list in force speaks of; hash what may not have reached the disk.
+
+        Raises OSError, StoreError, ProtocolError.
+        """
+        self.ledger.forget_others()
+        if not self.state.list_sha256:
+            self._empty_tree()
+        elif not self.is_moved:
+            self.state.placed = None
+            # what was written before the machine went down may never have reached the disk; a machine that does not
+            # say when it was started may have been started a moment ago
+            if not boot_id() or self.state.boot != boot_id():
+                self._verify_all()
+                self.state.boot = boot_id()
+                self.save()
+
+    def _empty_tree(self) -> None:
+        self.tree.close()
+        shutil.rmtree(self.folder / "tree")
+        make_private_folder(self.folder / "tree")
         self.tree = self._open_tree()
-        self.ledger: Final = Ledger(folder, self.state.list_sha256, self.state.entries)
-        if self.state.list_sha256 and self.state.boot != boot_id():
-            # what was written before the machine went down may never have reached the disk
-            self._verify_all()
-            self.state.boot = boot_id()
-            self.save()
 
     def _open_tree(self) -> Tree:
         return Tree(os.open(self.folder / "tree", _FOLDER))
@@ -89,9 +126,22 @@ class Staged:
         """The first entry: what the whole is called, and whether it is a folder."""
         return next(self.ledger.entries())
 
+    @property
+    def coming_list(self) -> Path:
+        """Where a list is written as it comes."""
+        return self.folder / "list-coming"
+
+    def promise(self, offer: Offer) -> None:
+        """Count what is offered; while one list replaces another, both are there. The caller saves."""
+        state = self.state
+        state.coming_bytes = 0
+        if offer.list_sha256 != state.list_sha256:
+            known = offer.list_bytes + offer.entries * RECORD_BYTES
+            state.coming_bytes = known + max(0, offer.size_bytes - state.promised_bytes)
+
     def take_list(self, offer: Offer) -> None:
         """Check the list that has come in, keep of the old one what still holds. Raises ProtocolError, OSError."""
-        path, checker = self.ledger.place(offer.list_sha256), ListChecker()
+        path, checker = self.coming_list, ListChecker()
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != offer.list_sha256:
                 raise ProtocolError("the list is not the one that was offered: drop the transfer")
@@ -101,9 +151,19 @@ class Staged:
         t = checker.totals
         if (t.entries, t.files, t.size_bytes) != (offer.entries, offer.files, offer.size_bytes):
             raise ProtocolError("the list does not add up to what was offered: drop the transfer")
+        path.rename(self.ledger.place(offer.list_sha256))
+        is_first = not self.state.list_sha256
+        if not is_first:
+            # a crash before the end of this: nothing is believed unhashed
+            self.state.boot = ""
+            self.save()
         self.ledger.adopt(offer.list_sha256, offer.entries, self._remove)
+        if not is_first:
+            self._sweep()
         self.state.list_sha256, self.state.entries = offer.list_sha256, offer.entries
-        self.state.size_bytes = offer.size_bytes
+        self.state.size_bytes, self.state.list_bytes = offer.size_bytes, offer.list_bytes
+        self.state.grown_bytes = self.state.coming_bytes = 0
+        self.state.boot = boot_id()
         self.save()
         self.ledger.forget_others()
 
@@ -117,12 +177,20 @@ class Staged:
             self.tree.close()
             self.tree = self._open_tree()
 
+    def _sweep(self) -> None:
+        """Remove files that will come anew: their sizes are those of another list. One that goes on may stay."""
+        partial = self.find_partial()
+        for index, (entry, fact) in enumerate(zip(self.ledger.entries(), self.ledger.facts, strict=True)):
+            is_going_on = index == partial.index and partial.size_bytes <= entry.size_bytes
+            if not entry.is_folder and fact.state is not State.DONE and not is_going_on:
+                self.tree.remove(entry.names)
+
     def _verify_all(self) -> None:
         """Hash every file that is said to be done; what does not fit is missing."""
         for index, entry in enumerate(self.ledger.entries()):
             fact = self.ledger.facts.get(index)
             if fact.state is State.DONE and not self._fits(entry, fact):
-                self.ledger.facts.put(index, Fact(State.MISSING))
+                self.ledger.facts.put(index, Fact(State.MISSING, size_bytes=fact.size_bytes))
         self.ledger.facts.flush()
 
     def _fits(self, entry: Entry, fact: Fact) -> bool:
@@ -209,6 +277,6 @@ def _read_state(path: Path) -> StagedState | None:
 
 
 def promised_bytes(folder: Path) -> int:
-    """What an unfinished transfer will hold, as its list says."""
+    """The most that an unfinished transfer may hold."""
     state = _read_state(folder / "state")
-    return 0 if state is None else state.size_bytes
+    return 0 if state is None else state.promised_bytes

@@ -21,6 +21,7 @@ from poliqi.apps.share.messages import (
     read_json,
     split,
 )
+from poliqi.apps.share.quota import Room
 from poliqi.apps.share.staged import Staged
 from poliqi.apps.stream.channel import RECORD_BYTES, Channel
 from poliqi.base.errors import LinkDown, ProtocolError
@@ -41,9 +42,12 @@ def next_message(channel: Channel, buffer: memoryview) -> int:
 class Taking:
     """`partial` is the file of which a part is there, `hasher` has seen that part."""
 
-    def __init__(self, channel: Channel, staged: Staged, partial: Partial, hasher: Hasher | None) -> None:
+    def __init__(
+        self, channel: Channel, staged: Staged, partial: Partial, hasher: Hasher | None, room: Room
+    ) -> None:
         self._channel: Final = channel
         self._staged: Final = staged
+        self._room: Final = room
         self._facts: Final = staged.ledger.facts
         self._partial: Final = partial
         self._hasher = hasher
@@ -69,6 +73,7 @@ class Taking:
 
     def _take(self, kind: Kind, body: memoryview) -> None:
         if kind is Kind.BATCH:
+            self._room.look(len(body))
             for item in read_batch(body):
                 self._take_item(item)
             self._facts.flush()
@@ -89,6 +94,13 @@ class Taking:
             raise ProtocolError(f"entry {index} is no file whose turn it is: drop the stream")
         return self._entry
 
+    def _make_room(self, index: int, entry: Entry, size_bytes: int) -> None:
+        """A file that has grown since it was listed: what is beyond is counted, once, before it comes."""
+        if size_bytes > entry.size_bytes:
+            extra_bytes = size_bytes - max(entry.size_bytes, self._facts.get(index).size_bytes)
+            if extra_bytes > 0:
+                self._room.grow(extra_bytes)
+
     def _make_folders(self) -> None:
         for _, entry in self._rest:
             if entry.is_folder:
@@ -96,6 +108,7 @@ class Taking:
 
     def _take_item(self, item: Item) -> None:
         entry = self._advance(item.index)
+        self._make_room(item.index, entry, len(item.data))
         handle = self._staged.tree.new_file(entry.names, 0o700 if item.is_executable else 0o600)
         try:
             write_all(handle, item.data)
@@ -108,6 +121,7 @@ class Taking:
 
     def _take_file(self, begin: Begin) -> None:
         entry = self._advance(begin.index)
+        self._make_room(begin.index, entry, begin.size_bytes)
         handle, hasher = self._open(begin, entry)
         try:
             os.lseek(handle, begin.offset, os.SEEK_SET)
@@ -127,11 +141,16 @@ class Taking:
             hasher, self._hasher = self._hasher, None
             if hasher is None or (begin.index, begin.offset) != (self._partial.index, self._partial.size_bytes):
                 raise ProtocolError("a file goes on where nothing is: drop the stream")
+            self._note_coming(begin)
             return tree.open_standing(entry.names), hasher
-        self._facts.put(begin.index, Fact(State.MISSING))
-        self._facts.flush()
+        self._note_coming(begin)
         self._staged.begin_file(entry.path)
         return tree.new_file(entry.names, 0o600), Hasher()
+
+    def _note_coming(self, begin: Begin) -> None:
+        """Missing until it is whole; the size is what `_make_room` has counted."""
+        self._facts.put(begin.index, Fact(State.MISSING, size_bytes=begin.size_bytes))
+        self._facts.flush()
 
     def _take_data(self, handle: int, left: int, hasher: Hasher) -> bool:
         """False where the sender breaks the file off. Bytes that came are kept, whatever follows."""
@@ -139,6 +158,7 @@ class Taking:
         is_broken_off = False
         try:
             while left and not is_broken_off:
+                self._room.look()
                 slot, filled = lane.take(), 0
                 try:
                     while filled < left and filled <= SLOT_BYTES - RECORD_BYTES and not is_broken_off:

@@ -7,17 +7,19 @@ is raised; the end is said by a record of its own, so that a cut is never taken 
 from __future__ import annotations
 
 import socket
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
 from poliqi.apps.identity import Contact, Identity
 from poliqi.apps.keysource import KeySource
 from poliqi.apps.stream.handshake import answer, call
+from poliqi.apps.stream.opening import Refusal
 from poliqi.apps.stream.records import RECORD_BYTES
 from poliqi.apps.stream.session import OpenStream
 from poliqi.apps.stream.terms import StreamRule, Usage
 from poliqi.apps.stream.wire import Wire
+from poliqi.base.errors import ConfigError
 from poliqi.base.ids import SaeId
 from poliqi.edge.entropy import OperatingSystemEntropy
 
@@ -89,11 +91,19 @@ def accept(
     contacts: Mapping[SaeId, tuple[Contact, StreamRule]],
     keys: KeySource,
     timeout_s: float = 10.0,
+    purposes: Collection[str] | None = None,
 ) -> Channel:
-    """Answer a caller over an accepted socket: one of `contacts`, held to its rule. Raises as `connect`."""
+    """Answer a caller over an accepted socket: one of `contacts`, held to its rule. Raises as `connect`.
+
+    ConfigError also where it asks for none of `purposes`; it is told so.
+    """
     wire = Wire(connection, timeout_s)
     with _hanging_up(wire):
-        return OpenStream(wire, answer(wire, identity, contacts, keys, OperatingSystemEntropy()))
+        stream = OpenStream(wire, answer(wire, identity, contacts, keys, OperatingSystemEntropy()))
+        if purposes is not None and stream.purpose not in purposes:
+            stream.refuse(Refusal.NOT_SERVED)
+            raise ConfigError(f"{stream.peer} asks for {stream.purpose!r}, which is not served here")
+        return stream
 
 
 @contextmanager

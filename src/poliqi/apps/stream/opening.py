@@ -80,6 +80,7 @@ class Refusal(IntEnum):
     NO_KEYS = 5
     BROKEN = 6
     BUSY = 7
+    NOT_SERVED = 8
 
 
 def pack(parts: Sequence[bytes]) -> bytes:

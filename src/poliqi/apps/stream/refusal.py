@@ -123,5 +123,7 @@ def alerted(peer: SaeId, text: bytes) -> PoliqiError:
             return KeysNotReady(f"{peer} refuses the grade of the next key: compare the rules of both ends", None)
         case Refusal.BROKEN:
             return AuthenticationError(f"{peer} read something that was not sent here: the line is disturbed")
+        case Refusal.NOT_SERVED:
+            return ConfigError(f"{peer} does not serve what this stream was opened for: set it up at its side")
         case _:
             return ProtocolError(f"{peer} sent an alert that is not known here: hang up")

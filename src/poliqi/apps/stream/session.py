@@ -157,6 +157,12 @@ class OpenStream:
             raise ValueError(f"a buffer for a message holds at least {RECORD_BYTES} bytes, not {view.nbytes}")
         return self._receive(view)
 
+    def refuse(self, why: Refusal) -> None:
+        """Say why nothing comes of this stream, and wait a moment that it is read; then close it."""
+        with self._sending:
+            self._alert(why)
+        self._wire.linger(_WIPE_S)
+
     def close(self) -> None:
         """As in Channel."""
         self._is_closed = True

@@ -147,6 +147,16 @@ class Wire:
             return LinkDown("the other side was silent for too long: try again")
         return LinkDown(f"the connection was lost: {error.strerror or error}")
 
+    def linger(self, time_s: float) -> None:
+        """Write no more, and throw away what still comes, so that the other side reads what was written last."""
+        end_s = time.monotonic() + time_s
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+            while (left_s := end_s - time.monotonic()) > 0:
+                self._socket.settimeout(left_s)
+                if not self._socket.recv_into(self._buffer):
+                    return
+
     def close(self) -> None:
         """Hang up; whoever waits in `read` or `write` comes back with LinkDown."""
         self._closed = True

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
+from poliqi.apps.vault.polyhash import hash_share
 from poliqi.base.errors import ProtocolError
 from poliqi.base.secret import Entropy
 from poliqi.keys.onetime import xor_bytes
@@ -130,7 +131,7 @@ def tags_change(shares_of_zero: Sequence[bytes], old: KeyMatrix, new: KeyMatrix)
 
     def change(share: bytes, _key: bytes, place: int, verifier: int) -> bytes:
         hash_key = new.key(place, verifier)[:16]
-        added = xor_bytes(_hash(share, hash_key), _hash(bytes(len(share)), hash_key))
+        added = xor_bytes(hash_share(share, hash_key), hash_share(bytes(len(share)), hash_key))
         return xor_bytes(added, changed.key(place, verifier)[16:])
 
     return _parcels(shares_of_zero, changed, change)
@@ -172,12 +173,4 @@ def _is_true(parcel: Parcel, verifier: int, key: bytes) -> bool:
 
 
 def _tag(share: bytes, key: bytes, _place: int, _verifier: int) -> bytes:
-    return xor_bytes(_hash(share, key[:16]), key[16:])
-
-
-def _hash(share: bytes, key: bytes) -> bytes:
-    from poliqi.distill.kernels.polyval import PolyHash
-
-    running = PolyHash(key)
-    running.update(share + bytes(-len(share) % 16))
-    return running.digest_with_length(8 * len(share))
+    return xor_bytes(hash_share(share, key[:16]), key[16:])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 PATH: Final = click.Path(path_type=Path)
+THERE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 FILE: Final = click.argument("sae_toml", metavar="[SAE.toml]", type=PATH, required=False)
 JSON: Final = click.option("--json", "as_json", is_flag=True, help="print JSON")
 
@@ -43,10 +44,13 @@ def command() -> None:
 @command.command()
 @click.argument("name")
 @click.option("--site", "url", required=True, metavar="URL", help="the own site's ETSI 014 door: https://HOST:PORT")
-@click.option("--certificate", type=PATH, required=True, help="of this application, from the site (PEM)")
-@click.option("--key", type=PATH, required=True, help="its private key (PEM)")
-@click.option("--authority", type=PATH, required=True, help="of the site (PEM)")
+@click.option("--certificate", type=THERE, required=True, help="of this application, from the site (PEM)")
+@click.option("--key", type=THERE, required=True, help="its private key (PEM)")
+@click.option("--authority", type=THERE, required=True, help="of the site (PEM)")
 @click.option("--folder", type=PATH, default=Path(), help="where the files go (here)")
+@click.option(
+    "--data", type=PATH, metavar="FOLDER", help="where what it remembers and what it is sent go (--folder)"
+)
 @click.option("--listen", metavar="HOST:PORT", default="0.0.0.0:8460", show_default=True, help="for applications")
 @click.option("--web", metavar="HOST:PORT", default="127.0.0.1:8461", show_default=True, help="for people")
 @JSON
@@ -57,6 +61,7 @@ def new(
     key: Path,
     authority: Path,
     folder: Path,
+    data: Path | None,
     listen: str,
     web: str,
     as_json: bool,
@@ -78,11 +83,12 @@ def new(
     (folder / f"{name}.pub").write_text(identity.contact.text(), encoding="utf-8")
     files = {"certificate": certificate, "key": key, "authority": authority}
     lines = [f"{word} = {json.dumps(str(path.absolute()))}" for word, path in files.items()]
+    state, inbox = ("state", "inbox") if data is None else (f"{data.absolute()}/{n}" for n in ("state", "inbox"))
     text = "\n".join(
         [
             f"# Application {name}. docs/reference/sae-toml.md lists every key.",
             'identity = "identity.key"',
-            'state = "state"',
+            f"state = {json.dumps(state)}",
             'policy = "strict"                  # no quantum key, no stream; also: hybrid, pqc-fallback',
             "",
             "[site]",
@@ -92,6 +98,12 @@ def new(
             "[listen]",
             f"streams = {json.dumps(listen)}",
             f"web = {json.dumps(web)}",
+            "",
+            "[inbox]",
+            f"folder = {json.dumps(inbox)}",
+            "",
+            "[web]",
+            'local_role = "viewer"             # "operator": who uses this machine may send and take out',
             "",
         ]
     )
@@ -107,7 +119,7 @@ def new(
 
 
 @command.command()
-@click.argument("contact", type=PATH)
+@click.argument("contact", type=THERE)
 @click.option("--sae", "sae_toml", type=PATH, metavar="SAE.toml", help="this application's file")
 @click.option("--place", metavar="NAME", help="what people call it, such as Bovisa")
 @click.option("--address", metavar="HOST:PORT", help="where its service listens; left out where it only calls")
@@ -163,17 +175,25 @@ def contact(sae_toml: Path | None, as_json: bool) -> None:
 @JSON
 def check(sae_toml: Path | None, as_json: bool) -> None:
     """Read the file, ask the site for the stock towards every peer, knock at every peer's door; take no key."""
-    settings = _load(sae_toml)
+    from datetime import UTC, datetime
+
+    from poliqi.edge.expiry import Urgency
+    from poliqi.node.sae_figures import certificate_line
+    from poliqi.ops.sae_services import checked
+
+    settings = checked(_load(sae_toml))
+    certificate, urgency = certificate_line(settings, datetime.now(UTC))
     rows = [_look(settings, sae) for sae in settings.peers]
     bad = [row for row in rows if row["problem"]]
     if as_json:
-        click.echo(json.dumps({"sae": settings.sae, "peers": rows}))
+        click.echo(json.dumps({"sae": settings.sae, "certificate": certificate, "urgency": urgency, "peers": rows}))
     else:
         click.echo(f"{settings.sae} at {settings.site_url}: {len(rows)} peers")
+        click.echo(f"  {'' if urgency is Urgency.OK else 'WARNING: '}{certificate}")
         for row in rows:
             stock = "" if row["available_bytes"] is None else f"{row['available_bytes'] / 1e6:.3f} MB of key"
             click.echo(f"  {row['place']:<20} {row['policy']:<13} {row['problem'] or stock}")
-    sys.exit(1 if bad or not rows else 0)
+    sys.exit(1 if bad or not rows or urgency is Urgency.OVER else 0)
 
 
 def _look(settings: SaeSettings, name: str) -> dict[str, Any]:
@@ -240,14 +260,21 @@ def run(sae_toml: tuple[Path, ...], as_json: bool) -> None:
 
 def _serve(sae_toml: Path | None, say: Callable[[dict[str, Any]], None]) -> None:
     from poliqi.node.sae import run_sae
+    from poliqi.node.sae_figures import SaeFigures
     from poliqi.ops.sae_services import checked, services_of, surround
     from poliqi.ops.sae_toml import load_sae
 
-    settings = _load(sae_toml)
+    settings = checked(_load(sae_toml))
     keys = _keys(settings)
-    services = services_of(settings, keys, say)
-    around = surround(settings, keys, services, say)
-    run_sae(settings, keys, services, say, lambda: checked(load_sae(settings.file)), around)
+    figures = SaeFigures(settings)
+
+    def told(record: dict[str, Any]) -> None:
+        figures.count(record)
+        say(record)
+
+    services = services_of(settings, keys, told)
+    around = surround(settings, keys, told, figures)
+    run_sae(settings, keys, services, told, lambda: checked(load_sae(settings.file)), around)
 
 
 @command.command()

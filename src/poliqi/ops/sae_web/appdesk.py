@@ -21,6 +21,7 @@ from poliqi.ops.sae_web.desk import Arrival, DeskView, Direction, Estimate, Neig
 from poliqi.ops.sae_web.sending import Sending, Sendings
 from poliqi.ops.sae_web.shelf import Shelf, receipt_id
 from poliqi.ops.sae_web.stock import Stock, StockWatch
+from poliqi.ops.sae_web.trouble import Trouble
 
 __all__ = ["ApplicationDesk"]
 
@@ -109,12 +110,13 @@ class ApplicationDesk:
         supply = stock.supply
         if supply is None:
             size = size_bytes if mode is Mode.ONE_TIME else 32
-            return Estimate(mode, size, None, None, stock.problem)
+            return Estimate(mode, size, None, None, stock.problem, stock.trouble)
         found = needs.estimate(needs.Load(1, size_bytes, _LINE_BYTES), supply, rule, one_time)
         problem = _objection(supply.grades, rule.demand)
         if rule.policy is Policy.PQC_FALLBACK and (problem or not found.is_ready):
             return Estimate(Mode.PQC, 0, found.available_bytes, 0.0)
-        return Estimate(found.mode, found.needed_bytes, found.available_bytes, found.ready_s, problem)
+        trouble = Trouble.KEY_GRADE if problem else None
+        return Estimate(found.mode, found.needed_bytes, found.available_bytes, found.ready_s, problem, trouble)
 
     # ---- sending
 
@@ -157,7 +159,10 @@ class ApplicationDesk:
 
 
 def _neighbour(peer: Peer, stock: Stock) -> Neighbour:
-    return Neighbour(peer.sae, peer.place, peer.address is not None, peer.rule.policy, stock.supply, stock.problem)
+    can_be_called = peer.address is not None
+    return Neighbour(
+        peer.sae, peer.place, can_be_called, peer.rule.policy, stock.supply, stock.problem, stock.trouble
+    )
 
 
 def _objection(grades: Sequence[KeyGrade], demand: GradeDemand) -> str:

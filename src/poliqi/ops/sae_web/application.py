@@ -28,7 +28,7 @@ from poliqi.ops.web.route import Kind
 from poliqi.ops.web.settings import DashboardSettings
 from poliqi.ops.web.speaker import Speaker
 from poliqi.ops.web.templating import LANGUAGES, WEB, Pieces, Templating
-from poliqi.ops.web.visit import Visit
+from poliqi.ops.web.visit import Visit, json_answer
 from poliqi.ops.web.words import catalogue
 
 __all__ = ["SaePages", "sae_pages"]
@@ -106,6 +106,15 @@ class SaePages(GuardedPages):
         token = "" if visit.person is None else self.people.form_token(visit.person)
         context = self._context(visit.say, visit.here, visit.person, token, title)
         return self.templating.template(template).render({**context, **more})
+
+    def refuse(self, visit: Visit, kind: Kind, status: HTTPStatus) -> Response:
+        """An error, as a page or as an object, which has it in words for people, too."""
+        if kind not in (Kind.JSON, Kind.PART) or f"message.e{status.value}_why" not in _WORDS:
+            return super().refuse(visit, kind, status)
+        answer = json_answer({"message": status.phrase, "text": visit.say(f"message.e{status.value}_why")}, status)
+        if status is HTTPStatus.UNAUTHORIZED:
+            answer.headers["www-authenticate"] = "Bearer"
+        return answer
 
     def page_text(self, page: Page, built: dict[str, Any], visit: Visit, desk: Teller, json: str) -> str:
         """A page of the table."""

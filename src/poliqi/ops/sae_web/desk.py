@@ -12,6 +12,7 @@ from poliqi.apps.keygrade import Knowledge
 from poliqi.apps.keysource import Supply
 from poliqi.apps.stream.terms import Mode, Policy
 from poliqi.base.ids import SaeId
+from poliqi.ops.sae_web.trouble import Trouble
 
 __all__ = [
     "Arrival",
@@ -53,7 +54,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """Another application. `supply` is None while nobody knows, and `problem` says why, in words for people."""
+    """Another application. `supply` is None while nobody knows; `problem` is the error, `trouble` its kind."""
 
     sae: SaeId
     place: str
@@ -61,11 +62,13 @@ class Neighbour:
     policy: Policy
     supply: Supply | None
     problem: str = ""
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What sending needs. `wait_s`: 0 for now, None where nobody can say. `problem`: why it cannot be sent at all.
+    """What sending needs. `wait_s`: 0 for now, None where nobody can say. `problem`: why it cannot be sent at all,
+    and `trouble` of which kind that is.
 
     `needed_bytes` of key; `available_bytes` is None where nobody knows.
     """
@@ -75,6 +78,7 @@ class Estimate:
     available_bytes: int | None
     wait_s: float | None
     problem: str = ""
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class Transfer:
     problem: str = ""
     is_simulated: bool = False
     receipt: str = ""
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +135,7 @@ class ReceiptView:
     """A receipt as people read it. `sender` is an application; `who` the person there, where that is known.
 
     `epsilon` None: not proven. `key_ids` are the first of `keys`; `knowledge`: at worst who beside the ends could
-    know one of them.
+    know one of them. `hash` is SHA-256 of the transfer's manifest.
     """
 
     id: str

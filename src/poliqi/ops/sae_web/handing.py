@@ -16,6 +16,7 @@ from poliqi.base.ids import SaeId
 from poliqi.ops.sae_web.form import read_form
 from poliqi.ops.sae_web.limits import PART_BYTES
 from poliqi.ops.sae_web.spool import Upload
+from poliqi.ops.sae_web.trouble import trouble_of
 from poliqi.ops.web.people import Person
 from poliqi.ops.web.route import Kind
 from poliqi.ops.web.visit import Visit, json_answer, page_answer, see
@@ -45,8 +46,10 @@ def _person(visit: Visit) -> Person:
     return visit.person
 
 
-def _refused(error: PoliqiError) -> Response:
-    return json_answer({"message": str(error)}, HTTPStatus.CONFLICT)
+def _refused(visit: Visit, error: PoliqiError, status: HTTPStatus = HTTPStatus.CONFLICT) -> Response:
+    trouble = trouble_of(error)
+    text = visit.say(f"trouble.{trouble}")
+    return json_answer({"message": str(error), "trouble": trouble, "text": text}, status)
 
 
 def _unreadable(text: str) -> Response:
@@ -65,7 +68,7 @@ async def estimate(pages: SaePages, visit: Visit) -> Response:
     try:
         found = await asyncio.to_thread(pages.desk.estimate, peer, size, one_time)
     except PoliqiError as error:
-        return json_answer({"message": str(error)}, HTTPStatus.NOT_FOUND)
+        return _refused(visit, error, HTTPStatus.NOT_FOUND)
     told = (await pages.teller(visit.say)).told(found)
     return json_answer(
         {
@@ -74,8 +77,10 @@ async def estimate(pages: SaePages, visit: Visit) -> Response:
             "available_bytes": found.available_bytes,
             "wait_s": found.wait_s,
             "problem": found.problem,
+            "trouble": found.trouble,
             "level": told.level,
             "text": told.text,
+            "detail": told.detail,
             "mode_text": told.mode,
             "mode_means": told.means,
         }
@@ -93,7 +98,7 @@ async def begin_upload(pages: SaePages, visit: Visit) -> Response:
     try:
         upload = await asyncio.to_thread(pages.spool.begin, _person(visit).key, file.name, file.size)
     except PoliqiError as error:
-        return _refused(error)
+        return _refused(visit, error)
     return json_answer({"upload": upload.id, "part_bytes": PART_BYTES}, HTTPStatus.CREATED)
 
 
@@ -107,7 +112,7 @@ async def part(pages: SaePages, visit: Visit) -> Response:
     try:
         have = await asyncio.to_thread(pages.spool.add, upload, at, data)
     except PoliqiError as error:
-        return _refused(error)
+        return _refused(visit, error)
     return json_answer({"have_bytes": have})
 
 
@@ -146,7 +151,7 @@ async def send(pages: SaePages, visit: Visit) -> Response:
     try:
         made = await asyncio.to_thread(_begin, pages, person, asked.uploads, SaeId(asked.peer), asked.one_time)
     except PoliqiError as error:
-        return _refused(error)
+        return _refused(visit, error)
     await pages.sight.fresh()
     return json_answer({"transfer": made}, HTTPStatus.CREATED)
 
@@ -162,8 +167,9 @@ async def send_form(pages: SaePages, visit: Visit) -> Response:
         made = await asyncio.to_thread(_keep_and_begin, pages, person, form.files, peer, one_time)
     except PoliqiError as error:
         heading = visit.say("send.not_sent")
-        text = pages.text("message.html", visit, heading, heading=heading, text=str(error), tab="/")
-        return page_answer(text, HTTPStatus.CONFLICT)
+        text = visit.say(f"trouble.{trouble_of(error)}")
+        page = pages.text("refused.html", visit, heading, heading=heading, text=text, detail=str(error), tab="/")
+        return page_answer(page, HTTPStatus.CONFLICT)
     await pages.sight.fresh()
     return see(f"/transfers/{quote(made, safe='')}")
 

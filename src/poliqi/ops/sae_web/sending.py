@@ -15,8 +15,9 @@ from poliqi.apps.share.progress import Phase, Progress
 from poliqi.apps.share.receipt import Receipt
 from poliqi.apps.share.sender import Stopped
 from poliqi.apps.stream.terms import Mode
-from poliqi.base.errors import DataRefused, PoliqiError
+from poliqi.base.errors import PoliqiError
 from poliqi.ops.sae_web.desk import Transfer, TransferState
+from poliqi.ops.sae_web.trouble import Declined, Trouble, trouble_of
 
 __all__ = ["Sending", "Sendings"]
 
@@ -47,6 +48,7 @@ class Sending:
     state: TransferState | None = TransferState.QUEUED
     """None while its progress tells."""
     problem: str = ""
+    trouble: Trouble | None = None
     receipt: Receipt | None = None
 
     def shown(self, wait_s: Callable[[Sending], float | None], is_simulated: bool, receipt: str) -> Transfer:
@@ -71,6 +73,7 @@ class Sending:
             problem=self.problem or (seen.note if state is TransferState.WAITING_FOR_SITE else ""),
             is_simulated=is_simulated,
             receipt=receipt,
+            trouble=self.trouble,
         )
 
 
@@ -100,11 +103,12 @@ class Sendings:
             return list(self._all)
 
     def begin(self, settings: SaeSettings, sending: Sending) -> None:
-        """Send it in its turn. Raises DataRefused where too many wait."""
+        """Send it in its turn. Raises Declined where too many wait."""
         with self._lock:
             waiting = sum(s.state is None or not s.state.is_over for s in self._all)
             if self._is_closed or waiting >= _WAITING_MOST:
-                raise DataRefused(f"{waiting} transfers are on their way or wait already: try again in a while")
+                why = f"{waiting} transfers are on their way or wait already: try again in a while"
+                raise Declined(Trouble.BUSY, why)
             over = [s for s in self._all if s.state is not None and s.state.is_over]
             for old in over[_KEPT:]:
                 self._all.remove(old)
@@ -157,12 +161,12 @@ class Sendings:
         except Stopped:
             sending.state = TransferState.STOPPED
         except PoliqiError as error:
-            self._fail(sending, str(error))
+            self._fail(sending, str(error), trouble_of(error))
         except Exception as error:
             # nobody else hears of what goes wrong in this thread
-            self._fail(sending, f"failed inside: {type(error).__name__}")
+            self._fail(sending, f"failed inside: {type(error).__name__}", Trouble.INSIDE)
 
-    def _fail(self, sending: Sending, why: str) -> None:
-        sending.problem = why
+    def _fail(self, sending: Sending, why: str, trouble: Trouble) -> None:
+        sending.problem, sending.trouble = why, trouble
         sending.state = TransferState.FAILED
         self._complain(f"{sending.id} to {sending.peer.sae}: {why}")

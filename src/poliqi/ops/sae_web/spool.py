@@ -23,6 +23,7 @@ from typing import Final
 from poliqi.base.errors import DataRefused, StoreError
 from poliqi.edge.folder import lock_folder, make_private_folder
 from poliqi.ops.sae_web.limits import UploadLimits
+from poliqi.ops.sae_web.trouble import Declined, Trouble
 
 __all__ = ["Spool", "Upload", "is_file_name"]
 
@@ -83,16 +84,22 @@ class Spool:
         """A new file of this size."""
         most = self._limits
         if not is_file_name(name):
-            raise DataRefused(f"the name {name[:80]!r} cannot be sent: rename the file")
+            raise Declined(Trouble.NAME, f"the name {name[:80]!r} cannot be sent: rename the file")
         if not 0 <= size_bytes <= most.file_bytes:
-            raise DataRefused(f"{name}: {size_bytes} bytes, at most {most.file_bytes} are taken here: split it")
+            raise Declined(
+                Trouble.TOO_LARGE, f"{name}: {size_bytes} bytes, at most {most.file_bytes} are taken here: split it"
+            )
         self.forget_idle()
         with self._lock:
             if len(self._uploads) >= most.at_once:
-                raise DataRefused(f"{most.at_once} files are on their way in already: try again in a while")
+                raise Declined(
+                    Trouble.BUSY, f"{most.at_once} files are on their way in already: try again in a while"
+                )
             held = sum(upload.size_bytes for upload in self._uploads.values())
             if held + size_bytes > most.total_bytes:
-                raise DataRefused(f"files of {held} bytes wait to be sent here already: try again in a while")
+                raise Declined(
+                    Trouble.BUSY, f"files of {held} bytes wait to be sent here already: try again in a while"
+                )
             key = secrets.token_hex(16)
             upload = Upload(key, owner, name, size_bytes, self._folder / key, seen_s=self._clock())
             self._uploads[key] = upload
@@ -142,17 +149,23 @@ class Spool:
     def take(self, owner: str, keys: Sequence[str]) -> list[Upload]:
         """Whole files that are to be sent together; from now on they are the sender's, who discards them."""
         if not 1 <= len(keys) <= self._limits.files:
-            raise DataRefused(f"{len(keys)} files at once, from 1 to {self._limits.files} are taken here")
+            raise Declined(
+                Trouble.TOO_MANY, f"{len(keys)} files at once, from 1 to {self._limits.files} are taken here"
+            )
         found = [self.find(owner, key) for key in keys]
         uploads = [upload for upload in found if upload is not None]
         names = [upload.name for upload in uploads]
         if len(uploads) < len(keys) or len(set(keys)) < len(keys):
-            raise DataRefused("a file is no longer here: it stood still too long; choose it again")
+            raise Declined(Trouble.GONE, "a file is no longer here: it stood still too long; choose it again")
         for upload in uploads:
             if not upload.is_whole:
-                raise DataRefused(f"{upload.name}: only {upload.have_bytes} of {upload.size_bytes} bytes are here")
+                raise Declined(
+                    Trouble.GONE, f"{upload.name}: only {upload.have_bytes} of {upload.size_bytes} bytes are here"
+                )
             if names.count(upload.name) > 1:
-                raise DataRefused(f"two files are called {upload.name}: rename one, or send them one by one")
+                raise Declined(
+                    Trouble.SAME_NAME, f"two files are called {upload.name}: rename one, or send them one by one"
+                )
         for upload in uploads:
             upload.is_taken = True
         return uploads

@@ -11,6 +11,7 @@ from typing import Final
 from poliqi.apps.keysource import KeySource, Supply
 from poliqi.base.errors import PoliqiError
 from poliqi.base.ids import SaeId
+from poliqi.ops.sae_web.trouble import Trouble, trouble_of
 
 __all__ = ["Stock", "StockWatch"]
 
@@ -24,6 +25,7 @@ class Stock:
 
     supply: Supply | None = None
     problem: str = ""
+    trouble: Trouble | None = None
 
 
 class StockWatch:
@@ -79,4 +81,4 @@ class StockWatch:
         try:
             return Stock(self._keys.supply(peer))
         except PoliqiError as error:
-            return Stock(None, str(error))
+            return Stock(None, str(error), trouble_of(error))

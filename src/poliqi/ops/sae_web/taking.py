@@ -151,4 +151,5 @@ def _neighbour(n: Neighbour) -> dict[str, Any]:
         "available_bytes": None if supply is None else supply.available_bytes,
         "rate_bps": None if supply is None else supply.rate_bps,
         "problem": n.problem,
+        "trouble": n.trouble,
     }

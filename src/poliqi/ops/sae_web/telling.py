@@ -10,6 +10,8 @@ from typing import Final
 
 from poliqi.apps.stream.terms import MODES, Mode, Policy
 from poliqi.ops.sae_web.desk import DeskView, Estimate, Neighbour, ReceiptView, Transfer, TransferState
+from poliqi.ops.sae_web.trouble import Trouble
+from poliqi.ops.web.roles import Role
 from poliqi.ops.web.scene import Level
 from poliqi.ops.web.speaker import Quantity, Speaker
 
@@ -29,12 +31,13 @@ _LEVELS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An estimate in words."""
+    """An estimate in words; `detail` is an error, in English."""
 
     level: Level
     text: str
     mode: str
     means: str
+    detail: str = ""
 
 
 class Teller:
@@ -75,6 +78,10 @@ class Teller:
     def stamp(self, unix_s: float) -> str:
         return self.say.stamp(unix_s)
 
+    def who(self, name: str) -> str:
+        """A person: roles stand for whoever needs no name."""
+        return self.say(f"role.{name}") if name in set(Role) else name
+
     # ---- sites
 
     def usual_mode(self, neighbour: Neighbour) -> Mode:
@@ -103,8 +110,11 @@ class Teller:
     def told(self, estimate: Estimate) -> Told:
         """What a person has to know before sending."""
         mode, means = self.say(f"mode.{estimate.mode}"), self.say(f"mode.{estimate.mode}_why")
+        if self.view.is_simulated and estimate.mode is not Mode.PQC:
+            means = self.say("mode.simulated_why")
         if estimate.problem:
-            return Told(Level.BAD, estimate.problem, mode, means)
+            text = self.trouble(estimate.trouble) or estimate.problem
+            return Told(Level.BAD, text, mode, means, estimate.problem)
         if estimate.mode is Mode.PQC:
             return Told(Level.WARN, self.say("estimate.without"), mode, means)
         needed, available = self.size(estimate.needed_bytes), self.size(estimate.available_bytes)
@@ -116,6 +126,10 @@ class Teller:
             level, key = Level.WARN, "estimate.later"
         text = self.say(key, needed=needed, available=available, wait=self.lasting(estimate.wait_s))
         return Told(level, text, mode, means)
+
+    def trouble(self, found: Trouble | None) -> str:
+        """What went wrong and what to do; nothing where nobody knows the kind."""
+        return "" if found is None else self.say(f"trouble.{found}")
 
     # ---- transfers
 

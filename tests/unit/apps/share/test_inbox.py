@@ -12,6 +12,7 @@ import pytest
 
 from poliqi.apps.share.inbox import Inbox, InboxRules
 from poliqi.apps.share.names import name_problem, numbered, peer_folder
+from poliqi.apps.share.staged import Staged
 from poliqi.base.errors import ConfigError
 from poliqi.base.ids import SaeId
 
@@ -142,6 +143,48 @@ def test_old_unfinished_transfers_are_removed_and_young_ones_kept(tmp_path: Path
             os.utime(path, (moment, moment))
     assert inbox.tidy() == ["old"]
     assert [path.name for path in inbox.unfinished(PEER)] == ["young"]
+
+
+def make_old(folder: Path, *young: Path) -> None:
+    """All of it older than it is kept, but for what is named."""
+    moment = time.time() - 86_400 * 8
+    for path in (*folder.rglob("*"), folder):
+        if path not in young:
+            os.utime(path, (moment, moment))
+
+
+def test_a_transfer_under_way_is_kept_however_long_it_takes(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path / "inbox", InboxRules(keep_days=7))
+    held = Staged(inbox.partial_folder(PEER, "ab"), time.time_ns(), time.time_ns())
+    held.save()
+    make_old(held.folder)
+    assert inbox.tidy() == []
+    held.close()
+    assert inbox.tidy() == ["ab"]
+
+
+def test_one_large_file_that_came_for_longer_than_transfers_are_kept_stays(tmp_path: Path) -> None:
+    """Its bytes are all that changes, deep in the tree."""
+    inbox = Inbox(tmp_path / "inbox", InboxRules(keep_days=7))
+    folder = inbox.partial_folder(PEER, "ab")
+    (folder / "tree/a").mkdir(parents=True)
+    (folder / "partial").write_text("a/big")
+    (folder / "tree/a/big").write_text("it grows")
+    make_old(folder, folder / "tree/a/big")
+    assert inbox.tidy() == []
+    make_old(folder)
+    assert inbox.tidy() == ["ab"]
+
+
+def test_what_a_crash_left_of_a_transfer_with_its_receipt_counts_no_more_and_goes(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path / "inbox", InboxRules())
+    (inbox.partial_folder(PEER, "ab") / "tree").mkdir(parents=True)
+    receipt = inbox.receipt_file(PEER, "ab")
+    receipt.parent.mkdir()
+    receipt.write_text("{}")
+    assert inbox.unfinished(PEER) == []
+    assert inbox.tidy() == ["ab"]
+    assert not inbox.partial_folder(PEER, "ab").exists()
 
 
 def test_the_inbox_is_for_its_owner_alone(tmp_path: Path) -> None:

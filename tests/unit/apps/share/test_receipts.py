@@ -103,6 +103,9 @@ def test_a_receipt_for_people_says_everything_that_counts(language: Language) ->
     ):
         assert expected in text
     assert ("SIMULATED" if language is Language.ENGLISH else "SIMULATA") in text
+    assert not [word for word in ("security", "sicurezza", "probab") if word in text], (
+        "simulated light protects nothing"
+    )
 
 
 def test_both_languages_have_the_same_places() -> None:

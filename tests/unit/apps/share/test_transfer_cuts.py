@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from transfer_rig import Transfer, content
 
+from poliqi.apps.share.messages import RefusalCode, Refused
 from poliqi.apps.share.progress import Progress
 from poliqi.apps.stream.channel import Channel
 from poliqi.base.errors import LinkDown
@@ -248,3 +249,82 @@ def test_a_machine_that_started_again_believes_no_file_unhashed(
     monkeypatch.setattr("poliqi.apps.share.staged.boot_id", lambda: "another")
     transfer.send(root)
     assert content(transfer.arrived / "root") == content(root)
+
+
+def test_a_machine_that_does_not_say_when_it_started_is_believed_in_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a service that may not read /proc/sys."""
+    monkeypatch.setattr("poliqi.apps.share.staged._BOOT", tmp_path / "not there")
+    root = tmp_path / "root"
+    root.mkdir()
+    for name in ("a", "b"):
+        (root / name).write_bytes(os.urandom(300_000))
+    transfer = Transfer(tmp_path)
+    with pytest.raises(LinkDown):
+        transfer.send(root, opening=cutting(transfer, 10))
+    (staged,) = transfer.receiver.inbox.glob(".partial/office/*/tree/root/a")
+    assert staged.stat().st_size == 300_000
+    staged.write_bytes(bytes(300_000))
+    transfer.send(root)
+    assert content(transfer.arrived / "root") == content(root)
+
+
+def lose_power_before_the_receipt(transfer: Transfer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came is in its place, nothing is signed; then the machine starts again."""
+
+    def fails(*_: object) -> bytes:
+        raise LinkDown("no power")
+
+    with monkeypatch.context() as patch, pytest.raises(LinkDown):
+        patch.setattr("poliqi.apps.share.service.sign_receipt", fails)
+        transfer.send(path)
+    assert (transfer.arrived / path.name).exists()
+    monkeypatch.setattr("poliqi.apps.share.staged.boot_id", lambda: "another")
+
+
+def test_a_machine_that_started_again_before_the_receipt_signs_for_what_arrived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, transfer = make_tree(tmp_path), Transfer(tmp_path)
+    lose_power_before_the_receipt(transfer, root, monkeypatch)
+    receipt = transfer.send(root)
+    assert (receipt.files, receipt.stored_as) == (4, "root")
+    assert [path.name for path in transfer.arrived.iterdir()] == ["root"]
+
+
+def test_no_receipt_is_given_for_files_that_are_not_known_to_have_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, transfer = make_tree(tmp_path), Transfer(tmp_path)
+    lose_power_before_the_receipt(transfer, root, monkeypatch)
+    (facts,) = transfer.receiver.inbox.glob(".partial/office/*/facts-*")
+    facts.write_bytes(bytes(facts.stat().st_size))
+    with pytest.raises(Refused) as caught:
+        transfer.send(root)
+    assert caught.value.refusal.code is RefusalCode.STORE_FAILED
+    assert [path.name for path in transfer.arrived.iterdir()] == ["root"]
+    assert not list(transfer.receiver.inbox.glob(".receipts/office/*.json"))
+
+
+def test_a_place_that_was_chosen_before_a_crash_is_no_sign_of_having_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was chosen, not moved; then its file was on the way again when the next crash came."""
+    (tmp_path / "a").write_bytes(os.urandom(300_000))
+    transfer = Transfer(tmp_path)
+
+    def fails(*_: object) -> bool:
+        raise LinkDown("crash")
+
+    with monkeypatch.context() as patch, pytest.raises(LinkDown):
+        patch.setattr("poliqi.apps.share.inbox.Inbox.move", fails)
+        transfer.send(tmp_path / "a")
+    with pytest.raises(LinkDown):
+        transfer.send(tmp_path / "a", opening=cutting(transfer, 2))
+    (staged,) = transfer.receiver.inbox.glob(".partial/office/*/tree/a")
+    staged.unlink()
+    (facts,) = transfer.receiver.inbox.glob(".partial/office/*/facts-*")
+    facts.write_bytes(bytes(facts.stat().st_size))
+    transfer.send(tmp_path / "a")
+    assert (transfer.arrived / "a").read_bytes() == (tmp_path / "a").read_bytes()

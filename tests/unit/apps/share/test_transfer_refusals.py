@@ -113,16 +113,19 @@ def test_quotas(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     for number in range(5):
         (tmp_path / f"root/{number}").write_bytes(bytes(100))
+        os.utime(tmp_path / f"root/{number}", ns=(10**18, 10**18))
+    # five files; their lines and that of the folder; what is known of each of the six
+    held = 5 * 100 + 5 * len(f"f 100 {10**18} root/0\n") + len("d - - root\n") + 6 * 50
     for inbox, code, limit in (
         ({"max_files": 5}, RefusalCode.TOO_MANY, 5),
-        ({"max_bytes": 499}, RefusalCode.TOO_LARGE, 499),
+        ({"max_bytes": held - 1}, RefusalCode.TOO_LARGE, held - 1),
     ):
         folder = tmp_path / code
         folder.mkdir()
         refused = refusal_of(Transfer(folder, inbox=inbox), tmp_path / "root")
         assert (refused.refusal.code, refused.refusal.limit) == (code, limit)
     (tmp_path / "fits").mkdir()
-    transfer = Transfer(tmp_path / "fits", inbox={"max_files": 6, "max_bytes": 500})
+    transfer = Transfer(tmp_path / "fits", inbox={"max_files": 6, "max_bytes": held})
     transfer.send(tmp_path / "root")
     assert content(transfer.arrived / "root") == content(tmp_path / "root")
 

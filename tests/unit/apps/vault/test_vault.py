@@ -30,7 +30,8 @@ SYSTEM = OperatingSystemEntropy()
 SITES = ["leonardo", "bovisa", "santabarbara", "intesa", "aria"]
 OTHERS = SITES[1:]
 FIVE = ["here", *OTHERS]
-SECRET = os.urandom(70_000)
+SECRET = os.urandom(100)
+LONG = os.urandom(70_000)
 """Two blocks, the second odd."""
 
 
@@ -84,10 +85,10 @@ class City:
 
 def test_what_was_put_comes_back_with_its_name(tmp_path: Path):
     city = City(tmp_path)
-    record = city.put("Protocollo riservato n. 7")
+    record = city.put("Protocollo riservato n. 7", LONG)
     assert record.phase is Phase.KEPT and record.epoch == 1
     reading = city.owner().read("Protocollo riservato n. 7")
-    assert b"".join(reading.blocks()) == SECRET
+    assert b"".join(reading.blocks()) == LONG
     assert reading.name == "Protocollo riservato n. 7" and not reading.lying and not reading.silent
 
 
@@ -143,10 +144,10 @@ def test_three_liars_give_nothing_and_are_named(tmp_path: Path):
 def test_without_the_catalogue_the_sites_name_a_liar(tmp_path: Path):
     """The owner's disk is lost: the sites' own keys judge."""
     city = City(tmp_path)
-    record = city.put()
+    record = city.put(data=LONG)
     city.falsify("santabarbara")
     reading = city.owner(catalogue="empty").recover(record.record, {})
-    assert b"".join(reading.blocks()) == SECRET
+    assert b"".join(reading.blocks()) == LONG
     assert (reading.lying, reading.name) == ({"Santabarbara"}, "plan")
 
 
@@ -218,25 +219,25 @@ def test_renewal_changes_every_share_and_destroys_the_old(tmp_path: Path):
 
 def test_after_renewals_liars_are_still_named_both_ways(tmp_path: Path):
     city = City(tmp_path)
-    record = city.put()
+    record = city.put(data=LONG)
     for _ in range(3):
         city.owner().renew("plan")
     city.falsify("bovisa")
     reading = city.owner().read("plan")
-    assert b"".join(reading.blocks()) == SECRET and reading.lying == {"Bovisa"}
+    assert b"".join(reading.blocks()) == LONG and reading.lying == {"Bovisa"}
     reading = city.owner(catalogue="empty").recover(record.record, {})
-    assert b"".join(reading.blocks()) == SECRET and reading.lying == {"Bovisa"}
+    assert b"".join(reading.blocks()) == LONG and reading.lying == {"Bovisa"}
 
 
 def test_an_old_share_among_renewed_ones_counts_as_false(tmp_path: Path):
     city = City(tmp_path)
-    city.put()
+    city.put(data=LONG)
     shelf = city.shelves["bovisa"]
     old = [shelf.give(SaeId("leonardo"), Give(city.catalogue.find("plan").record, 1, block)) for block in (0, 1)]
     city.owner().renew("plan")
     shelf.give = lambda _caller, ask: old[ask.block]
     reading = city.owner().read("plan")
-    assert b"".join(reading.blocks()) == SECRET
+    assert b"".join(reading.blocks()) == LONG
     assert reading.lying == {"Bovisa"}
 
 
@@ -254,11 +255,11 @@ def test_renewal_needs_every_site_and_changes_nothing_without(tmp_path: Path):
 
 def test_a_lost_site_is_replaced(tmp_path: Path):
     city = City(tmp_path)
-    before = city.put(sites=["here", "bovisa", "intesa"], threshold=2)
+    before = city.put(data=LONG, sites=["here", "bovisa", "intesa"], threshold=2)
     city.town.away.add("intesa")
     record, reading = city.owner().rebuild("plan", 3, ["here", "bovisa", "santabarbara", "aria"])
     assert reading.silent == {} and record.count == 4 and record.record != before.record
-    assert city.get() == SECRET
+    assert city.get() == LONG
     city.town.away.clear()
     city.owner().settle()
     assert [city.shelves[name].notes() == [] for name in SITES] == [False, False, False, True, False]
@@ -360,12 +361,12 @@ def test_simulated_light_says_so(tmp_path: Path):
 
 def test_the_key_needed_is_told_beforehand_and_about_right(tmp_path: Path):
     city = City(tmp_path, PlayedSite(stock_bytes=1 << 22, rate_bps=8e6))
-    needs = city.owner().needs(len(SECRET), FIVE)
+    needs = city.owner().needs(len(LONG), FIVE)
     assert needs[0].outlook is None
     told = needs[1].outlook
     assert told is not None and told.seconds == 0.0 and told.refusal is None
     before = city.town.site.stock_bytes
-    city.put()
+    city.put(data=LONG)
     used = (before - city.town.site.stock_bytes) / 4
     assert used <= told.needed_bytes * 1.02 and used >= told.needed_bytes * 0.95
 
@@ -373,12 +374,12 @@ def test_the_key_needed_is_told_beforehand_and_about_right(tmp_path: Path):
 def test_key_that_runs_out_leaves_nothing(tmp_path: Path):
     city = City(tmp_path, PlayedSite(stock_bytes=200_000))
     with pytest.raises(KeysNotReady):
-        city.put()
+        city.put(data=LONG)
     city.town.site.stock_bytes = 1 << 30
     city.owner().settle()
     assert all(city.shelves[name].notes() == [] for name in SITES)
-    city.put()
-    assert city.get() == SECRET
+    city.put(data=LONG)
+    assert city.get() == LONG
 
 
 def test_no_key_is_used_twice(tmp_path: Path):
@@ -403,12 +404,12 @@ def test_nothing_of_the_secret_is_on_the_wire_or_on_disk(tmp_path: Path):
 
 def test_a_share_damaged_on_disk_is_found_at_its_site(tmp_path: Path):
     city = City(tmp_path)
-    city.put()
+    city.put(data=LONG)
     box = city.shelves["bovisa"]._box
     [(sealed,)] = box.run("SELECT sealed FROM blocks WHERE block=0")
     box.run("UPDATE blocks SET sealed=? WHERE block=0", (bytes([sealed[0] ^ 1]) + sealed[1:],))
     reading = city.owner().read("plan")
-    assert b"".join(reading.blocks()) == SECRET
+    assert b"".join(reading.blocks()) == LONG
     assert "Bovisa" in reading.silent
 
 
@@ -440,7 +441,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, came: b
 def test_no_room_is_said_and_leaves_nothing(tmp_path: Path):
     city = City(tmp_path, bovisa={"room": "400 kbit"})
     with pytest.raises(DataRefused, match=r"Bovisa.*no room"):
-        city.put()
+        city.put(data=LONG)
     assert all(city.shelves[name].notes() == [] for name in SITES)
 
 
@@ -487,12 +488,12 @@ def _lie(city: City, name: str, entries: list[Entry], parcel: bytes) -> None:
 def test_without_the_catalogue_two_liars_of_five_pass_no_secret_of_their_own(tmp_path: Path, threshold: int):
     """They agree on a newer epoch of another secret, for which they say two sites are enough."""
     city = City(tmp_path)
-    record = city.put(data=SECRET[:100])
+    record = city.put(data=SECRET)
     false = _alike(record.record, threshold, 9, bytes(100))
     for name, place in (("intesa", 4), ("aria", 5)):
         _lie(city, name, [false[place][0]], false[place][1])
     reading = city.owner(catalogue="empty").recover(record.record, {})
-    assert b"".join(reading.blocks()) == SECRET[:100]
+    assert b"".join(reading.blocks()) == SECRET
     assert reading.lying == ({"Intesa", "Aria"} if threshold == 2 else set())
 
 
@@ -500,17 +501,17 @@ def test_without_the_catalogue_two_liars_of_five_pass_no_secret_of_their_own(tmp
 def test_without_the_catalogue_a_site_counts_once(tmp_path: Path, threshold: int):
     """One liar lists a newer epoch under every place: it alone brings about no epoch, and stops no other."""
     city = City(tmp_path)
-    record = city.put(data=SECRET[:100])
+    record = city.put(data=SECRET)
     false = _alike(record.record, threshold, 9, bytes(100))
     _lie(city, "aria", [entry for entry, _parcel in false.values()], false[5][1])
     reading = city.owner(catalogue="empty").recover(record.record, {})
-    assert b"".join(reading.blocks()) == SECRET[:100]
+    assert b"".join(reading.blocks()) == SECRET
     assert reading.lying == {"Aria"}
 
 
 def test_without_the_catalogue_three_who_contradict_the_id_leave_too_few(tmp_path: Path):
     city = City(tmp_path)
-    record = city.put(data=SECRET[:100])
+    record = city.put(data=SECRET)
     false = _alike(record.record, 2, 9, bytes(100))
     for name, place in (("santabarbara", 3), ("intesa", 4), ("aria", 5)):
         _lie(city, name, [false[place][0]], false[place][1])

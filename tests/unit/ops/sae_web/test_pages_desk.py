@@ -27,6 +27,7 @@ from poliqi.ops.sae_web import Direction, TransferState
 from poliqi.ops.sae_web.appdesk import ApplicationDesk
 from poliqi.ops.sae_web.sending import Sending, Sendings
 from poliqi.ops.sae_web.shelf import Shelf
+from poliqi.ops.sae_web.trouble import Trouble
 
 ME, BANK, REGION = (Identity.make(SaeId(name), OperatingSystemEntropy()) for name in ("lab", "bank", "region"))
 GRADES = (
@@ -193,6 +194,7 @@ def test_keys_that_may_not_be_used_are_no_supply(desk: Desk) -> None:
     pad = desk(Keys(stock(10_000, (SIMULATED,)))).estimate(SaeId("bank"), 5, True)
     assert pad.mode is Mode.ONE_TIME
     assert "information-theoretic" in pad.problem
+    assert pad.trouble is Trouble.KEY_GRADE
 
 
 def test_without_key_the_fallback_says_that_it_is_one(desk: Desk) -> None:
@@ -248,7 +250,7 @@ def test_transfers_take_turns_and_end_once(tmp_path: Path) -> None:
     send.go.set()
     until(lambda: sorted(done) == ["a", "b", "c"])
     assert {first.state, second.state} == {TransferState.FAILED}
-    assert first.problem == "no answer"
+    assert (first.problem, first.trouble) == ("no answer", Trouble.AWAY)
     assert send.asked[0] == ("bank", (Path("/a"),), {"one_time": True, "when_ready": True})
     assert not all_of.stop("a")
     assert receipts == []
@@ -263,7 +265,11 @@ def test_a_mistake_of_ours_ends_a_transfer_too(tmp_path: Path) -> None:
     one = sending("a", done)
     all_of.begin(settings(tmp_path), one)
     until(lambda: done == ["a"])
-    assert (one.state, one.problem) == (TransferState.FAILED, "failed inside: KeyError")
+    assert (one.state, one.problem, one.trouble) == (
+        TransferState.FAILED,
+        "failed inside: KeyError",
+        Trouble.INSIDE,
+    )
 
 
 def test_closing_stops_what_goes_on(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from poliqi.ops.sae_web.routes import ROUTES
 from poliqi.ops.sae_web.rules import WebTable
+from poliqi.ops.sae_web.trouble import Trouble
 
 PAGE = (Path(__file__).resolve().parents[4] / "docs/reference/application-pages.md").read_text()
 
@@ -22,3 +23,7 @@ def test_every_setting_is_documented() -> None:
     assert not [name for name in names if f"| `{name}` |" not in PAGE]
     numbers = [field.default for field in msgspec.structs.fields(WebTable) if isinstance(field.default, int)]
     assert not [number for number in numbers if f"| {number} |" not in PAGE]
+
+
+def test_every_kind_of_trouble_is_documented() -> None:
+    assert not [trouble for trouble in Trouble if f"`{trouble}`" not in PAGE]

@@ -95,7 +95,10 @@ def test_every_route_lets_in_whom_it_should(tmp_path: Path, role: Role | None) -
 
 def test_a_viewer_neither_sends_nor_takes_out(tmp_path: Path) -> None:
     rig = made(tmp_path, DashboardSettings(open_role=Role.VIEWER))
-    assert 'id="send"' not in rig.ask("/").text
+    for language in ("en", "it"):
+        text = rig.ask("/", headers={"accept-language": language}).text
+        assert 'id="send"' not in text
+        assert "local_role = &#34;operator&#34;" in text, "who may not send is told who can allow it"
     assert "/files/" not in rig.ask("/inbox/a1").text
     assert rig.ask("/inbox/a1/files/0").status_code == 403
     assert rig.ask("/api/uploads", "POST", json={"name": "a", "size": 1}).status_code == 403
@@ -208,6 +211,40 @@ def test_an_upload_ends_with_what_is_wrong_in_words(rig: Rig) -> None:
     assert "nobody" in unknown.json()["message"]
     assert rig.ask("/api/estimate?peer=nobody&bytes=1").status_code == 404
     assert rig.ask("/api/estimate?peer=bank&bytes=-1").status_code == 400
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "Rename it."), ("it", "Rinominarlo.")])
+def test_a_refusal_is_said_in_the_language_of_the_page(rig: Rig, language: str, said: str) -> None:
+    speaks = {"accept-language": language}
+    refused = rig.ask("/api/uploads", "POST", json={"name": "../x", "size": 1}, headers=speaks).json()
+    assert refused["text"].endswith(said)
+    assert refused["message"].endswith("rename the file"), "what exactly, for whoever helps"
+    data, files = {"token": rig.form_token(), "peer": "hospital"}, {"files": ("a\u202eb", b"x")}
+    page = rig.ask("/send", "POST", data=data, files=files, headers=speaks)
+    assert page.status_code == 409
+    assert said in page.text
+    assert "rename the file" in page.text
+    gone = rig.ask("/api/uploads/none", headers=speaks).json()
+    assert gone["text"] == {"en": "There is no such thing here, or no longer."}.get(
+        language, "Qui non c'è nulla del genere, o non c'è più."
+    )
+
+
+@pytest.mark.parametrize("is_simulated", [True, False])
+@pytest.mark.parametrize(
+    ("language", "nothing", "secrecy"),
+    [
+        ("en", "Simulated light: protects nothing.", ("now and later", "Who else could know", "May fail")),
+        ("it", "Luce simulata: non protegge nulla.", ("oggi e in futuro", "Chi altro potrebbe", "Probabilità")),
+    ],
+)
+def test_a_receipt_of_simulated_light_claims_no_secrecy(
+    rig: Rig, language: str, nothing: str, secrecy: tuple[str, ...], is_simulated: bool
+) -> None:
+    rig.desk.set(receipts=tuple(replace(r, is_simulated=is_simulated) for r in rig.desk.now.receipts))
+    text = rig.ask("/receipts/r2", headers={"accept-language": language}).text
+    assert (nothing in text) is is_simulated
+    assert [word for word in secrecy if word in text] == ([] if is_simulated else list(secrecy))
 
 
 def test_a_full_disk_is_said(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

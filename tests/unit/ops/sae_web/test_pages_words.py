@@ -16,6 +16,7 @@ from poliqi.apps.keygrade import Knowledge
 from poliqi.apps.stream.terms import Mode
 from poliqi.control.events import Language
 from poliqi.ops.sae_web import Direction, TransferState
+from poliqi.ops.sae_web.trouble import Trouble
 from poliqi.ops.web.words import catalogue, places
 
 OWN = "poliqi.ops.sae_web"
@@ -31,6 +32,7 @@ FAMILIES = {
     "mode.": [*Mode, *(f"{mode}_why" for mode in Mode)],
     "receipt.": [f"{way}{end}" for way in Direction for end in ("", "_by", "_site")],
     "state.": list(TransferState),
+    "trouble.": list(Trouble),
 }
 DEEDS = {"deed.send", "deed.stop", "deed.open"}
 REPLACED = {"layout.lost", "message.home", "message.e404_why", "login.unknown"}

@@ -14,11 +14,15 @@
   };
   const total = () => [...files.files].reduce((sum, file) => sum + file.size, 0);
   const field = (name) => new FormData(form).get(name) || "";
-  const complain = (text) => { problem.textContent = text; problem.hidden = !text; };
+  const complain = (text, detail = "") => {
+    of("wrong").textContent = text;
+    of("wrong-detail").textContent = detail;
+    problem.hidden = !text;
+  };
   const ask = async (method, path, body, kind = "application/json") => {
     const answer = await fetch(path, { method, body, headers: { "Content-Type": kind }, signal: stopping && stopping.signal });
     const found = await answer.json();
-    if (!answer.ok) throw Object.assign(new Error(found.message), { told: true });
+    if (!answer.ok) throw Object.assign(new Error(found.message), { told: found.text || found.message });
     return found;
   };
   let stopping = null, asked = 0;
@@ -42,6 +46,8 @@
       if (turn !== asked || !answer.ok) return;
       of("level").className = "state " + found.level;
       of("needed").textContent = found.text;
+      of("detail").textContent = found.detail;
+      of("detail").hidden = !found.detail;
       of("mode").textContent = found.mode_text + ".";
       of("means").textContent = found.mode_means;
       estimate.hidden = false;
@@ -108,7 +114,9 @@
       location.assign("/transfers/" + encodeURIComponent(transfer));
       return;
     } catch (error) {
-      if (error.name !== "AbortError") complain(error.told ? error.message : form.dataset.lost);
+      if (error.name === "AbortError") complain("");
+      else if (error.told) complain(error.told, error.told === error.message ? "" : error.message);
+      else complain(form.dataset.lost);
     }
     stopping = null;
     show(false);
