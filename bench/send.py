@@ -1,6 +1,6 @@
 """Files to another application, from memory to memory: against scp with AES-128-GCM over the same loopback.
 
-The full path: walk, handshake with a quantum key, list, files, SHA-256 at both ends, move to the inbox, signed
+The full path: walk, handshake with a quantum key, list, files, BLAKE3 at both ends, move to the inbox, signed
 receipt. The receiver is a process of its own; keys are played. Goals: 1 GiB at 8 Gbit/s and 3 times scp; 10,000
 files at 5 times `scp -r`.
 """

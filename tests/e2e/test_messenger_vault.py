@@ -95,7 +95,7 @@ def test_messages_wait_and_secrets_outlive_sites(tmp_path: Path) -> None:
             for name in ("aria", "intesa", "santabarbara"):
                 saes[name].start()
             secret = tmp_path / "plan.bin"
-            secret.write_bytes(os.urandom(70_000))
+            secret.write_bytes(os.urandom(16_000))
             [put] = said(leonardo, "vault", "put", secret, "--sites", FIVE, "--threshold", 3)
             assert [s["knowledge"] for s in put["sites"]] == ["here", *4 * ["direct fibre"]]
             assert said(leonardo, "vault", "renew", "plan.bin")[0]["epoch"] == 2

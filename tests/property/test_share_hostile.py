@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import os
 from contextlib import suppress
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from poliqi.apps.share.facts import GROUP, Fact, Facts, State
 from poliqi.apps.share.listing import Entry, ListChecker, path_order, read_entries
+from poliqi.apps.share.manifest import manifest_line
 from poliqi.apps.share.messages import (
     Begin,
     Kind,
@@ -30,6 +32,7 @@ from poliqi.apps.share.messages import (
 )
 from poliqi.apps.share.names import name_problem, peer_folder
 from poliqi.apps.share.receipt import read_receipt
+from poliqi.apps.share.verify import read_manifest
 from poliqi.base.errors import DataRefused, ProtocolError
 from poliqi.base.ids import SaeId
 
@@ -103,6 +106,24 @@ def test_any_bytes_as_a_message(data: bytes, entries: int) -> None:
     ):
         with suppress(ProtocolError):
             read()
+
+
+@given(
+    st.binary(max_size=300) | st.from_regex(rb"([dfx] [-\\d]{1,3} -?\\d [0-9a-g-]{1,66} a\\n){1,3}", fullmatch=True)
+)
+def test_any_bytes_as_a_manifest(data: bytes) -> None:
+    handle = os.memfd_create("manifest")
+    try:
+        os.write(handle, data)
+        lines = b"".join(
+            manifest_line(entry, Fact(State.DONE, entry.kind, entry.size_bytes, entry.mtime_ns, digest))
+            for entry, digest in read_manifest(Path(f"/proc/self/fd/{handle}"))
+        )
+    except DataRefused:
+        return
+    finally:
+        os.close(handle)
+    assert lines == data or not data.endswith(b"\n")
 
 
 @given(st.binary(max_size=400))

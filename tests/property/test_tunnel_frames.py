@@ -108,7 +108,8 @@ def test_sources_are_told_apart_as_the_standard_library_does(
 
 PACKET = st.builds(
     lambda header, first, source, rest: header + bytes([first]) + bytes(11) + source + rest,
-    st.sampled_from([bytes(10), struct.pack("<BBHHHH", 1, 1, 40, 1448, 20, 16)]) | st.binary(min_size=10, max_size=10),
+    st.sampled_from([bytes(10), struct.pack("<BBHHHH", 1, 1, 40, 1448, 20, 16)])
+    | st.binary(min_size=10, max_size=10),
     st.sampled_from([0x45, 0x60, 0x00]),
     st.sampled_from([b"\x0a\x01\x02\x03", b"\x0b\x01\x02\x03"]),
     st.binary(max_size=40),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from poliqi.apps.settings import SaeSettings
-from poliqi.apps.vault.catalogue import Record
+from poliqi.apps.vault.catalogue import Phase, Record
 from poliqi.apps.vault.owner import Need
 from poliqi.apps.vault.reading import Reading
 
@@ -20,7 +20,7 @@ def need_line(need: Need) -> str:
     if need.outlook is None:
         return f"{need.place}: needs no key"
     o = need.outlook
-    text = f"{need.place}: needs {o.needed_bytes / 1e6:.2f} MB of key, {o.available_bytes / 1e6:.2f} MB are there"
+    text = f"{need.place}: needs {_size(o.needed_bytes)} of key, {_size(o.available_bytes)} are there"
     if o.refusal:
         return f"{text}, but they are refused: {o.refusal}"
     if o.seconds == 0:
@@ -28,6 +28,10 @@ def need_line(need: Need) -> str:
     if o.seconds is None:
         return f"{text}: nobody can say when the rest will be"
     return f"{text}: available in {o.seconds:.0f} s"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.2f} MB" if count >= 100_000 else f"{count / 1e3:.1f} kB"
 
 
 def need_record(need: Need) -> dict[str, Any]:
@@ -81,7 +85,9 @@ def record_lines(settings: SaeSettings, record: Record) -> list[str]:
     pads = [(site, "never travelled" if site.note is None else site.note.text) for site in record.sites]
     behind = [" (has not heard of this epoch)" if site.told != record.epoch else "" for site in record.sites]
     lines = [f"  {_place(settings, s.sae)}: pad {text}{old}" for (s, text), old in zip(pads, behind, strict=True)]
-    return [head, f"  id {record.record.hex()}: gets it back without this catalogue", *lines]
+    if record.phase is Phase.KEPT:
+        lines.insert(0, f"  id {record.record.hex()}: gets it back without this catalogue")
+    return [head, *lines]
 
 
 def _place(settings: SaeSettings, sae: str) -> str:

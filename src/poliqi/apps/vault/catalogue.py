@@ -17,6 +17,7 @@ import msgspec
 from poliqi.apps.envelope.lockbox import Lockbox
 from poliqi.apps.envelope.rule import PadNote
 from poliqi.apps.vault.parcel import KeyMatrix
+from poliqi.apps.vault.requests import numbers_of
 from poliqi.base.errors import ConfigError
 from poliqi.base.ids import SaeId
 from poliqi.base.secret import Entropy
@@ -74,8 +75,8 @@ class Record:
 
     @property
     def count(self) -> int:
-        """How many sites keep a share."""
-        return len(self.sites)
+        """How many sites keep a share, also while some of them have destroyed theirs."""
+        return numbers_of(self.record)[1]
 
 
 class Catalogue:

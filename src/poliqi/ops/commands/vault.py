@@ -95,7 +95,7 @@ def put(
 @SAE
 @JSON
 def get(name: str, out: Path | None, by_id: bool, wait_s: float, sae_toml: Path | None, as_json: bool) -> None:
-    """Get the secret NAME back from as few sites as give it. A site whose share is false is named."""
+    """Get the secret NAME back from as few sites as give it. A site that lies is named."""
     from poliqi.ops.vault_text import trouble
 
     settings = _load(sae_toml)

@@ -328,3 +328,4 @@ def test_a_place_that_was_chosen_before_a_crash_is_no_sign_of_having_moved(
     facts.write_bytes(bytes(facts.stat().st_size))
     transfer.send(tmp_path / "a")
     assert (transfer.arrived / "a").read_bytes() == (tmp_path / "a").read_bytes()
+    assert len(list(transfer.receiver.inbox.glob(".receipts/office/*.json"))) == 1

@@ -44,6 +44,26 @@ def test_a_file_of_any_size_arrives_as_it_was(tmp_path: Path, size: int) -> None
     assert (receipt.files, receipt.folders, receipt.size_bytes) == (1, 0, size)
 
 
+PUBLISHED = {
+    0: "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262",
+    1: "2d3adedff11b61f14c886e35afa036736dcd87a74d27b5c1510225d0f592e213",
+    1024: "42214739f095a406f3fc83deb889744ac00df831c10daa55189b5d121c855af7",
+    102400: "bc3e3d41a1146b069abffad3c0d44860cf664390afce4d9661f7902e7943e085",
+}
+"""BLAKE3 of 0, 1, ..., 250, 0, 1, ... of these lengths (test_vectors.json of its authors)."""
+
+
+def test_the_manifest_has_the_hashes_that_others_compute(tmp_path: Path) -> None:
+    root, transfer = tmp_path / "root", Transfer(tmp_path)
+    root.mkdir()
+    for size in PUBLISHED:
+        (root / f"{size}").write_bytes((bytes(range(251)) * 500)[:size])
+    receipt = transfer.send(root)
+    lines = (transfer.sender.state / "receipts" / f"{receipt.transfer}.manifest").read_text().splitlines()
+    found = {line.split(" ")[4]: line.split(" ")[3] for line in lines}
+    assert found == {"root": "-"} | {f"root/{size}": digest for size, digest in PUBLISHED.items()}
+
+
 def test_64_mib_arrive_as_they_were(tmp_path: Path) -> None:
     transfer, data = Transfer(tmp_path), os.urandom(1 << 20)
     (tmp_path / "big").write_bytes(data * 64)
@@ -146,6 +166,26 @@ def test_one_time_pad_sends_nothing_where_key_is_short(tmp_path: Path) -> None:
     # at least the 50,000 bytes that are missing, at 10,000 bytes a second; at most a tenth more
     assert 5.0 <= caught.value.retry_s <= 6.0
     assert not transfer.site.delivered
+
+
+@pytest.mark.parametrize("one_time", [False, True])
+def test_when_ready_waits_until_the_key_has_come(tmp_path: Path, one_time: bool) -> None:
+    """Key comes while it waits, as much as the estimate says; not a byte goes before."""
+    from poliqi.apps.share.progress import Phase, Progress, Snapshot
+
+    (tmp_path / "a").write_bytes(os.urandom(20_000))
+    transfer, waits = Transfer(tmp_path, PlayedSite(stock_bytes=0, rate_bps=8 * 20_000.0)), list[str]()
+
+    def look(seen: Snapshot) -> None:
+        if seen.phase is Phase.WAITING_FOR_KEY and seen.note and seen.note not in waits:
+            waits.append(seen.note)
+            assert not transfer.site.delivered
+            transfer.site.stock_bytes += 40_000 if len(waits) == 2 else 10
+
+    transfer.send(tmp_path / "a", progress=Progress(look), one_time=one_time, when_ready=True)
+    assert (transfer.arrived / "a").read_bytes() == (tmp_path / "a").read_bytes()
+    assert len(waits) == 2
+    assert all("available in about" in note for note in waits)
 
 
 def test_simulated_light_is_refused_unless_it_is_allowed(tmp_path: Path) -> None:
