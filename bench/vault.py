@@ -1,6 +1,6 @@
 """Shamir's sharing for the vault, 3 of 5: MB/s of secret, beside the relay's own plain definition, interleaved.
 
-Blocks of 64 KiB, as the vault shares them. "with randomness": the coefficients are drawn from the operating system.
+Blocks of 63 KiB, as the vault shares them. "with randomness": the coefficients are drawn from the operating system.
 """
 
 from __future__ import annotations

@@ -64,8 +64,10 @@ def test_two_applications_meet_by_their_commands(tmp_path: Path) -> None:
 
 
 def test_a_fingerprint_that_is_not_confirmed_makes_no_peer(tmp_path: Path) -> None:
-    files = {"--certificate": "c.pem", "--key": "k.pem", "--authority": "ca.pem"}
-    options = [word for pair in files.items() for word in pair]
+    names = {"--certificate": "c.pem", "--key": "k.pem", "--authority": "ca.pem"}
+    for name in names.values():
+        (tmp_path / name).touch()
+    options = [word for option, name in names.items() for word in (option, tmp_path / name)]
     for name in ("one", "two"):
         poliqi("sae", "new", name, "--site", "https://127.0.0.1:1", *options, "--folder", tmp_path / name)
     own = tmp_path / "one" / "sae.toml"

@@ -19,7 +19,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import platformdirs
 
@@ -43,6 +43,10 @@ class Width(StrEnum):
 
 _NEEDS = {Width.PORTABLE: (), Width.PCLMUL: ("pclmul",), Width.VPCLMUL: ("pclmul", "vpclmulqdq", "avx512f")}
 _chosen: list[Width] = []
+
+
+_ROOMS: Final = ("base", "distill", "optics")
+"""Packages that hold kernels."""
 
 
 @cache
@@ -100,10 +104,14 @@ def _sources(folder: Traversable) -> list[tuple[str, bytes]]:
 
 @cache
 def cache_folder() -> Path | None:
-    """The folder of compiled kernels, or None where none can be written."""
+    """The folder of compiled kernels, or None where none can be written.
+
+    It is named by the sources of the packages that hold kernels, as those of one are compiled into another's.
+    """
     digest = hashlib.sha256()
-    for name, text in sorted(_sources(files("poliqi"))):
-        digest.update(name.encode() + b"\0" + hashlib.sha256(text).digest())
+    for room in _ROOMS:
+        for name, text in sorted(_sources(files("poliqi").joinpath(room))):
+            digest.update(f"{room}/{name}".encode() + b"\0" + hashlib.sha256(text).digest())
     try:
         folder = platformdirs.user_cache_path("poliqi") / "kernels" / digest.hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from poliqi.base.errors import PoliqiError
 from poliqi.base.ids import Role
-from poliqi.base.jit import load_compiler
+from poliqi.base.jit import cache_folder, load_compiler
 from poliqi.node.party import Party, PartySettings, open_store
 from poliqi.optics.parameters import LinkParameters
 
@@ -31,6 +31,8 @@ _THREADS_AN_END: Final = 8
 """One gathers light, one brings keys to the site, the rest take the steps of a session."""
 _AGAIN_FIRST_S: Final = 1.0
 _AGAIN_MOST_S: Final = 60.0
+_WARM: Final = "warm"
+"""Stands in the folder of compiled kernels once they have been compiled."""
 _PULSES: Final = 1000
 
 
@@ -64,21 +66,30 @@ def run_ends(ends: tuple[EndSettings, ...], say: Say) -> None:
 def prepare(ends: tuple[EndSettings, ...], say: Say) -> None:
     """Load every kernel that any of these ends needs, or compile it, before the first of them meets its peer.
 
-    Call it before any thread or loop is made: a forked helper goes through the stages in the other order, and on a
-    fresh machine both leave what they compiled to each other.
+    Call it before any thread or loop is made. On a fresh machine two forked helpers compile, each going through the
+    stages in its own order, and this process loads what they leave: what a compiler takes of memory ends with them.
     """
     began = time.monotonic()
     say({"event": "compiling", "time_s": 0.0, "text": "kernels are loaded, or compiled for this machine once"})
     load_compiler()
+    folder = cache_folder()
+    if folder is not None and not (folder / _WARM).exists():
+        for helper in [_helper(ends, role) for role in Role]:
+            os.waitpid(helper, 0)
+        with suppress(OSError):
+            (folder / _WARM).touch()
+    _warm_up(ends, Role.ALICE)
+    say({"event": "warm", "time_s": round(time.monotonic() - began, 3), "text": "kernels are ready"})
+
+
+def _helper(ends: tuple[EndSettings, ...], order: Role) -> int:
     helper = os.fork()
     if helper == 0:
         try:
-            _warm_up(ends, Role.BOB)
+            _warm_up(ends, order)
         finally:
             os._exit(0)
-    _warm_up(ends, Role.ALICE)
-    os.waitpid(helper, 0)
-    say({"event": "warm", "time_s": round(time.monotonic() - began, 3), "text": "kernels are ready"})
+    return helper
 
 
 def _warm_up(ends: tuple[EndSettings, ...], order: Role) -> None:

@@ -54,7 +54,7 @@ ALGORITHMS: Final = (
     Algorithm(
         "polyval", "POLYVAL, Wegman-Carter", "mac", ("tag", "verify"), None, None,
         "authenticates distillation and shares of a vault by a polynomial hash over GF(2^128) under one-time pads",
-        ("distill.authenticate", "distill.kernels.polyval", "apps.vault.parcel"),
+        ("distill.authenticate", "distill.kernels.polyval", "apps.vault.polyhash"),
     ),
     Algorithm(
         "verify", "polynomial verification hash", "hash", ("digest",), None, None,

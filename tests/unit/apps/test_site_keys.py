@@ -24,7 +24,7 @@ STATUS = dict.fromkeys(
 
 
 class Site:
-    """Answers every request with a status, to callers whose certificate TLS believes; notes their serial numbers."""
+    """Answers each request with a status, to callers whose certificate TLS believes; notes serial numbers."""
 
     def __init__(self, authority: Authority) -> None:
         pair = authority.issue("kme", hosts=("127.0.0.1",), usages=(SERVER,))

@@ -102,7 +102,18 @@ def test_new_puts_what_changes_where_it_is_told(tmp_path: Path) -> None:
     files = {"--certificate": "c.pem", "--key": "k.pem", "--authority": "ca.pem"}
     options = [word for name, file in files.items() for word in (name, str(tmp_path / file))]
     etc, data = tmp_path / "etc", tmp_path / "var"
-    words = ["sae", "new", "bank", "--site", "https://kme:8443", "--folder", str(etc), "--data", str(data), *options]
+    words = [
+        "sae",
+        "new",
+        "bank",
+        "--site",
+        "https://kme:8443",
+        "--folder",
+        str(etc),
+        "--data",
+        str(data),
+        *options,
+    ]
     assert CliRunner().invoke(cli, words).exit_code == 0
     made = checked(read_sae((etc / "sae.toml").read_text(), etc / "sae.toml"))
     assert (made.state, made.inbox) == (data / "state", data / "inbox")

@@ -10,7 +10,8 @@ from typing import Final
 from poliqi.apps.share.inbox import Inbox
 from poliqi.apps.share.listing import LINE_BYTES
 from poliqi.apps.share.messages import Offer, Refusal, RefusalCode
-from poliqi.apps.share.staged import Staged, promised_bytes
+from poliqi.apps.share.staged import Staged
+from poliqi.apps.share.stagedstate import promised_bytes
 from poliqi.base.errors import ProtocolError, StoreError
 from poliqi.base.ids import SaeId
 

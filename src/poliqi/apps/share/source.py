@@ -68,7 +68,10 @@ class Source:
                 if tell is not None:
                     tell(totals.entries)
             if totals.entries > ENTRIES_MOST or size > LIST_BYTES_MOST:
-                raise DataRefused(f"{self.name}: more than {ENTRIES_MOST:,} files and folders; send it in parts")
+                raise DataRefused(
+                    f"{self.name}: more than {ENTRIES_MOST:,} files and folders, or {LIST_BYTES_MOST:,} bytes of paths; "
+                    "send it in parts"
+                )
         out(b"".join(lines))
         return totals
 

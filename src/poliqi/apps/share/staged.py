@@ -28,44 +28,17 @@ from poliqi.apps.share.ledger import Ledger
 from poliqi.apps.share.listing import Entry, ListChecker, read_entries
 from poliqi.apps.share.messages import Offer, Partial
 from poliqi.apps.share.receipt import KeyUse
+from poliqi.apps.share.stagedstate import StagedState, read_state
 from poliqi.apps.share.tree import Tree
 from poliqi.base.errors import ProtocolError, StoreError
 from poliqi.edge.durable import replace_file
 from poliqi.edge.folder import make_private_folder
 
-__all__ = ["Staged", "StagedState", "promised_bytes"]
+__all__ = ["Staged"]
 
 _STREAMS_MOST: Final = 32
-_STATE_BYTES: Final = 1 << 20
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class StagedState(msgspec.Struct, forbid_unknown_fields=True):
-    """What is known of a transfer beside its files. `placed`: its name in the inbox, once it is to move there.
-
-    Bytes: of all files as listed, of the list, of files beyond what is listed, of another list that is to come.
-    """
-
-    begun_ns: int
-    skew_ns: int
-    boot: str
-    list_sha256: str = ""
-    entries: int = 0
-    size_bytes: int = 0
-    list_bytes: int = 0
-    grown_bytes: int = 0
-    coming_bytes: int = 0
-    placed: str | None = None
-    streams: list[KeyUse] = msgspec.field(default_factory=list[KeyUse])
-    earlier_streams: int = 0
-
-    @property
-    def promised_bytes(self) -> int:
-        """The most that the transfer may hold on the disk, its list and what is known of each entry included."""
-        return (
-            self.size_bytes + self.grown_bytes + self.list_bytes + self.entries * RECORD_BYTES + self.coming_bytes
-        )
 
 
 class Staged:
@@ -80,7 +53,7 @@ class Staged:
         except OSError as error:
             os.close(self._lock)
             raise StoreError(f"transfer {folder.name} is being received by another process") from error
-        state = _read_state(folder / "state")
+        state = read_state(folder)
         self.is_new: Final = state is None
         self.state = state or StagedState(now_ns, now_ns - clock_ns, boot_id())
         try:
@@ -266,17 +239,3 @@ def boot_id() -> str:
         return _BOOT.read_text().strip()
     except OSError:
         return ""
-
-
-def _read_state(path: Path) -> StagedState | None:
-    try:
-        data = path.read_bytes()
-        return msgspec.json.decode(data[:_STATE_BYTES], type=StagedState)
-    except (FileNotFoundError, msgspec.DecodeError):
-        return None
-
-
-def promised_bytes(folder: Path) -> int:
-    """The most that an unfinished transfer may hold."""
-    state = _read_state(folder / "state")
-    return 0 if state is None else state.promised_bytes

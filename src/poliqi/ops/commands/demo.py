@@ -145,7 +145,8 @@ class _Lines:
 
     def end(self, ready_s: float | None, memory: dict[str, int | None]) -> None:
         early = "" if ready_s is not None else ", before the city was ready"
-        took = f"; they took {(memory['rss_bytes'] or 0) / 1e6:,.0f} MB" if memory else ""
+        size = memory.get("pss_bytes") or memory.get("rss_bytes") or 0
+        took = f"; they took {size / 1e6:,.0f} MB" if memory else ""
         click.echo(f"stopped; all processes have ended{early}{took}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from adapter_hosts import wait_until
 from adapter_rig import Ends, PretendedSoftware, two_ends
@@ -257,3 +259,26 @@ def test_nothing_of_a_rotation_has_the_key_in_clear_on_the_wire() -> None:
     assert len(sent) == 3
     assert key_id.encode() in sent[0]
     assert all(first.held[key_id] not in data and first.held[key_id].hex().encode() not in data for data in sent)
+
+
+def test_the_tunnel_of_a_contact_that_was_removed_is_shut_at_once() -> None:
+    first, second = PretendedSoftware(), PretendedSoftware()
+    with two_ends(first, second) as ends:
+        ends.rotator().once()
+        settled(ends)
+        ends.door.change(replace(ends.door._settings, peers={}))
+        assert second.calls[-2:] == ["shut", "close"]
+        assert any("no contact any more" in line for line in ends.told(Happening.WARNING))
+
+
+def test_a_stricter_rule_holds_from_the_next_rotation_on() -> None:
+    first, second = PretendedSoftware(), PretendedSoftware()
+    with two_ends(first, second, site=PlayedSite(grade=SIMULATED), demands=(ANY_LIGHT, ANY_LIGHT)) as ends:
+        first_key = ends.rotator().once()
+        settled(ends)
+        (peer,) = ends.door._settings.peers.values()
+        strict = replace(peer, rule=replace(peer.rule, demand=GradeDemand()))
+        ends.service.change(replace(ends.door._settings, peers={peer.sae: strict}))
+        with pytest.raises(DataRefused):
+            ends.rotator().once()
+        assert ends.rotated("bravo") == [first_key]

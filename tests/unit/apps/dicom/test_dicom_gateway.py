@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dicom_rig as rig
 import pytest
+from adapter_rig import sae_settings
 
-from poliqi.apps.dicom.gateway import DicomService
+from bench.played_keys import PlayedSite
+from poliqi.apps.dicom.gateway import DicomService, dicom_service
 from poliqi.apps.dicom.images import Stage
 from poliqi.apps.dicom.pace import Pace
+from poliqi.apps.identity import Identity
+from poliqi.apps.settings import Peer
+from poliqi.apps.stream.terms import StreamRule
 from poliqi.base.errors import StoreError
 from poliqi.base.ids import SaeId
+from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.keyanswers import KeysNotReady
+from poliqi.edge.network import Address
 
 # pynetdicom leaves a socket that found nobody to the garbage collector
 pytestmark = pytest.mark.filterwarnings(
@@ -315,3 +324,24 @@ def test_an_image_without_the_key_for_all_of_it_is_not_begun(make: Callable[...,
     stock[0] = 1_000_000
     rig.wait_for(lambda: pair.machine.has([large]))
     assert (sent, pair.wire.images) == (1, 2)
+
+
+def test_images_for_a_peer_that_was_removed_wait_and_it_is_said(tmp_path: Path) -> None:
+    here, there = (Identity.make(SaeId(name), OperatingSystemEntropy()) for name in ("here", "there"))
+    said: list[tuple[str, str]] = []
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.setblocking(False)
+        peer = Peer(there.contact, "There", Address(*other.getsockname()), StreamRule(), StreamRule())
+        table = {"listen": "127.0.0.1:0", "calling": ["CT1"], "route": [{"ae": "PACS", "to": "There"}]}
+        before = replace(sae_settings(here, [peer], extra={"dicom": table}), state=tmp_path)
+        service = dicom_service(before, PlayedSite().keys("here"), lambda *words, **_: said.append(words[:2]))
+        assert service is not None
+        assert service.address is not None
+        service.change(replace(before, peers={}))
+        image = rig.image("CT_small.dcm", tmp_path)
+        assert rig.store(service.address.port, [image], "PACS") == [0]
+        rig.wait_for(lambda: any(event == "dicom-waits" and "no peer any more" in text for event, text in said))
+        assert service.figures()["waiting"] == 1
+        service.close()
+        with pytest.raises(BlockingIOError):  # nobody called
+            other.accept()
