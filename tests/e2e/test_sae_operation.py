@@ -134,7 +134,7 @@ def test_an_ended_certificate_is_named_and_renewed_while_it_runs(
     leonardo, aria = saes["leonardo"], saes["aria"]
     file = tmp_path / "note.txt"
     file.write_text("first")
-    authority = Authority.open(city["aria"].folder / "pki")
+    authority = Authority(city["aria"].folder / "pki")
     old = authority.issue(CallerKind.SAE, aria.name, datetime.now(UTC) - timedelta(days=100), days=90)
     (port,) = free_ports(1)
     right = aria.toml.read_text().replace("[listen]", f'[listen]\nstatus = "127.0.0.1:{port}"')

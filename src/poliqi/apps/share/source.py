@@ -69,8 +69,8 @@ class Source:
                     tell(totals.entries)
             if totals.entries > ENTRIES_MOST or size > LIST_BYTES_MOST:
                 raise DataRefused(
-                    f"{self.name}: more than {ENTRIES_MOST:,} files and folders, or {LIST_BYTES_MOST:,} bytes of paths; "
-                    "send it in parts"
+                    f"{self.name}: more than {ENTRIES_MOST:,} files and folders, or "
+                    f"{LIST_BYTES_MOST:,} bytes of paths; send it in parts"
                 )
         out(b"".join(lines))
         return totals

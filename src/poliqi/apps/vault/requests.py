@@ -37,6 +37,7 @@ SIZE_MOST: Final = 1 << 40
 NAMES_MOST: Final = 16
 DONE: Final = b"\x01"
 _HEAD_BYTES: Final = 4
+_LISTED: Final = 256
 
 Id = Annotated[bytes, msgspec.Meta(min_length=RECORD_ID_BYTES, max_length=RECORD_ID_BYTES)]
 Epoch = Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
@@ -168,8 +169,10 @@ def decode_request(data: bytes) -> Request:
 
 
 def encode_listing(entries: list[Entry], size: int) -> bytes:
-    """Exactly `size` bytes, with as many entries as fit. Raises ProtocolError where not even one does."""
-    for number in range(len(entries), -1, -1):
+    """Exactly `size` bytes, with as many whole records as fit. Raises ProtocolError where not even one does."""
+    for number in range(min(len(entries), _LISTED), -1, -1):
+        if 0 < number < len(entries) and entries[number].record == entries[number - 1].record:
+            continue  # the next page begins behind this record: it must not be cut
         body = msgspec.msgpack.encode(Listing(tuple(entries[:number]), number == len(entries)))
         if _HEAD_BYTES + len(body) <= size and (number or not entries):
             return (len(body).to_bytes(_HEAD_BYTES, "big") + body).ljust(size, b"\x00")

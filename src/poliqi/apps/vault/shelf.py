@@ -20,7 +20,6 @@ from poliqi.keys.onetime import xor_bytes
 __all__ = ["Shelf", "block_count", "kept_bytes", "share_bytes"]
 
 _RECORDS_MOST: Final = 10_000
-_PAGE: Final = 64
 _SCHEMA: Final = """
 CREATE TABLE epochs(
     record BLOB NOT NULL, epoch INTEGER NOT NULL, base INTEGER NOT NULL, owner TEXT NOT NULL,
@@ -128,7 +127,7 @@ class Shelf:
         self._box.fold()
 
     def look(self, caller: SaeId, ask: Look) -> list[Entry]:
-        """What the caller owns or may read, of the records behind `after`, whole records only."""
+        """What the caller owns or may read, of the records behind `after`."""
         rows = self._run(
             "SELECT record, epoch, owner, place, count, threshold, size, kept, committed, readers FROM epochs"
             " WHERE record>? ORDER BY record, epoch",
@@ -137,7 +136,7 @@ class Shelf:
         mine = [r for r in rows if caller == r[2] or caller in msgspec.json.decode(r[9], type=list[str])]
         return [
             Entry(record, epoch, owner, place, count, threshold, size, kept == block_count(size), bool(committed))
-            for record, epoch, owner, place, count, threshold, size, kept, committed, _readers in mine[:_PAGE]
+            for record, epoch, owner, place, count, threshold, size, kept, committed, _readers in mine
         ]
 
     def give(self, caller: SaeId, ask: Give) -> bytes:
