@@ -156,7 +156,7 @@ def test_an_ended_certificate_is_named_and_renewed_while_it_runs(
     assert (received["peer"], received["files"], received["size_bytes"]) == (leonardo.name, 1, 5)
     assert received["simulated"]
     assert Path(str(received["path"])).read_text() == "first"
-    until(lambda: "poliqi_application_site_up 1" in get(port, "/metrics")[1])
+    until(lambda: "poliqi_application_site_up 1" in get(port, "/metrics")[1].splitlines())
     assert get(port, "/ready") == (200, "ready\n")
     figures = get(port, "/metrics")[1].splitlines()
     assert f'poliqi_application_received_bytes_total{{peer="{leonardo.name}"}} 5' in figures

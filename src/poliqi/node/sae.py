@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import signal
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -97,10 +97,11 @@ async def _run(
         door.change(fresh)
         now = datetime.now(UTC)
         figures.change(fresh, now)
+        changed.set()
         say("reloaded", f"{len(fresh.peers)} peers; other settings take effect at the next start")
         _tell_certificate(fresh, now, say)
 
-    stopping = asyncio.Event()
+    stopping, changed = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     door = SaeDoor(settings, keys, services, say)
     figures = around.figures or SaeFigures(settings)
@@ -120,7 +121,7 @@ async def _run(
             status = HttpsServer(StatusApplication(figures, figures.why_not, SAE_METRICS), settings.status, None)
             where = await status.start()
             stack.push_async_callback(status.close)
-            asking = loop.create_task(_ask(figures, keys))
+            asking = loop.create_task(_ask(figures, keys, changed))
             stack.callback(asking.cancel)
             say("listening", f"status: {where}", door="status", address=str(where))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -156,10 +157,13 @@ async def _remind(figures: SaeFigures, say: Callable[..., None]) -> None:
             say("certificate", line, level="warning")
 
 
-async def _ask(figures: SaeFigures, keys: KeySource) -> None:
+async def _ask(figures: SaeFigures, keys: KeySource, changed: asyncio.Event) -> None:
+    """Ask the site now and then, and at once where another certificate may have been taken up."""
     while True:
+        changed.clear()
         await asyncio.to_thread(figures.ask, keys)
-        await asyncio.sleep(_ASK_S)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(changed.wait(), _ASK_S)
 
 
 def _files(settings: SaeSettings) -> TlsFiles:
