@@ -131,13 +131,12 @@ def use_of(usage: Usage) -> KeyUse:
     )
 
 
-def total(streams: Sequence[KeyUse]) -> float | str:
-    """The sum of every epsilon, or the word for the weakest stream."""
-    found = {stream.epsilon for stream in streams}
+def total(epsilons: Sequence[float | str]) -> float | str:
+    """The sum of what streams may fail by, or the word for the weakest of them."""
     for word in (COMPUTATIONAL, UNPROVEN):
-        if word in found or not found:
+        if word in epsilons or not epsilons:
             return word
-    return sum(stream.epsilon for stream in streams if isinstance(stream.epsilon, float))
+    return sum(epsilon for epsilon in epsilons if isinstance(epsilon, float))
 
 
 def sign_receipt(receipt: Receipt, identity: Identity) -> bytes:

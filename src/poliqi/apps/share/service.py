@@ -167,7 +167,7 @@ class InboxService:
     def _receipt(self, staged: Staged, manifest: Manifest, channel: Channel) -> Receipt:
         state, settings = staged.state, self._settings
         streams = tuple(state.streams)
-        modes = {stream.mode for stream in streams}
+        modes = {stream.mode for stream in streams} | set(state.earlier_modes)
         peer = settings.peers.get(channel.peer)
         rule = None if peer is None else peer.one_time if modes == {Mode.ONE_TIME} else peer.rule
         return Receipt(
@@ -183,8 +183,10 @@ class InboxService:
             clock_skew_s=round(state.skew_ns / 1e9, 3),
             mode=" and ".join(sorted(mode.value for mode in modes)),
             policy="" if rule is None else rule.policy.value,
-            simulated=any(stream.simulated for stream in streams),
-            epsilon=total(streams),
+            simulated=state.earlier_simulated or any(stream.simulated for stream in streams),
+            epsilon=total(
+                [*([state.earlier_epsilon] if state.earlier_streams else ()), *(s.epsilon for s in streams)]
+            ),
             manifest_sha256=manifest.digest,
             files=manifest.files,
             folders=manifest.folders,

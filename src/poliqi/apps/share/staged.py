@@ -213,8 +213,7 @@ class Staged:
         else:
             streams.append(use)
         while len(streams) > _STREAMS_MOST:
-            streams.pop(1)
-            self.state.earlier_streams += 1
+            self.state.forget(streams.pop(1))
         self.save()
 
     def sync(self) -> None:

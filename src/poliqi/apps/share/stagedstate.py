@@ -8,7 +8,8 @@ from typing import Final
 import msgspec
 
 from poliqi.apps.share.facts import RECORD_BYTES
-from poliqi.apps.share.receipt import KeyUse
+from poliqi.apps.share.receipt import KeyUse, total
+from poliqi.apps.stream.terms import Mode
 
 __all__ = ["StagedState", "promised_bytes", "read_state"]
 
@@ -33,6 +34,17 @@ class StagedState(msgspec.Struct, forbid_unknown_fields=True):
     placed: str | None = None
     streams: list[KeyUse] = msgspec.field(default_factory=list[KeyUse])
     earlier_streams: int = 0
+    """Those that are no longer in `streams`; what they were counts for the receipt all the same."""
+    earlier_modes: list[Mode] = msgspec.field(default_factory=list[Mode])
+    earlier_epsilon: float | str = 0.0
+    earlier_simulated: bool = False
+
+    def forget(self, use: KeyUse) -> None:
+        """Count a stream among the earlier ones."""
+        self.earlier_streams += 1
+        self.earlier_modes = sorted({*self.earlier_modes, use.mode})
+        self.earlier_epsilon = total([self.earlier_epsilon, use.epsilon])
+        self.earlier_simulated = self.earlier_simulated or use.simulated
 
     @property
     def promised_bytes(self) -> int:

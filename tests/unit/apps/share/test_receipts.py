@@ -14,8 +14,9 @@ from poliqi.apps.keygrade import KeyGrade
 from poliqi.apps.keysource import Supply
 from poliqi.apps.share.estimate import Load, estimate
 from poliqi.apps.share.progress import Progress
-from poliqi.apps.share.receipt import Receipt, read_receipt, sign_receipt, use_of, verify_receipt
+from poliqi.apps.share.receipt import KeyUse, Receipt, read_receipt, sign_receipt, use_of, verify_receipt
 from poliqi.apps.share.receipttext import WORDS, receipt_lines
+from poliqi.apps.share.stagedstate import StagedState
 from poliqi.apps.share.verify import check_manifest, differing_files
 from poliqi.apps.stream.terms import Mode, Policy, StreamRule, Usage
 from poliqi.base.errors import AuthenticationError, DataRefused
@@ -169,3 +170,21 @@ def test_rate_and_time_left() -> None:
     assert (seen.done_bytes, seen.done_files) == (600, 6)
     assert seen.rate_bps == pytest.approx(800.0)
     assert seen.eta_s == pytest.approx(4.0)
+
+
+def test_streams_that_are_no_longer_listed_count_for_the_whole() -> None:
+    def use(mode: Mode, origin: str, epsilon: float) -> KeyUse:
+        grade = KeyGrade("its", origin, epsilon, paths=(("a", "b"),))
+        return use_of(Usage(mode, SaeId("archive"), SaeId("hospital"), ("k",), (grade,), tag_epsilon=1e-6))
+
+    state = StagedState(0, 0, "")
+    for number in range(40):
+        state.forget(use(Mode.ONE_TIME, "photons", 1e-3))
+        assert state.earlier_epsilon == pytest.approx((number + 1) * (1e-3 + 1e-6))
+    assert not state.earlier_simulated
+    state.forget(use(Mode.QUANTUM, "simulated", 1e-3))
+    state.forget(use(Mode.ONE_TIME, "photons", 1e-3))
+    assert state.earlier_modes == [Mode.ONE_TIME, Mode.QUANTUM]
+    assert state.earlier_epsilon == "computational"
+    assert state.earlier_simulated
+    assert state.earlier_streams == 42
