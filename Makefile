@@ -33,7 +33,7 @@ demo: $(STAMPS)/base
 	@$(BIN)/poliqi demo $(ARGS)
 
 test: $(STAMPS)/all
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
 soak: $(STAMPS)/all
 	@$(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)

@@ -166,11 +166,22 @@ def run(ends: Ends, wanted: int, seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("role", ["send", "receive"])
 def test_death_before_any_one_change_to_the_disk(ends: Ends, role: str) -> None:
-    """Each change in turn, at either end. The same command again ends it: once there, and nothing left behind."""
+    """Every sixth change, another first one each time: `test_death_before_each_change_to_the_disk` takes all."""
+    die(ends, role, random.SystemRandom().randrange(6), 6)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("role", ["send", "receive"])
+def test_death_before_each_change_to_the_disk(ends: Ends, role: str) -> None:
+    die(ends, role, 0, 1)
+
+
+def die(ends: Ends, role: str, first: int, step: int) -> None:
+    """Die at either end. The same command again ends it: once there, and nothing left behind."""
     inbox, names = ends.folder / "archive/inbox", list[str]()
     has_lived = False
     while not has_lived:
-        number = len(names)
+        number = first + step * len(names)
         names.append(f"source{number:03}")
         source = ends.folder / names[-1]
         (source / "b").mkdir(parents=True)
@@ -191,7 +202,7 @@ def test_death_before_any_one_change_to_the_disk(ends: Ends, role: str) -> None:
         assert not list((inbox / ".partial/office").iterdir()), f"{role} {number}"
         assert len(list((inbox / ".receipts/office").glob("*.json"))) == receipts(ends) == len(names)
     # a handful would mean that the deaths missed their marks
-    assert len(names) > 20
+    assert first + step * len(names) > 20
 
 
 @pytest.mark.slow

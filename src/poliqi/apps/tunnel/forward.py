@@ -114,8 +114,8 @@ class Forwarder:
         except LocalReset:  # its own application's business
             reset(local)
         except PoliqiError as error:
-            reset(local)
             if not self._is_closed:
                 self._complain(f"to {self._target}: connection reset: {when_ready(error)}", known=True)
+            reset(local)
         finally:
             self._free.release()
