@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import time
 from pathlib import Path
 
 from poliqi.base.ids import LinkId
@@ -30,11 +31,23 @@ class Feeder:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(30.0)
         try:
-            self._socket.connect(str(path))
+            self._connect(path)
             self.site = decode_hello(self._frame())
         except BaseException:
             self._socket.close()
             raise
+
+    def _connect(self, path: Path) -> None:
+        """The site may be about to open its socket."""
+        until = time.monotonic() + 30.0
+        while True:
+            try:
+                self._socket.connect(str(path))
+                return
+            except (FileNotFoundError, ConnectionRefusedError):
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
 
     def _frame(self) -> bytes:
         size = int.from_bytes(self._exactly(4), "big")

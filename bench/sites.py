@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -24,16 +25,25 @@ from poliqi.ops.cli import cli
 
 POLIQI = [sys.executable, "-m", "poliqi"]
 START_S = 60.0
+_NUMBERS = itertools.count(os.getpid())
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
+    """Ports that nobody listens on now, and that the kernel gives to no connection: below its own range.
+
+    Each worker of a test run has its own thousand, so that none takes another's before it is used.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw9").removeprefix("gw")
+    first = 20_000 + 1000 * (int(worker) % 10)
+    ports: list[int] = []
+    while len(ports) < count:
+        port = first + next(_NUMBERS) % 1000
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.append(port)
     return ports
 
 

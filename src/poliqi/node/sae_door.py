@@ -104,7 +104,8 @@ class SaeDoor:
             ended = [channel for channel in self._open if self._is_other(before, channel.peer)]
         for channel in ended:
             self._say("ended", f"{channel.purpose} of {channel.peer}: no contact any more", peer=channel.peer)
-            channel.close()
+            # one that waits for its site may take seconds to close: none waits for another
+            threading.Thread(target=channel.close, name="ended", daemon=True).start()
 
     def _is_other(self, settings: SaeSettings, sae: SaeId) -> bool:
         """True where `sae` is no contact any more, or another than in these settings."""

@@ -181,7 +181,7 @@ def random_problem(seed: int) -> DesignProblem:
     )
 
 
-@pytest.mark.parametrize("seed", [*range(8), *(pytest.param(s, marks=pytest.mark.slow) for s in range(8, 40))])
+@pytest.mark.parametrize("seed", [*range(12), *(pytest.param(s, marks=pytest.mark.soak) for s in range(12, 40))])
 def test_cost_equals_that_of_the_best_subset(seed: int) -> None:
     problem = random_problem(seed)
     design = solve_design(problem)

@@ -34,10 +34,9 @@ from poliqi.keys.onetime import MAC_KEY_BYTES, open_sealed
 __all__ = ["Fetched", "fetch_dataset", "list_datasets"]
 
 _BUFFER: Final = 1 << 20
-_HEADER_MOST: Final = 1 << 20
+_HEADER_MOST: Final = 1 << 16
 _HEADERS: Final = (
     tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
     tarfile.SOLARIS_XHDTYPE,
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -110,7 +109,6 @@ def _fetch(
     say(channel, Done(settings.identity.sign(signed, RECEIPT_USE)))
     channel.finish()
     partial.unlink(missing_ok=True)
-    partial.with_name(f"{partial.name}.lock").unlink(missing_ok=True)
     return Fetched(offer.id, offer.name, folder, offer.sealed_bytes, offer.digest, offer.key_id, grade)
 
 
@@ -188,7 +186,7 @@ def _open(partial: Path, key: SecretBytes, offer: Offer, owner: Path) -> Path:
                 tar.extractall(stage, filter=_only_plain)  # noqa: S202  # the filter refuses all but plain files
             while plain.read(_BUFFER):
                 pass
-    except (tarfile.TarError, OSError) as error:
+    except (tarfile.TarError, OSError, RecursionError) as error:
         shutil.rmtree(stage, ignore_errors=True)
         raise DataRefused(f"{offer.name!r} cannot be unpacked: {error}") from error
     except BaseException:
@@ -204,6 +202,8 @@ class _Member(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
         """As TarInfo. Raises TarError."""
         found = super().frombuf(buf, encoding, errors)
+        if found.type in (tarfile.XGLTYPE, tarfile.GNUTYPE_SPARSE):
+            raise tarfile.TarError("a header for all that follows, or of a sparse file: no dataset has one")
         if found.type in _HEADERS and found.size > _HEADER_MOST:
             raise tarfile.TarError(f"a header of {found.size} bytes; at most {_HEADER_MOST} are taken")
         return found

@@ -68,6 +68,7 @@ class Room:
 
     def grow(self, extra_bytes: int) -> None:
         """A file is larger than it was listed. Raises TurnedDown where that is beyond the rules, OSError."""
+        self.look(extra_bytes)
         state = self._staged.state
         with self._inbox.promising:
             state.grown_bytes += extra_bytes
@@ -78,7 +79,6 @@ class Room:
                 raise
             if self._inbox.rules.max_bytes is not None:
                 self._staged.save()
-        self.look(extra_bytes)
 
     def look(self, wanted_bytes: int = 1) -> None:
         """Raises OSError (ENOSPC) where the disk has no more to give than is to be left free."""

@@ -9,24 +9,34 @@ from poliqi.base.errors import PoliqiError
 from poliqi.base.ids import SaeId
 from poliqi.edge.keyanswers import KeysNotReady
 
-__all__ = ["PAD_RECORD_BYTES", "TAG_KEY_BYTES", "needed_bytes", "not_ready", "quantum_key_bytes"]
+__all__ = ["PAD_RECORD_BYTES", "TAG_KEY_BYTES", "key_bytes", "needed_bytes", "not_ready", "quantum_key_bytes"]
 
 PAD_RECORD_BYTES: Final = 64 << 10
 """The most plaintext in one record under one-time pad."""
 TAG_KEY_BYTES: Final = 32
 """Key of one one-time tag."""
+_ANNOUNCED_MOST: Final = 128
+"""The most keys that one announcement names."""
 _OPENING_BYTES: Final = 1024
 """Of the handshake, the end, and what is kept for them, in one direction."""
+
+
+def key_bytes(pad_bytes: int, most_bytes: int) -> int:
+    """Bytes of keys, of `most_bytes` each, that give so many bytes of pad: the first 32 of a key are none."""
+    return pad_bytes + TAG_KEY_BYTES * -(-pad_bytes // max(1, most_bytes - TAG_KEY_BYTES))
 
 
 def needed_bytes(length: int, most_bytes: int = 512) -> int:
     """Key bytes that suffice for `length` bytes one way under one-time pad, the handshake and the end with them.
 
     `most_bytes` is the largest key that the site gives (Supply.most_bytes): a part of the last may be left over.
-    Each record takes a tag's key, and at worst an announcement of fresh keys with another.
+    Each record takes a tag's key, and at worst announcements of fresh keys (128 at once) with another each, the last
+    of them a short one.
     """
     records = max(1, -(-length // PAD_RECORD_BYTES))
-    return length + 2 * TAG_KEY_BYTES * records + _OPENING_BYTES + most_bytes
+    announced = 2 * TAG_KEY_BYTES * (length // (_ANNOUNCED_MOST * max(1, most_bytes - TAG_KEY_BYTES)))
+    pad_bytes = length + 3 * TAG_KEY_BYTES * records + announced + _OPENING_BYTES
+    return key_bytes(pad_bytes, most_bytes) + most_bytes
 
 
 def quantum_key_bytes(length: int, rekey_bytes: int) -> int:

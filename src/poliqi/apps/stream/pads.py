@@ -2,6 +2,10 @@
 
 Pad is one run of bytes: the announced keys behind each other. Every record takes the next bytes of it, first 32 for
 its tag, then as many as its text has; no byte is ever taken twice, and what is left over at the end is wiped.
+
+The first 32 bytes of a key never cover text: those of the first key are the tag key of the handshake's message, those
+of every later one are wiped. Else whoever knows a text that is withheld knows a key from its first byte, and could open
+a stream that names this key first.
 """
 
 from __future__ import annotations
@@ -16,11 +20,11 @@ from numpy.typing import NDArray
 
 from poliqi.apps.keygrade import GradeDemand
 from poliqi.apps.keysource import Key, KeySource, Supply
-from poliqi.apps.stream.needs import TAG_KEY_BYTES, not_ready
+from poliqi.apps.stream.needs import TAG_KEY_BYTES, key_bytes, not_ready
 from poliqi.apps.stream.opening import KEYS_MOST
-from poliqi.apps.stream.rekey import QUANTUM_KEY_BYTES, Asked, Pause, read_grades
+from poliqi.apps.stream.rekey import Asked, Pause, read_grades
 from poliqi.apps.stream.terms import Used
-from poliqi.base.errors import DataRefused, KeyExhausted, PoliqiError, ProtocolError
+from poliqi.base.errors import ConfigError, DataRefused, KeyExhausted, PoliqiError, ProtocolError
 from poliqi.base.ids import SaeId
 from poliqi.edge.keyanswers import KeysNotReady
 
@@ -30,7 +34,7 @@ Bytes = NDArray[np.uint8]
 
 KEPT_BYTES: Final = 2 * TAG_KEY_BYTES
 """What a sender never uses for messages: tags of one announcement and of the end."""
-_FIRST_BYTES: Final = 1024
+_FIRST_BYTES: Final = 960
 _PATIENCE_S: Final = 10.0
 _NAMED_MOST: Final = 1024
 """Announcements ahead of their use: those of a message where the site gives the least keys at once."""
@@ -44,16 +48,20 @@ def pad_demand(demand: GradeDemand) -> GradeDemand:
 class Pad:
     """Bytes that are each taken once."""
 
-    __slots__ = ("_parts", "_place", "left")
+    __slots__ = ("_is_begun", "_parts", "_place", "left")
 
     def __init__(self) -> None:
         self._parts: Final[deque[Bytes]] = deque()
         self._place = 0
+        self._is_begun = False
         self.left = 0
 
     def add(self, keys: Sequence[Key]) -> None:
-        """Append keys, in order."""
-        part = np.frombuffer(bytearray().join(key.value.view() for key in keys), np.uint8)
+        """Append keys, in order; the first bytes of each but the very first are nothing. Wipes the keys."""
+        views = [key.value.view() for key in keys]
+        rest = [view[TAG_KEY_BYTES:] if self._is_begun or place else view for place, view in enumerate(views)]
+        self._is_begun = True
+        part = np.frombuffer(bytearray().join(rest), np.uint8)
         for key in keys:
             key.value.close()
         self._parts.append(part)
@@ -146,12 +154,20 @@ class PadDrawer:
             self._ask(size)
             return self._taken()
         except KeysNotReady as again:
-            raise not_ready(self._source, self._peer, size, again) from error
+            wanted = key_bytes(size, self._limits.most_bytes)
+            raise not_ready(self._source, self._peer, wanted, again) from error
 
     def _ask(self, size: int) -> None:
+        """For `size` bytes of pad, or as many as the site gives at once. Raises ConfigError where that is none."""
         limits = self._limits
-        each = min(max(limits.least_bytes, size, QUANTUM_KEY_BYTES + 1), limits.most_bytes)
-        number = min(-(-size // each), limits.most_number, KEYS_MOST)
+        each = min(max(limits.least_bytes, size + TAG_KEY_BYTES), limits.most_bytes)
+        used = max(1, each - TAG_KEY_BYTES)
+        number = min(-(-size // used), limits.most_number, KEYS_MOST)
+        if each <= TAG_KEY_BYTES or number * used <= TAG_KEY_BYTES:  # it would not pay for its own announcement
+            raise ConfigError(
+                f"{number} keys of {each} bytes, the most that the site gives at once, are no pad: raise `max_size` "
+                "at both sites"
+            )
         self._asked = Asked(lambda: self._source.fresh(self._peer, number, each), self._demand, number)
 
     def _taken(self) -> tuple[str, ...]:
@@ -159,7 +175,7 @@ class PadDrawer:
             return ()
         asked, self._asked = self._asked, None
         keys = asked.result(_PATIENCE_S)
-        self._last = sum(len(key.value) for key in keys)
+        self._last = sum(len(key.value) - TAG_KEY_BYTES for key in keys)
         self.pad.add(keys)
         self._used += zip((key.key_id for key in keys), read_grades(keys), strict=True)
         return tuple(key.key_id for key in keys)

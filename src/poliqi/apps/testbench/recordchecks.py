@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from poliqi.apps.testbench.checking import Check, NotSeen, Wrong
@@ -282,6 +285,7 @@ def memory(encryptor: RecordEncryptor) -> str:
     supplies = Supplies(os.urandom(1 << 20), os.urandom(1 << 20), is_endless=True)
     pair = _Pair(encryptor, supplies)
     _churn(pair, size, 8 << 20)
+    _give_back()
     before = _resident_bytes()
     done = _churn(pair, size, _CHURN_BYTES)
     grown = _resident_bytes() - before
@@ -296,6 +300,13 @@ def _churn(pair: _Pair, size: int, most: int) -> int:
         pair.opened(pair.sealed(bytes(size)))
         done += size
     return done
+
+
+def _give_back() -> None:
+    """What is free in this process goes back to the system: else what is held would hide in it."""
+    gc.collect()
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _resident_bytes() -> int:

@@ -353,6 +353,10 @@ def test_a_header_that_would_fill_the_memory_is_refused(town: Town, monkeypatch:
     made = town.shelf.publish([town.data], "trial", [HOSPITAL])
     with pytest.raises(DataRefused, match="a header of 3145728 bytes"):
         town.fetch(HOSPITAL, made.id)
+    member.type, member.size = tarfile.XGLTYPE, 0
+    made = town.shelf.publish([town.data], "trial", [HOSPITAL])
+    with pytest.raises(DataRefused, match="a header for all that follows"):
+        town.fetch(HOSPITAL, made.id)
 
 
 @given(st.binary(max_size=200))
