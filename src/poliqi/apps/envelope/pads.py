@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,19 +10,27 @@ from typing import Final
 from poliqi.apps.envelope.rule import PadRule
 from poliqi.apps.keygrade import KeyGrade
 from poliqi.apps.keysource import Key, KeySource, Supply
+from poliqi.apps.stream.rekey import QUANTUM_KEY_BYTES
 from poliqi.base.errors import ConfigError, DataRefused, ProtocolError
 from poliqi.base.ids import SaeId
 from poliqi.base.secret import SecretBytes
 from poliqi.edge.keyanswers import KeysNotReady
+from poliqi.keys.onetime import MAC_KEY_BYTES
 
 __all__ = ["KEYS_MOST", "Outlook", "Pad", "PadSource"]
 
 KEYS_MOST: Final = 4096
 """The most keys of one pad."""
+_LEAST_BYTES: Final = max(MAC_KEY_BYTES, QUANTUM_KEY_BYTES) + 1
+"""The shortest key of a pad: shorter ones are drawn for other modes."""
 
 
 class Pad:
-    """Key bytes that are handed out once, from front to back; `close` wipes what is left."""
+    """Key bytes that are handed out once, from front to back; `close` wipes what is left.
+
+    The first MAC_KEY_BYTES of a key are a tag's key, where the key is the pad's first, or nothing. Did they cover a
+    text, whoever knows the text would know them, and forge under a pad that names that key first.
+    """
 
     __slots__ = ("_at", "_bytes", "grades", "key_ids")
 
@@ -29,7 +38,8 @@ class Pad:
         """Empties the keys."""
         self.key_ids: Final = tuple(key.key_id for key in keys)
         self.grades: Final = tuple(KeyGrade.read(key.grade) for key in keys)
-        self._bytes: Final = bytearray(b"".join(key.value.take() for key in keys))
+        parts = [key.value.take() for key in keys]
+        self._bytes: Final = bytearray(b"".join(parts[:1] + [part[MAC_KEY_BYTES:] for part in parts[1:]]))
         self._at = 0
 
     def __len__(self) -> int:
@@ -77,7 +87,8 @@ class PadSource:
         """A new pad of at least `size` bytes, to share with the peer.
 
         A pad that takes several requests is begun only where all of it is there. Raises KeysNotReady, DataRefused
-        where the keys do not meet the rule, and what a key source raises; what was drawn by then is lost.
+        where the keys do not meet the rule, ConfigError where the site's keys are too short for a pad, and what a
+        key source raises; what was drawn by then is lost.
         """
         limits = self._limits_checked()
         count, each = _portions(size, limits)
@@ -97,7 +108,8 @@ class PadSource:
         """The pad that the peer drew and named.
 
         Raises ProtocolError where it is too short or names a key twice, DataRefused where it is longer than such a
-        pad is drawn, where a key is not there or does not meet the rule, and what a key source raises.
+        pad is drawn, where a key is too short for any pad, is not there or does not meet the rule, and what a key
+        source raises.
         """
         if not 1 <= len(key_ids) <= KEYS_MOST or len(set(key_ids)) != len(key_ids):
             raise ProtocolError(f"a pad of {len(key_ids)} keys: from 1 to {KEYS_MOST}, each named once")
@@ -107,12 +119,17 @@ class PadSource:
         try:
             for start in range(0, len(key_ids), step):
                 keys += self._keys.named(self._peer, key_ids[start : start + step])
-            if (there := sum(len(key.value) for key in keys)) < size:
-                raise ProtocolError(f"a pad of {there} bytes for {size}: the keys are spent")
-            if there > (most := len(keys) * max(limits.least_bytes, -(-size // len(keys)))):
+            if any(len(key.value) < _LEAST_BYTES for key in keys):
                 raise DataRefused(
-                    f"a pad of {there} bytes for {size}, where {most} are drawn: what it is for was changed on the "
-                    "way (or the two sites have another min_size)"
+                    f"a key of {_LEAST_BYTES - 1} bytes or less is drawn for another mode, and is no pad"
+                )
+            whole = size + MAC_KEY_BYTES * (len(keys) - 1)
+            if (there := sum(len(key.value) for key in keys)) < whole:
+                raise ProtocolError(f"a pad of {there} bytes for {whole}: the keys are spent")
+            if there > (most := len(keys) * _each(size, len(keys), limits)):
+                raise DataRefused(
+                    f"a pad of {there} bytes for {whole}, where {most} are drawn: what it is for was changed on "
+                    "the way (or the two sites have another min_size)"
                 )
             self._judge(keys)
         except BaseException:
@@ -120,15 +137,19 @@ class PadSource:
             raise
         return Pad(keys)
 
-    def outlook(self, size: int) -> Outlook:
-        """Whether key for `size` bytes of pad is there, else when. Raises what a key source raises."""
+    def outlook(self, *pads: tuple[int, int]) -> Outlook:
+        """Whether key for pads, each (bytes, how many of them), is there, else when.
+
+        Raises ConfigError where the site's keys are too short for a pad, and what a key source raises.
+        """
         supply = self._keys.supply(self._peer)
         self._limits = supply
+        needed = sum(math.prod(_portions(size, supply)) * times for size, times in pads)
         return Outlook(
-            needed_bytes=size,
+            needed_bytes=needed,
             available_bytes=supply.available_bytes,
             rate_bps=supply.rate_bps,
-            seconds=supply.seconds_until(size),
+            seconds=supply.seconds_until(needed),
             refusal=self._refusal(supply.grades),
         )
 
@@ -168,15 +189,25 @@ class PadSource:
 
 
 def _portions(size: int, limits: Supply) -> tuple[int, int]:
-    """How many keys of how many bytes."""
-    most = max(1, limits.most_bytes)
-    count = max(1, -(-size // most))
+    """How many keys of how many bytes make a pad of `size`. Raises ConfigError where the site's are too short."""
+    most = limits.most_bytes
+    if most < _LEAST_BYTES:
+        raise ConfigError(
+            f"keys of {most} bytes are too short for a pad, which takes keys of {_LEAST_BYTES} bytes or more: let "
+            "the site give longer keys (key sizes of site.toml)"
+        )
+    count = max(1, -(-(size - MAC_KEY_BYTES) // (most - MAC_KEY_BYTES)))
     if count > KEYS_MOST:
         raise ConfigError(
             f"{size} bytes of pad take {count} keys of {most} bytes, and at most {KEYS_MOST} are used for one: "
             "let the site give longer keys (key sizes of site.toml)"
         )
-    return count, max(limits.least_bytes, -(-size // count))
+    return count, _each(size, count, limits)
+
+
+def _each(size: int, count: int, limits: Supply) -> int:
+    """Bytes of each of `count` keys: all of the first serves, of the others what is behind MAC_KEY_BYTES."""
+    return max(limits.least_bytes, _LEAST_BYTES, -(-(size + MAC_KEY_BYTES * (count - 1)) // count))
 
 
 def _wipe(keys: Sequence[Key]) -> None:

@@ -44,18 +44,16 @@ class Rate:
 
     @property
     def pad_bytes(self) -> int:
-        """Key for one envelope and its answer."""
+        """Pad for one envelope and its answer; the key that it takes (`PadSource.outlook`) is somewhat more."""
         return pad_bytes(self.size_bytes, ANSWER_BYTES)
 
-    @property
-    def day_bytes(self) -> float:
-        """Key a day."""
-        return self.pad_bytes * _DAY_S / self.period_s
+    def day_bytes(self, each: int) -> float:
+        """Key a day, where one envelope takes `each` bytes."""
+        return each * _DAY_S / self.period_s
 
-    @property
-    def rate_bps(self) -> float:
-        """Key in bits a second."""
-        return 8 * self.pad_bytes / self.period_s
+    def rate_bps(self, each: int) -> float:
+        """Key in bits a second, where one envelope takes `each` bytes."""
+        return 8 * each / self.period_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ def needed_bytes(length: int, most_bytes: int = 512) -> int:
     """Key bytes that suffice for `length` bytes one way under one-time pad, the handshake and the end with them.
 
     `most_bytes` is the largest key that the site gives (Supply.most_bytes): a part of the last may be left over.
-    Each record takes a tag's key, and at worst announcements of fresh keys (128 at once) with another each, the last
-    of them a short one.
+    Each record takes a tag's key, and at worst announcements of fresh keys (128 at once) with another each, and one
+    key that is not used to its end.
     """
     records = max(1, -(-length // PAD_RECORD_BYTES))
     announced = 2 * TAG_KEY_BYTES * (length // (_ANNOUNCED_MOST * max(1, most_bytes - TAG_KEY_BYTES)))

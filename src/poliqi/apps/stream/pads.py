@@ -3,9 +3,9 @@
 Pad is one run of bytes: the announced keys behind each other. Every record takes the next bytes of it, first 32 for
 its tag, then as many as its text has; no byte is ever taken twice, and what is left over at the end is wiped.
 
-The first 32 bytes of a key never cover text: those of the first key are the tag key of the handshake's message, those
-of every later one are wiped. Else whoever knows a text that is withheld knows a key from its first byte, and could open
-a stream that names this key first.
+The first 32 bytes of a key never cover text: those of the first key are the tag key of the handshake's message,
+those of every later one are wiped. Else whoever knows a text that is withheld knows a key from its first byte, and
+could open a stream that names this key first.
 """
 
 from __future__ import annotations
@@ -165,8 +165,8 @@ class PadDrawer:
         number = min(-(-size // used), limits.most_number, KEYS_MOST)
         if each <= TAG_KEY_BYTES or number * used <= TAG_KEY_BYTES:  # it would not pay for its own announcement
             raise ConfigError(
-                f"{number} keys of {each} bytes, the most that the site gives at once, are no pad: raise `max_size` "
-                "at both sites"
+                f"{number} keys of {each} bytes, the most that the site gives at once, are no pad: raise "
+                "`max_size` at both sites"
             )
         self._asked = Asked(lambda: self._source.fresh(self._peer, number, each), self._demand, number)
 

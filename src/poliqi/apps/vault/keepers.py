@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from poliqi.apps.dial import Dial
@@ -44,8 +44,8 @@ class Keeper(Protocol):
         """The answer. Raises DataRefused where it says no, LinkDown, ProtocolError, and as a key source."""
         ...
 
-    def outlook(self, size: int) -> Outlook | None:
-        """Whether key for `size` bytes of pad is there; None where none is needed."""
+    def outlook(self, pads: Sequence[tuple[int, int]]) -> Outlook | None:
+        """Whether key for pads, each (bytes, how many of them), is there; None where none is needed."""
         ...
 
     def close(self) -> None: ...
@@ -63,7 +63,7 @@ class _Here:
     def ask(self, request: Request, answer_bytes: int) -> bytes:
         return answer_request(self._shelf, self.sae, encode(request), answer_bytes, None)
 
-    def outlook(self, size: int) -> Outlook | None:  # noqa: ARG002  # none is needed
+    def outlook(self, pads: Sequence[tuple[int, int]]) -> Outlook | None:  # noqa: ARG002  # none is needed
         return None
 
     def close(self) -> None:
@@ -104,8 +104,8 @@ class _Remote:
             self.note = PadNote.joined(self.note, note)
             return answer
 
-    def outlook(self, size: int) -> Outlook | None:
-        return PadSource(self._keys, self.sae, self._rule).outlook(size)
+    def outlook(self, pads: Sequence[tuple[int, int]]) -> Outlook | None:
+        return PadSource(self._keys, self.sae, self._rule).outlook(*pads)
 
     def close(self) -> None:
         if self._caller is not None:

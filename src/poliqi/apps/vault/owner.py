@@ -16,7 +16,7 @@ from poliqi.apps.envelope.pads import Outlook
 from poliqi.apps.envelope.rule import PadNote
 from poliqi.apps.vault.catalogue import Catalogue, Phase, Record, Site
 from poliqi.apps.vault.keepers import HERE, Keeper, Keepers
-from poliqi.apps.vault.parcel import BLOCK_BYTES, SHARES_MOST, KeyMatrix, tagged, tags_change
+from poliqi.apps.vault.parcel import BLOCK_BYTES, SHARES_MOST, KeyMatrix, parcel_bytes, tagged, tags_change
 from poliqi.apps.vault.reading import Found, Reading, Source, contradicting, listed, most_agreed
 from poliqi.apps.vault.requests import (
     DONE,
@@ -31,12 +31,12 @@ from poliqi.apps.vault.requests import (
     numbers_of,
 )
 from poliqi.apps.vault.sharing import split, split_zero
-from poliqi.apps.vault.shelf import block_count, kept_bytes, share_bytes
+from poliqi.apps.vault.shelf import block_count, share_bytes
 from poliqi.base.errors import ConfigError, DataRefused, PoliqiError, StoreError
 from poliqi.base.ids import SaeId
 from poliqi.base.secret import Entropy
 
-__all__ = ["Health", "Need", "Owner", "Progress", "need_bytes"]
+__all__ = ["Health", "Need", "Owner", "Progress", "needed_pads"]
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
@@ -45,10 +45,15 @@ _ASK_BYTES: Final = 64
 """About the longest question beside its parcel."""
 
 
-def need_bytes(size: int, count: int) -> int:
-    """About the pad towards each site, to put, renew or get a secret of so many bytes at `count` sites."""
-    each = pad_bytes(_ASK_BYTES, len(DONE))
-    return kept_bytes(size, count) + (block_count(size) + 2) * each
+def needed_pads(size: int, count: int) -> list[tuple[int, int]]:
+    """About the pads towards each site, to put, renew or get a secret of so many bytes at `count` sites.
+
+    Each is (bytes, how many of them).
+    """
+    last = max(1, block_count(size)) - 1
+    shares = [(BLOCK_BYTES, last), (share_bytes(size, last), 1)]
+    parcels = [(pad_bytes(_ASK_BYTES + parcel_bytes(share, count), len(DONE)), times) for share, times in shares]
+    return [*parcels, (pad_bytes(_ASK_BYTES, len(DONE)), 2)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ class Owner:
         for name in sites:
             keeper = self._keepers.named(name)
             try:
-                found.append(Need(keeper.place, keeper.outlook(need_bytes(size, len(sites)))))
+                found.append(Need(keeper.place, keeper.outlook(needed_pads(size, len(sites)))))
             except StoreError:
                 raise
             except PoliqiError as error:

@@ -31,7 +31,7 @@ __all__ = [
 
 SHARES_MOST: Final = 16
 """The most sites that keep a secret."""
-BLOCK_BYTES: Final = 63 << 10
+BLOCK_BYTES: Final = 59 << 10
 """Bytes of a secret that are shared at once: with tags, keys and envelope one request for 128 keys of 4096 bit."""
 _TAG: Final = 16
 _KEY: Final = 32

@@ -17,6 +17,8 @@ from poliqi.base.errors import DataRefused, PoliqiError, ProtocolError, StoreErr
 __all__ = ["LISTING_BYTES", "Found", "Reading", "Source", "contradicting", "listed", "most_agreed"]
 
 LISTING_BYTES: Final = 2048
+_LISTED_MOST: Final = 20_000
+"""Entries after which a site that has still more is taken for a false one."""
 _HEAD: Final = 2
 
 
@@ -136,8 +138,8 @@ def listed(keeper: Keeper) -> list[Entry]:
         entries += page.entries
         if page.is_last:
             return entries
-        if page.entries[-1].record <= after:
-            raise ProtocolError(f"{keeper.place} lists the same again and again")
+        if not page.entries or page.entries[-1].record <= after or len(entries) > _LISTED_MOST:
+            raise ProtocolError(f"{keeper.place} lists without end: {len(entries)} entries, and no last page")
         after = page.entries[-1].record
 
 

@@ -221,23 +221,24 @@ def _cost(desk: _Desk, rate: Rate) -> dict[str, Any]:
     from poliqi.apps.envelope.pads import PadSource
     from poliqi.apps.messenger.settings import rule_for
 
-    outlook = PadSource(desk.keys, desk.peer.sae, rule_for(desk.settings, desk.peer)).outlook(rate.pad_bytes)
+    outlook = PadSource(desk.keys, desk.peer.sae, rule_for(desk.settings, desk.peer)).outlook((rate.pad_bytes, 1))
+    day_bytes, rate_bps = rate.day_bytes(outlook.needed_bytes), rate.rate_bps(outlook.needed_bytes)
     said = (
         f"one envelope of {rate.size_bytes} bytes (a text of up to {rate.text_most}) every {rate.period_s:g} s "
-        f"costs {rate.day_bytes / 1e6:.1f} MB of key a day, {rate.rate_bps:.0f} bit/s; "
+        f"costs {day_bytes / 1e6:.1f} MB of key a day, {rate_bps:.0f} bit/s; "
         f"{outlook.available_bytes / 1e6:.1f} MB are there"
     )
     if outlook.rate_bps is not None:
         said += f" and {outlook.rate_bps:.0f} bit/s come in"
-        if outlook.rate_bps < rate.rate_bps:
-            lasts_s = 8 * outlook.available_bytes / (rate.rate_bps - outlook.rate_bps)
+        if outlook.rate_bps < rate_bps:
+            lasts_s = 8 * outlook.available_bytes / (rate_bps - outlook.rate_bps)
             said += f": IT RUNS OUT after {lasts_s / 3600:.1f} h, and the wire goes silent then"
     return {
         "said": said,
         "period_s": rate.period_s,
         "size_bytes": rate.size_bytes,
-        "day_bytes": rate.day_bytes,
-        "rate_bps": rate.rate_bps,
+        "day_bytes": day_bytes,
+        "rate_bps": rate_bps,
         "available_bytes": outlook.available_bytes,
         "supply_bps": outlook.rate_bps,
     }

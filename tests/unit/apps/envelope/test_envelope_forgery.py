@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from poliqi.apps.envelope.rule import PadRule
 from poliqi.apps.keygrade import GradeDemand
 from poliqi.apps.stream.terms import Mode
 from poliqi.base.errors import AuthenticationError, LinkDown, ProtocolError
+from poliqi.base.ids import SaeId
 
 RULE = PadRule(replace(GradeDemand(), information_theoretic=True), is_hybrid=True)
 ZEROS = bytes(256)
@@ -27,11 +29,11 @@ ZEROS = bytes(256)
 class Post:
     """Anna's question to Bruno, held in the forger's hands."""
 
-    def __init__(self, answer_bytes: int = 16) -> None:
+    def __init__(self, answer_bytes: int = 16, question: bytes = ZEROS) -> None:
         self.site = PlayedSite()
         anna = TalkChannel("anna", "bruno", "message 1", Mode.HYBRID, Wire(), _ended(), queue.Queue())
         with pytest.raises(LinkDown):
-            Caller(anna, self.site.keys("anna"), RULE).ask(ZEROS, answer_bytes)
+            Caller(anna, self.site.keys("anna"), RULE).ask(question, answer_bytes)
         self.envelope = msgspec.msgpack.decode(anna._out.get(), type=Envelope)
         self.read: list[bytes] = []
         self.back: queue.Queue[bytes | None] = queue.Queue()
@@ -98,6 +100,50 @@ def test_any_other_length_or_byte_is_not_read(change: Callable[[Envelope], Envel
     post = Post()
     with refusing(post):
         post.deliver(change(post.envelope))
+    assert post.read == []
+
+
+NAMINGS = [
+    order for number in (1, 2, 3) for order in itertools.permutations(range(3), number) if order != (0, 1, 2)
+]
+
+
+@pytest.mark.parametrize("named", NAMINGS, ids=str)
+@pytest.mark.parametrize("dropped", [0, 32])
+def test_some_keys_of_a_pad_in_any_order_are_no_pad_of_a_forger(named: tuple[int, ...], dropped: int):
+    """A question of three keys, all of whose bytes are known; each of them is named first, alone or with others.
+
+    `dropped`: what the forger takes to be unused at the beginning of each key but the first. It has the tag's key
+    of its envelope from where the cipher gives away the first bytes of the key named first.
+    """
+    question = bytes(1200)
+    each = _key_bytes(Post(question=question))
+    size = len(named) * (each - dropped) + dropped - 64 - 16
+    starts = {0, max(0, named[0] * (each - dropped) + dropped - 32)}
+    for start in sorted(starts):
+        post = Post(question=question)
+        known, ids = post.envelope.cipher, post.envelope.key_ids
+        assert len(ids) == 3
+        chosen = msgspec.structs.replace(post.envelope, key_ids=tuple(ids[number] for number in named))
+        with refusing(post):
+            post.deliver(forged(chosen, known[:size], known[start : start + 32]))
+        assert post.read == []
+
+
+def _key_bytes(post: Post) -> int:
+    [size] = {len(value) for value in post.site.promised[SaeId("anna"), SaeId("bruno")].values()}
+    return size
+
+
+@pytest.mark.parametrize("number", [1, 3, 4])
+def test_keys_drawn_for_another_mode_are_no_pad_of_a_forger(number: int):
+    """A stream's key of 32 bytes, whose call was withheld, may be known where ML-KEM is relied on."""
+    post = Post()
+    keys = post.site.keys("anna").fresh(SaeId("bruno"), number, 32)
+    chosen = msgspec.structs.replace(post.envelope, key_ids=tuple(key.key_id for key in keys))
+    pad = b"".join(key.value.take() for key in keys)
+    with refusing(post):
+        post.deliver(forged(chosen, bytes(max(0, 32 * number - 80)), pad[:32]))
     assert post.read == []
 
 

@@ -10,6 +10,9 @@ import pytest
 from sealed_talk import Town, application
 
 from bench.played_keys import PlayedSite
+from poliqi.apps.envelope.pads import PadSource
+from poliqi.apps.envelope.rule import PadRule
+from poliqi.apps.keygrade import GradeDemand
 from poliqi.apps.messenger.delivery import Postman
 from poliqi.apps.messenger.letter import HEAD_BYTES
 from poliqi.apps.messenger.mailbox import Mailbox, State
@@ -20,6 +23,7 @@ from poliqi.base.ids import SaeId
 from poliqi.edge.entropy import OperatingSystemEntropy
 
 BRUNO = SaeId("bruno")
+RULE = PadRule(GradeDemand(), is_hybrid=True)
 SYSTEM = OperatingSystemEntropy()
 
 
@@ -100,24 +104,28 @@ def test_what_is_too_long_waits_and_says_so(tmp_path: Path):
 @pytest.mark.parametrize(
     ("rate", "day_bytes"),
     [
-        # 512 + 16 + 2 * 32 bytes a second; 256 + 80 every ten minutes
-        (Rate(1.0, 512), 592 * 86400),
+        # 512 + 16 + 2 * 32 bytes a second, and 32 that a second key loses; 256 + 80 every ten minutes
+        (Rate(1.0, 512), 624 * 86400),
         (Rate(600.0, 256), 336 * 144),
     ],
 )
 def test_the_key_a_day_is_told_beforehand(rate: Rate, day_bytes: float):
-    assert rate.day_bytes == day_bytes
+    assert rate.day_bytes(key_of(rate, PlayedSite())) == day_bytes
+
+
+def key_of(rate: Rate, site: PlayedSite) -> int:
+    return PadSource(site.keys("anna"), BRUNO, RULE).outlook((rate.pad_bytes, 1)).needed_bytes
 
 
 def test_the_key_that_is_told_is_the_key_that_is_used(tmp_path: Path):
     line = Line(tmp_path, Rate(1.0, 512), PlayedSite(stock_bytes=1 << 20))
     line.run(10, {3: "hello"})
-    # 592 bytes in two keys of 296
-    assert (1 << 20) - line.town.site.stock_bytes == 10 * line.steady._rate.pad_bytes
+    # 592 bytes in two keys of 312
+    assert (1 << 20) - line.town.site.stock_bytes == 10 * 624 == 10 * key_of(Rate(1.0, 512), line.town.site)
 
 
 def test_missing_key_stops_the_wire_for_a_while_and_loses_nothing(tmp_path: Path):
-    line = Line(tmp_path, Rate(1.0, 512), PlayedSite(stock_bytes=3 * 592, rate_bps=8 * 592))
+    line = Line(tmp_path, Rate(1.0, 512), PlayedSite(stock_bytes=3 * 624, rate_bps=8 * 624))
     line.boxes["anna"].write(BRUNO, "one")
     ticks = line.run(4, {3: "two"})
     assert "left" in ticks[3].why

@@ -277,10 +277,11 @@ def test_pad_is_announced_as_it_is_needed_and_its_epsilon_is_summed() -> None:
         assert usage.epsilon == pytest.approx(len(usage.key_ids) * PHOTONS["epsilon"])
 
 
+@pytest.mark.parametrize("most_bytes", [512, 4096])
 @pytest.mark.parametrize("length", [0, 1, 1000, 65536, 300_000])
-def test_what_is_said_to_be_needed_suffices(length: int) -> None:
+def test_what_is_said_to_be_needed_suffices(length: int, most_bytes: int) -> None:
     called_side = 1024
-    site = PlayedSite(stock_bytes=needed_bytes(length) + called_side)
+    site = PlayedSite(stock_bytes=needed_bytes(length, most_bytes) + called_side, most_bytes=most_bytes)
     with pair(Policy.ITS, site) as (caller, callee), ThreadPoolExecutor(1) as pool:
         received = pool.submit(all_of, callee)
         for place in range(0, length, RECORD_BYTES):

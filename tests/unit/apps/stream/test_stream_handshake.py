@@ -187,7 +187,7 @@ def test_keys_that_differ_open_nothing() -> None:
 def test_pad_that_differs_opens_nothing() -> None:
     rule = StreamRule(policy=Policy.ITS)
     asked, answered = ends(
-        FixedKeys({"key-1": bytes(1024)}), FixedKeys({"key-1": bytes([1]) * 1024, "key-2": bytes(1024)}), rule=rule
+        FixedKeys({"key-1": bytes(992)}), FixedKeys({"key-1": bytes([1]) * 992, "key-2": bytes(992)}), rule=rule
     )
     assert isinstance(asked, AuthenticationError)
     assert isinstance(answered, AuthenticationError)

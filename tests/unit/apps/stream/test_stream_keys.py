@@ -13,7 +13,7 @@ from poliqi.apps.stream.needs import needed_bytes, not_ready, quantum_key_bytes
 from poliqi.apps.stream.padded import tag_epsilon
 from poliqi.apps.stream.pads import KEPT_BYTES, Pad, PadDrawer
 from poliqi.apps.stream.rekey import Budget, NextKey, Pause, judge
-from poliqi.base.errors import LinkDown
+from poliqi.base.errors import ConfigError, LinkDown
 from poliqi.base.ids import SaeId
 from poliqi.base.secret import SecretBytes
 from poliqi.edge.keyanswers import KeysNotReady
@@ -97,10 +97,16 @@ def test_drawing_ahead_that_fails_is_tried_again_only_after_a_pause() -> None:
     assert source.asked == 2
 
 
+def key_of(name: int, rest: int) -> Key:
+    """32 bytes of 0xee and then so many of the name."""
+    return Key(str(name), SecretBytes(bytes([0xEE] * 32 + [name] * rest)))
+
+
 def test_pad_is_added_over_the_seams_of_keys_and_wiped() -> None:
     pad = Pad()
-    keys = [Key(str(size), SecretBytes(bytes([size]) * size)) for size in (3, 4, 5)]
+    keys = [key_of(3, 3), key_of(4, 4), key_of(5, 5)]
     pad.add(keys)
+    assert pad.take(32) == bytes([0xEE] * 32)
     data = np.zeros(8, np.uint8)
     out = np.zeros(8, np.uint8)
     pad.xor(data, out)
@@ -111,6 +117,24 @@ def test_pad_is_added_over_the_seams_of_keys_and_wiped() -> None:
         pad.take(1)
     with pytest.raises(ValueError, match="wiped"):
         keys[0].value.view()
+
+
+def test_the_first_bytes_of_a_key_added_later_are_nothing() -> None:
+    pad = Pad()
+    pad.add([key_of(1, 2)])
+    pad.add([key_of(2, 2), key_of(3, 2)])
+    pad.add([key_of(4, 2)])
+    assert pad.left == 32 + 8
+    assert pad.take(40) == bytes([0xEE] * 32 + [1, 1, 2, 2, 3, 3, 4, 4])
+
+
+@pytest.mark.parametrize(("most_bytes", "most_number"), [(32, 128), (33, 32), (64, 1)])
+def test_a_site_whose_keys_give_no_pad_is_said_to_be_set_up_so(most_bytes: int, most_number: int) -> None:
+    site = PlayedSite(most_bytes=most_bytes, most_number=most_number)
+    drawer = PadDrawer(site.keys("caller"), PEER, GradeDemand(), [])
+    with pytest.raises(ConfigError, match="max_size"):
+        drawer.first()
+    assert site.delivered == []
 
 
 def test_a_drawer_asks_for_more_only_as_the_stream_goes_on() -> None:
@@ -136,7 +160,9 @@ def test_a_tag_fails_by_what_poly1305_is_proven_for() -> None:
 
 
 def test_what_a_message_takes_is_said_beforehand() -> None:
-    assert 1_000_000 < needed_bytes(1_000_000) < 1_005_000
+    # 480 of 512 bytes of a key are pad, and nearly all of a long one
+    assert 1_000_000 * 512 / 480 < needed_bytes(1_000_000) < 1_000_000 * 512 / 480 + 6000
+    assert 1_000_000 < needed_bytes(1_000_000, 1 << 17) - (1 << 17) < 1_004_000
     assert quantum_key_bytes(100, 1000) == 32
     assert quantum_key_bytes(1000, 1000) == 32
     assert quantum_key_bytes(1001, 1000) == 64
