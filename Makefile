@@ -33,7 +33,9 @@ demo: $(STAMPS)/base
 	@$(BIN)/poliqi demo $(ARGS)
 
 test: $(STAMPS)/all
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS) || \
+	  { echo "what failed beside others, once more alone:"; \
+	    $(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS); }
 
 soak: $(STAMPS)/all
 	@$(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)
