@@ -16,7 +16,7 @@ LIVES = Path(__file__).with_name("message_lives.py")
 
 @pytest.mark.parametrize(
     ("seed", "kills"),
-    [(1, 40), pytest.param(2, 200, marks=pytest.mark.slow), pytest.param(3, 2000, marks=pytest.mark.soak)],
+    [(1, 40), pytest.param(2, 200, marks=pytest.mark.soak), pytest.param(3, 2000, marks=pytest.mark.soak)],
 )
 def test_kills_lose_double_and_repeat_nothing(tmp_path: Path, seed: int, kills: int) -> None:
     words = [sys.executable, LIVES, tmp_path, str(seed), str(kills)]

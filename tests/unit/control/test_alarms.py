@@ -52,7 +52,7 @@ def heed(book: AlarmBook, now: float, *events: CityEvent) -> None:
         book.heed(replace(one, at=now), now)
 
 
-@pytest.mark.parametrize("lost", [0.0, 0.1, 0.25])
+@pytest.mark.parametrize("lost", [0.0, pytest.param(0.1, marks=pytest.mark.soak), 0.25])
 def test_two_hundred_faults_are_named_first(lost: float) -> None:
     right = alone = 0
     for seed in range(200):

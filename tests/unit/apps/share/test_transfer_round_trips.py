@@ -71,7 +71,7 @@ def test_64_mib_arrive_as_they_were(tmp_path: Path) -> None:
     assert (transfer.arrived / "big").read_bytes() == data * 64
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_tree_of_ten_thousand_files_arrives_as_it_was(tmp_path: Path) -> None:
     root = tmp_path / "tree"
     for folder in range(100):
