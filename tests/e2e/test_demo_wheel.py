@@ -68,10 +68,11 @@ def test_the_city_runs_from_the_wheel_alone(python: Path, tmp_path: Path, kernel
     busy_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     [summary] = demo.of("summary")
     print(
-        f"ready after {summary['ready_s']:.1f} s, {busy_s:.1f} s of processor, {summary['rss_bytes'] / 1e6:.0f} MB"
+        f"ready after {summary['ready_s']:.1f} s, {busy_s:.1f} s of processor, "
+        f"{(summary['pss_bytes'] or 0) / 1e6:.0f} MB, {summary['rss_bytes'] / 1e6:.0f} with what is shared"
     )
     assert busy_s <= CORES_SECONDS
-    assert summary["rss_bytes"] <= MEMORY
-    assert (summary["pss_bytes"] or 0) <= MEMORY
+    # what the processes share is there once; where that may not be read, each is counted with all of it
+    assert (summary["pss_bytes"] or summary["rss_bytes"]) <= MEMORY
     assert (tmp_path / ".cache" / "poliqi").is_dir(), "kernels are compiled here, and kept"
     assert str(ROOT) not in str(demo.records)

@@ -62,7 +62,9 @@ def context(site: LiveSite, sae: str) -> ssl.SSLContext:
 def controller(city: tuple[LiveCity, dict[str, int]], name: str, sae: str = "controller") -> httpx.Client:
     sites, ports = city
     url = f"https://127.0.0.1:{ports[name]}"
-    return httpx.Client(base_url=url, verify=context(sites[name], sae), trust_env=False, timeout=20)
+    # a site that another test has just stopped is about to listen again
+    patient = httpx.HTTPTransport(verify=context(sites[name], sae), retries=6)
+    return httpx.Client(base_url=url, transport=patient, trust_env=False, timeout=20)
 
 
 def node_of(client: httpx.Client) -> Any:
