@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Self
 
-__all__ = ["GradeDemand", "KeyGrade", "Knowledge", "total_epsilon"]
+__all__ = ["WORST_LAST", "GradeDemand", "KeyGrade", "Knowledge", "total_epsilon"]
 
 _PATHS_MOST: Final = 64
 _SITES_MOST: Final = 64
@@ -23,7 +23,8 @@ class Knowledge(StrEnum):
     UNKNOWN = "not told"
 
 
-_WORST_LAST: Final = (Knowledge.DIRECT, Knowledge.DISJOINT, Knowledge.RELAYED, Knowledge.UNKNOWN)
+WORST_LAST: Final = (Knowledge.DIRECT, Knowledge.DISJOINT, Knowledge.RELAYED, Knowledge.UNKNOWN)
+"""All of them, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ class GradeDemand:
 
     def _judge_ways(self, grade: KeyGrade) -> str | None:
         """A key of the direct fibre meets any demand on its ways."""
-        if _WORST_LAST.index(grade.knowledge) > _WORST_LAST.index(self.knowledge):
+        if WORST_LAST.index(grade.knowledge) > WORST_LAST.index(self.knowledge):
             return f"its way is {grade.knowledge.value!r}, and {self.knowledge.value!r} is the worst taken here"
         held = grade.paths_needed if grade.knowledge is Knowledge.DISJOINT else 1
         if grade.knowledge is not Knowledge.DIRECT and held < self.min_paths:

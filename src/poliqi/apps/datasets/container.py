@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from poliqi.base.errors import AuthenticationError, DataRefused
 
-__all__ = ["CHUNK_BYTES", "HEADER_BYTES", "SEALED_BYTES", "SealedReader", "SealedWriter", "sealed_size"]
+__all__ = ["CHUNK_BYTES", "HEADER_BYTES", "SEALED_BYTES", "SealedReader", "SealedWriter"]
 
 MAGIC: Final = b"poliqi dataset 1"
 CHUNK_BYTES: Final = 128 << 10
@@ -29,12 +29,6 @@ SEALED_BYTES: Final = CHUNK_BYTES + _TAG_BYTES
 """A full chunk on disk and on the wire."""
 _NAME_BYTES: Final = 16
 HEADER_BYTES: Final = len(MAGIC) + _NAME_BYTES
-
-
-def sealed_size(plain_bytes: int) -> int:
-    """How long the file of `plain_bytes` is. The last chunk may be full, and only that of no bytes is empty."""
-    chunks = max(1, -(-plain_bytes // CHUNK_BYTES))
-    return HEADER_BYTES + plain_bytes + chunks * _TAG_BYTES
 
 
 def _nonce(number: int, is_last: bool) -> bytes:

@@ -15,9 +15,10 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 
 from poliqi.apps.envelope.pads import KEYS_MOST, Pad, PadSource
-from poliqi.apps.envelope.rule import PadNote, PadRule, tag_epsilon
+from poliqi.apps.envelope.rule import PadNote, PadRule
 from poliqi.apps.keysource import KeySource
 from poliqi.apps.stream.channel import RECORD_BYTES, Channel
+from poliqi.apps.stream.needs import tag_epsilon
 from poliqi.apps.stream.terms import Mode
 from poliqi.base.errors import ConfigError, DataRefused, KeyExhausted, LinkDown, ProtocolError
 from poliqi.base.ids import SaeId

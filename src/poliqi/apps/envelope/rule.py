@@ -8,15 +8,14 @@ from typing import Annotated, Final, Literal, Self
 
 import msgspec
 
-from poliqi.apps.keygrade import GradeDemand, KeyGrade, Knowledge, total_epsilon
+from poliqi.apps.keygrade import WORST_LAST, GradeDemand, KeyGrade, Knowledge, total_epsilon
 from poliqi.apps.settings import Peer
 from poliqi.apps.stream.terms import Mode, Policy, StreamRule
 from poliqi.base.errors import ConfigError
 
-__all__ = ["PadNote", "PadRule", "PadTable", "pad_rule", "tag_epsilon"]
+__all__ = ["PadNote", "PadRule", "PadTable", "pad_rule"]
 
 _KNOWLEDGE: Final = {"direct": Knowledge.DIRECT, "disjoint": Knowledge.DISJOINT, "relayed": Knowledge.RELAYED}
-_WORST_LAST: Final = (Knowledge.DIRECT, Knowledge.DISJOINT, Knowledge.RELAYED, Knowledge.UNKNOWN)
 
 
 class PadTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -55,7 +54,7 @@ class PadRule:
 def pad_rule(table: PadTable, peer: Peer, where: str) -> PadRule:
     """The stricter of what the table `where` and the peer's own rule for one-time pad ask. Raises ConfigError."""
     base = peer.one_time.demand
-    knowledge = min(_KNOWLEDGE[table.knowledge], base.knowledge, key=_WORST_LAST.index)
+    knowledge = min(_KNOWLEDGE[table.knowledge], base.knowledge, key=WORST_LAST.index)
     if knowledge is Knowledge.RELAYED and not table.hybrid:
         raise ConfigError(
             f'[{where}]: with knowledge = "relayed" a relay could read everything: leave hybrid = true, or ask for '
@@ -68,11 +67,6 @@ def pad_rule(table: PadTable, peer: Peer, where: str) -> PadRule:
         min_paths=max(table.min_paths, base.min_paths),
     )
     return PadRule(demand, table.hybrid)
-
-
-def tag_epsilon(size_bytes: int) -> float:
-    """By what a Poly1305 tag over so many bytes may be passed off (Bernstein, FSE 2005): 8 ceil(L/16) / 2^106."""
-    return 8 * -(-size_bytes // 16) / 2.0**106
 
 
 class _Note(msgspec.Struct, frozen=True):
@@ -99,7 +93,7 @@ class PadNote(_Note, frozen=True):
             raise ValueError("a pad has at least one key")
         keys = total_epsilon(grades)
         return cls(
-            knowledge=max((grade.knowledge for grade in grades), key=_WORST_LAST.index),
+            knowledge=max((grade.knowledge for grade in grades), key=WORST_LAST.index),
             paths_needed=min(grade.paths_needed for grade in grades),
             epsilon=None if keys is None else keys + tags,
             is_simulated=any(grade.is_simulated for grade in grades),
@@ -115,7 +109,7 @@ class PadNote(_Note, frozen=True):
             return one or other
         epsilon = None if one.epsilon is None or other.epsilon is None else one.epsilon + other.epsilon
         return PadNote(
-            knowledge=max(one.knowledge, other.knowledge, key=_WORST_LAST.index),
+            knowledge=max(one.knowledge, other.knowledge, key=WORST_LAST.index),
             paths_needed=min(one.paths_needed, other.paths_needed),
             epsilon=epsilon,
             is_simulated=one.is_simulated or other.is_simulated,

@@ -23,7 +23,6 @@ _FORM: Final = struct.Struct("<BBQq32s")
 RECORD_BYTES: Final = _FORM.size
 GROUP: Final = 64
 """Entries that are compared together."""
-_EMPTY: Final = bytes(RECORD_BYTES)
 _CHUNK: Final = 4096
 _KINDS: Final = ("-", "f", "x")
 

@@ -9,7 +9,15 @@ from poliqi.base.errors import PoliqiError
 from poliqi.base.ids import SaeId
 from poliqi.edge.keyanswers import KeysNotReady
 
-__all__ = ["PAD_RECORD_BYTES", "TAG_KEY_BYTES", "key_bytes", "needed_bytes", "not_ready", "quantum_key_bytes"]
+__all__ = [
+    "PAD_RECORD_BYTES",
+    "TAG_KEY_BYTES",
+    "key_bytes",
+    "needed_bytes",
+    "not_ready",
+    "quantum_key_bytes",
+    "tag_epsilon",
+]
 
 PAD_RECORD_BYTES: Final = 64 << 10
 """The most plaintext in one record under one-time pad."""
@@ -57,3 +65,8 @@ def not_ready(source: KeySource, peer: SaeId, wanted_bytes: int, cause: KeysNotR
         f"{when}; nothing more was sent ({cause})"
     )
     return KeysNotReady(text, wait_s or cause.retry_s)
+
+
+def tag_epsilon(covered_bytes: int) -> float:
+    """By what a one-time Poly1305 tag over so many bytes may be passed off (Bernstein, FSE 2005)."""
+    return 8.0 * -(-covered_bytes // 16) / 2.0**106

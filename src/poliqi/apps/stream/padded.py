@@ -14,7 +14,7 @@ import numpy as np
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-from poliqi.apps.stream.needs import PAD_RECORD_BYTES, TAG_KEY_BYTES
+from poliqi.apps.stream.needs import PAD_RECORD_BYTES, TAG_KEY_BYTES, tag_epsilon
 from poliqi.apps.stream.opening import Frame, pack, read_key_ids, unpack
 from poliqi.apps.stream.pads import PadDrawer, PadFetcher
 from poliqi.apps.stream.records import TAG_BYTES, Octets, associated, head_word
@@ -22,14 +22,9 @@ from poliqi.apps.stream.wire import HEAD_BYTES
 from poliqi.base.errors import AuthenticationError, ProtocolError
 from poliqi.edge.keyanswers import KeysNotReady
 
-__all__ = ["PaddedIn", "PaddedOut", "tag_epsilon"]
+__all__ = ["PaddedIn", "PaddedOut"]
 
 _HEAD: Final = struct.Struct(">I")
-
-
-def tag_epsilon(covered_bytes: int) -> float:
-    """What one tag over so many bytes may fail by."""
-    return 8.0 * -(-covered_bytes // 16) / 2.0**106
 
 
 class PaddedOut:

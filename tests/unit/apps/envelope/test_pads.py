@@ -8,8 +8,9 @@ import pytest
 
 from bench.played_keys import PHOTONS, PlayedSite
 from poliqi.apps.envelope.pads import PadSource
-from poliqi.apps.envelope.rule import PadNote, PadRule, tag_epsilon
+from poliqi.apps.envelope.rule import PadNote, PadRule
 from poliqi.apps.keygrade import GradeDemand, KeyGrade, Knowledge
+from poliqi.apps.stream.needs import tag_epsilon
 from poliqi.base.errors import ConfigError, DataRefused, ProtocolError
 from poliqi.base.ids import SaeId
 from poliqi.edge.keyanswers import KeysNotReady

@@ -9,8 +9,7 @@ from stream_ends import FixedKeys
 from bench.played_keys import PlayedSite
 from poliqi.apps.keygrade import GradeDemand
 from poliqi.apps.keysource import Key
-from poliqi.apps.stream.needs import needed_bytes, not_ready, quantum_key_bytes
-from poliqi.apps.stream.padded import tag_epsilon
+from poliqi.apps.stream.needs import needed_bytes, not_ready, quantum_key_bytes, tag_epsilon
 from poliqi.apps.stream.pads import KEPT_BYTES, Pad, PadDrawer
 from poliqi.apps.stream.rekey import Budget, NextKey, Pause, judge
 from poliqi.base.errors import ConfigError, LinkDown
