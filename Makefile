@@ -32,8 +32,10 @@ $(STAMPS)/all: $(STAMPS)/base
 demo: $(STAMPS)/base
 	@$(BIN)/poliqi demo $(ARGS)
 
+# a machine that keeps no compiled Python would compile it anew in each of the hundreds of processes that tests start
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(STAMPS)/all
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS) || \
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS) || \
 	  { echo "what failed beside others, once more alone:"; \
 	    $(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS); }
 

@@ -32,9 +32,11 @@ from poliqi.distill.session import Session
 from poliqi.distill.sift import PackedDetections
 from poliqi.edge.memory import keep_freed_memory
 from poliqi.link.device import Detections
+from poliqi.optics.pairs import prepared
 from poliqi.optics.parameters import Block, Detector, DetectorKind, Fibre, LinkParameters, Receiver, Source
 from poliqi.optics.sampler import Sampler
 from poliqi.optics.states import alice_states
+from poliqi.proof import ProofName
 
 QBER = 0.02
 ROUND_TRIP_S = 250e-6
@@ -183,7 +185,7 @@ def light(parameters: LinkParameters, pulses: int) -> tuple[Detections, np.ndarr
     """Bob's detections in a block, and Alice's states of them."""
     clicks = Sampler(parameters, 1).take(pulses)
     seen = Detections(0, pulses, clicks.slots, clicks.outcomes)
-    return seen, alice_states(parameters.source, 1, clicks.slots)
+    return seen, alice_states(prepared(parameters), 1, clicks.slots)
 
 
 def party(
@@ -202,7 +204,12 @@ def party(
         entropy=Urandom(),
         history=History(BlockNumber(1), 0, BlockNumber(0), 0.0, None),
         contract=contract if role is Role.ALICE else None,
-        policy=Policy(origins=frozenset(Origin), leak_models=frozenset(LeakModel), most_detections=1 << 32),
+        policy=Policy(
+            origins=frozenset(Origin),
+            leak_models=frozenset(LeakModel),
+            proofs=frozenset(ProofName),
+            most_detections=1 << 32,
+        ),
     )
     return Party(role, session, delay_s, *drawn, blocks)
 

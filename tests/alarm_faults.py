@@ -245,6 +245,39 @@ def photon_splitting(city: City, draw: Random) -> Fault:
     return fault
 
 
+WATCHED = {
+    "blinding": "blinding",
+    "time-shift": "time-shift",
+    "trojan-horse": "trojan-horse",
+    "tampering": "tampering",
+    "unknown": "unknown-attack",
+}
+"""What a link's own monitor calls it, and the cause that should be named."""
+
+
+def watched(city: City, draw: Random) -> Fault:
+    """A monitor at one end stops the link; in quarantine that end meets nobody, so that the other one misses it."""
+    link, attack = draw.choice(city.links), draw.choice(sorted(WATCHED))
+    end, other = draw.sample([str(e) for e in link.ends], 2)
+    named = event(K.LINK_ATTACK, end, link.link, attack=attack, what="photocurrent 1.2e-05, honest 9e-06 to 1e-05")
+    fault = Fault(WATCHED[attack], link.link, [named])
+    if attack != "tampering":
+        fault.likely = [event(K.LINK_KEYLESS, end, link.link, what=f"quarantined: {attack}", **QUIET)]
+    fault.slow = [(2.0, 3.0, event(K.LINK_SILENT, other, link.link, what="the other end is away"))]
+    fault.late = symptoms(city, draw, {end, other})
+    return fault
+
+
+def jammed(city: City, draw: Random) -> Fault:
+    """Light that no channel of the plan explains, as the figures and the monitors of the links tell it."""
+    span = draw.choice(city.spans)
+    link = over(city, span.span)[0]
+    fault = Fault("jamming", link.link, [event(K.LINK_ATTACK, link.ends[1], link.link, attack="jamming", what="x")])
+    fault.likely = [event(K.LINK_NOISE, link=link.link, noise=1e-4, usual=1e-6), qber(link.link)]
+    fault.late = symptoms(city, draw, set(link.ends))
+    return fault
+
+
 def misaligned(city: City, draw: Random) -> Fault:
     link = draw.choice(city.links)
     fault = Fault("misaligned", link.link, [qber(link.link, "ramp")])
@@ -344,6 +377,8 @@ FAULTS: tuple[Callable[[City, Random], Fault], ...] = (
     partition,
     eavesdropper,
     photon_splitting,
+    watched,
+    jammed,
     misaligned,
     stray_light,
     tap,

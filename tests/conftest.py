@@ -1,6 +1,10 @@
-"""How many examples each property is tried with: 50 in `make test`; POLIQI_EXAMPLES=1000 says how many else.
+"""How many examples each property is tried with, and in which order the files are run.
 
-No example has a deadline: on a machine that does other work too, time says nothing about what is right.
+50 examples in `make test`; POLIQI_EXAMPLES=1000 says how many else. No example has a deadline: on a machine that
+does other work too, time says nothing about what is right.
+
+Files with slow tests come first, the others fill up the workers that are done with them. `make test` keeps a file's
+tests in one worker (`--dist loadfile`), so that what a file starts once is started once.
 
 A shell starts what runs in its background with SIGINT and SIGQUIT ignored, and programs hand that on: tests that
 send them to a program want it as a terminal would start it.
@@ -11,6 +15,7 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -24,3 +29,9 @@ settings.load_profile("poliqi")
 for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _usual)
+
+
+@pytest.hookimpl(trylast=True)  # after the order was shuffled
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
+    items.sort(key=lambda item: item.path not in slow)

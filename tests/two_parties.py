@@ -157,7 +157,12 @@ class Disk:
             )
             for role, words in self.lanes.items()
         }
-        policy = Policy(origins=frozenset(Origin), leak_models=frozenset(LeakModel), largest_epsilon_sec=1e-3)
+        policy = Policy(
+            origins=frozenset(Origin),
+            leak_models=frozenset(LeakModel),
+            proofs=frozenset(ProofName),
+            largest_epsilon_sec=1e-3,
+        )
         values: dict[str, object] = {
             "link_id": LINK,
             "authenticator": OneTimeMac(self.role, lanes),

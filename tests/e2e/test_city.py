@@ -20,7 +20,7 @@ import pytest
 from demo_rig import LiveDemo, Requests
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("city")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

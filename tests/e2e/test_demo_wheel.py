@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from demo_rig import LiveDemo
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("city")]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 CORES_SECONDS = 2 * 30.0

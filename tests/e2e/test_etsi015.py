@@ -215,3 +215,5 @@ def test_a_drained_site_is_read_as_out(city: tuple[LiveCity, dict[str, int]]) ->
         began = time.monotonic()
         assert site.stop() == 0
         assert time.monotonic() - began < 10.0  # a listener does not hold the site up
+    site.start()  # other tests want it
+    city[0].join()

@@ -26,6 +26,7 @@ _UNITS: Final[dict[str, tuple[str, float]]] = {
     "m": ("m", 1.0),
     "km": ("m", 1e3),
     **{f"{p}m": ("m", f) for p, f in _SI.items() if p in ("n", "p", "u", "µ")},
+    **{f"{p}{unit}": (unit, f) for unit in "ACW" for p, f in _SI.items()},
     "dB": ("dB", 1.0),
     "dB/km": ("dB/km", 1.0),
     "dBm": ("dBm", 1.0),
@@ -43,10 +44,10 @@ _LONGEST: Final = 64
 def parse_quantity(text: str | float | int, dimension: str, name: str) -> float:
     """Read a quantity such as `"7 km"` and return it in the dimension's base unit.
 
-    `dimension` is one of "s", "Hz", "bit", "bit/s", "keys/s", "m", "dB", "dB/km", "dBm", "1", "ps/(nm km)",
-    "1/(nm km)", "rad/sqrt(s)"; a bare number is taken only where the dimension is "1". `name` is the setting's name
-    for the error. Raises ConfigError where the unit is missing or measures something else, or where the
-    number is not finite.
+    `dimension` is one of "s", "Hz", "bit", "bit/s", "keys/s", "m", "A", "C", "W", "dB", "dB/km", "dBm", "1",
+    "ps/(nm km)", "1/(nm km)", "rad/sqrt(s)"; a bare number is taken only where the dimension is "1". `name` is the
+    setting's name for the error. Raises ConfigError where the unit is missing or measures something else, or where
+    the number is not finite.
     """
     known = [u for u, (d, _) in _UNITS.items() if d == dimension and u]
     want = f"{name}: write a number with a unit, one of {', '.join(known)}" if known else f"{name}: write a number"

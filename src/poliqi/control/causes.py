@@ -30,6 +30,12 @@ class Cause(StrEnum):
     PEERS_PARTED = "peers-parted"
     EAVESDROPPER = "eavesdropper"
     PHOTON_SPLITTING = "photon-splitting"
+    BLINDING = "blinding"
+    TIME_SHIFT = "time-shift"
+    TROJAN_HORSE = "trojan-horse"
+    JAMMING = "jamming"
+    TAMPERING = "tampering"
+    UNKNOWN_ATTACK = "unknown-attack"
     MISALIGNED = "misaligned"
     STRAY_LIGHT = "stray-light"
     TAP_OR_BEND = "tap-or-bend"
@@ -167,6 +173,70 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
         "è nella norma",
         "Inform the security officer; check the source's intensities at Alice's end, then inspect {span}.",
         "Avvisare il responsabile della sicurezza; verificare le intensità della sorgente, poi ispezionare {span}.",
+    ),
+    _C.BLINDING: CauseRow(
+        _S.CRITICAL,
+        -0.5,
+        1.0,
+        "somebody may be steering Bob's detectors on {link} with bright light",
+        "qualcuno potrebbe pilotare i rivelatori di {link} con luce intensa",
+        "Keep the link in quarantine: no proof covers this. Inspect {span} and Bob's receiver, then release it "
+        "with `poliqi link release`.",
+        "Tenere il collegamento in quarantena: nessuna dimostrazione copre questo caso. Ispezionare {span} e il "
+        "ricevitore, poi rilasciarlo con `poliqi link release`.",
+    ),
+    _C.TIME_SHIFT: CauseRow(
+        _S.CRITICAL,
+        -0.5,
+        1.0,
+        "light on {link} arrives at other times than before: somebody may be choosing which detector sees it",
+        "la luce su {link} arriva in tempi diversi da prima: qualcuno potrebbe scegliere quale rivelatore la vede",
+        "Keep the link in quarantine: no proof covers this. Check the gates' timing first, then inspect {span}; "
+        "release it with `poliqi link release`.",
+        "Tenere il collegamento in quarantena: nessuna dimostrazione copre questo caso. Controllare prima la "
+        "temporizzazione, poi ispezionare {span}; rilasciarlo con `poliqi link release`.",
+    ),
+    _C.TROJAN_HORSE: CauseRow(
+        _S.CRITICAL,
+        -0.5,
+        1.0,
+        "light enters Alice's device of {link} from the fibre: somebody may be reading her settings",
+        "entra luce dalla fibra nel dispositivo di Alice di {link}: qualcuno potrebbe leggerne le impostazioni",
+        "Keep the link in quarantine: what its keys leak is unknown. Inspect {span} and Alice's isolators, then "
+        "release it with `poliqi link release`.",
+        "Tenere il collegamento in quarantena: non si sa quanto trapeli dalle chiavi. Ispezionare {span} e gli "
+        "isolatori di Alice, poi rilasciarlo con `poliqi link release`.",
+    ),
+    _C.JAMMING: CauseRow(
+        _S.ERROR,
+        -0.8,
+        1.0,
+        "light that is not Alice's floods {link}, and no data channel on {span} explains it: it may be jamming",
+        "luce estranea invade {link} e nessun canale dati su {span} la spiega: qualcuno potrebbe disturbare",
+        "Look for light sources on {span}; keys made are safe, and the demands that have another way take it.",
+        "Cercare sorgenti di luce su {span}; le chiavi prodotte sono sicure e chi ha un altro percorso lo segue.",
+    ),
+    _C.TAMPERING: CauseRow(
+        _S.CRITICAL,
+        -0.5,
+        0.6,
+        "messages between the ends of {link} are changed or repeated on their way: their tags do not fit",
+        "i messaggi tra gli estremi di {link} sono alterati o ripetuti: le etichette non corrispondono",
+        "No block came of it. Compare the pair ids of both ends (`poliqi link status`); where they agree, inspect "
+        "the network between them.",
+        "Non ne è nato alcun blocco. Confrontare gli identificativi (`poliqi link status`); se coincidono, "
+        "ispezionare la rete tra i due estremi.",
+    ),
+    _C.UNKNOWN_ATTACK: CauseRow(
+        _S.CRITICAL,
+        -0.8,
+        1.0,
+        "{link} behaves as no sound link and no known attack does",
+        "{link} si comporta come nessun collegamento sano e nessun attacco noto",
+        "Keep the link in quarantine and read its log: the figures that left their place stand there. Where "
+        "devices were changed, commission the link anew.",
+        "Tenere il collegamento in quarantena e leggerne il registro, che riporta le grandezze anomale. Se i "
+        "dispositivi sono cambiati, ripetere la messa in servizio.",
     ),
     _C.MISALIGNED: CauseRow(
         _S.WARNING,

@@ -75,6 +75,8 @@ class CityEventKind(StrEnum):
     LINK_USUAL = "link-usual"
     LINK_DISAGREE = "link-disagree"
     LINK_AGREE = "link-agree"
+    LINK_ATTACK = "link-attack"
+    LINK_CLEAR = "link-clear"
     PEERS_PARTED = "peers-parted"
     PEERS_MET = "peers-met"
     STORE_FAILED = "store-failed"
@@ -247,6 +249,18 @@ EVENTS: Final[dict[CityEventKind, EventRow]] = {
         (Part.LINKS,),
         "the two ends of {link} agree again",
         "i due estremi di {link} sono di nuovo concordi",
+    ),
+    _K.LINK_ATTACK: EventRow(
+        Severity.CRITICAL,
+        (Part.LINKS, Part.ALARMS),
+        "{link}: its monitor at {site} names {attack:word}: {what}",
+        "{link}: il monitor presso {site} indica {attack:word}: {what}",
+    ),
+    _K.LINK_CLEAR: EventRow(
+        Severity.INFO,
+        (Part.LINKS, Part.ALARMS),
+        "{link}: its monitors see nothing unusual any more",
+        "{link}: i monitor non vedono più nulla di insolito",
     ),
     _K.PEERS_PARTED: EventRow(
         Severity.ERROR,

@@ -20,6 +20,8 @@ LIGHT: Final = "light"
 MOST_LIGHT_BYTES: Final = 4096
 _VERSION: Final = 1
 _MOST_REASON: Final = 512
+_MOST_EVIDENCE: Final = 240
+_MOST_NAME: Final = 32
 _LINK: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MARK: Final = msgspec.msgpack.encode(LIGHT)
 
@@ -40,6 +42,10 @@ class _Light(msgspec.Struct, array_like=True, frozen=True, tag=LIGHT):
     age_s: Positive
     reason: Annotated[str, Meta(max_length=_MOST_REASON)]
     is_simulated: bool = False
+    verdict: Annotated[str, Meta(max_length=_MOST_NAME)] = ""
+    attack: Annotated[str, Meta(max_length=_MOST_NAME)] = ""
+    evidence: Annotated[str, Meta(max_length=_MOST_EVIDENCE)] = ""
+    is_quarantined: bool = False
 
 
 _DECODER: Final = msgspec.msgpack.Decoder(_Light)
@@ -54,7 +60,7 @@ def is_light(frame: bytes) -> bool:
 
 
 def encode_light(report: LinkReport) -> bytes:
-    """The frame of a report. Its reason is cut where it is too long."""
+    """The frame of a report. Its texts are cut where they are too long."""
     r = report
     figures = (r.key_rate_bps, r.qber_key, r.qber_test, r.loss_db, r.noise, r.epsilon)
     return _ENCODER.encode(
@@ -67,6 +73,10 @@ def encode_light(report: LinkReport) -> bytes:
             r.age_s,
             _printable(r.reason[:_MOST_REASON]),
             r.is_simulated,
+            _printable(r.verdict[:_MOST_NAME]),
+            _printable(r.attack[:_MOST_NAME]),
+            _printable(r.evidence[:_MOST_EVIDENCE]),
+            r.is_quarantined,
         )
     )
 
@@ -99,6 +109,10 @@ def decode_light(frame: bytes) -> LinkReport:
         age_s=told.age_s,
         reason=_printable(told.reason),
         is_simulated=told.is_simulated,
+        verdict=_printable(told.verdict),
+        attack=_printable(told.attack),
+        evidence=_printable(told.evidence),
+        is_quarantined=told.is_quarantined,
     )
 
 

@@ -31,6 +31,16 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "noise": ("stray light is", "la luce estranea è"),
     "rate": ("the key rate is", "la produzione di chiave è"),
     "all": ("everything is", "tutto è"),
+    "intercept-resend": ("interception", "intercettazione"),
+    "photon-number-splitting": ("photon splitting", "separazione di fotoni"),
+    "blinding": ("blinding of the detectors", "accecamento dei rivelatori"),
+    "time-shift": ("a time shift", "uno spostamento nel tempo"),
+    "trojan-horse": ("a Trojan horse", "un cavallo di Troia"),
+    "tap": ("a tap or a bend", "una derivazione o una curva"),
+    "jamming": ("jamming", "un disturbo luminoso"),
+    "tampering": ("tampering with messages", "alterazione di messaggi"),
+    "replay": ("repeated messages", "messaggi ripetuti"),
+    "unknown": ("something unknown", "qualcosa di ignoto"),
 }
 """Words from closed sets that stand in lines: English, Italian."""
 

@@ -97,6 +97,8 @@ class LinkWatch:
     """Of a dark or silent link: what was told of each end."""
     _is_told: bool = False
     _is_decoy_told: bool = False
+    _attack: str = ""
+    """What a monitor at an end names, as far as it was told."""
     _fresh_ends: int = 0
     _baselines: dict[str, Baseline] = field(init=False)
 
@@ -128,6 +130,7 @@ class LinkWatch:
         self.figures = _joined([end for _, end in fresh])
         self._settle(fresh, now, events)
         self._compare(fresh, now, events)
+        self._heed_monitors(fresh, now, events)
         if self.state in (LightState.LIT, LightState.KEYLESS):
             self._watch(now, events)
         return events
@@ -251,6 +254,21 @@ class LinkWatch:
         if not self._is_apart and now - self._apart_since >= after_s:
             self._is_apart = True
             events.append(CityEvent(_K.LINK_DISAGREE, now, link=self.link.link, values={"what": what}))
+
+    def _heed_monitors(self, fresh: list[tuple[KmeId, _End]], now: float, events: list[CityEvent]) -> None:
+        """What the ends' own monitors say: an attack at either, or that it is over at all that watch."""
+        told = [(site, end.report) for site, end in fresh if end.report is not None and end.report.verdict]
+        named = next(((site, report) for site, report in told if report.attack), None)
+        if named is None:
+            if self._attack and told:
+                self._attack = ""
+                events.append(CityEvent(_K.LINK_CLEAR, now, link=self.link.link))
+            return
+        site, report = named
+        if report.attack != self._attack:
+            self._attack = report.attack
+            values: dict[str, Value] = {"attack": report.attack, "what": report.evidence or report.verdict}
+            events.append(CityEvent(_K.LINK_ATTACK, now, site=site, link=self.link.link, values=values))
 
     def _watch(self, now: float, events: list[CityEvent]) -> None:
         """Steps and drifts of the figures, while the link makes key."""

@@ -90,6 +90,14 @@ class LinkReport(msgspec.Struct, frozen=True, kw_only=True):
     """Why there is no key, where there is none."""
     is_simulated: bool = False
     """The light is simulated, or replayed from a recording: its keys protect nothing."""
+    verdict: Text = ""
+    """What the end's own monitor says of the latest block: clear, suspect, attack, blind; empty without one."""
+    attack: Text = ""
+    """The likeliest attack, where the verdict is `attack` or the link is quarantined for one."""
+    evidence: Text = ""
+    """What it rests on, one line."""
+    is_quarantined: bool = False
+    """No block gives key until somebody releases the link."""
 
 
 class PoolReport(msgspec.Struct, frozen=True, kw_only=True):

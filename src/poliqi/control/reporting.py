@@ -125,6 +125,8 @@ def one_line(text: str) -> str:
 
 def _aged(report: LinkReport, by_s: float) -> LinkReport:
     """A report that has waited."""
-    if by_s <= 0.0 and report.reason.isprintable():
+    texts = {name: getattr(report, name) for name in ("reason", "verdict", "attack", "evidence")}
+    if by_s <= 0.0 and all(text.isprintable() for text in texts.values()):
         return report
-    return msgspec.structs.replace(report, age_s=report.age_s + max(0.0, by_s), reason=one_line(report.reason))
+    printable = {name: one_line(text) for name, text in texts.items()}
+    return msgspec.structs.replace(report, age_s=report.age_s + max(0.0, by_s), **printable)

@@ -14,7 +14,7 @@ from poliqi.control.events import CityEvent, CityEventKind
 from poliqi.control.lines import Value
 from poliqi.control.messages import DECOY_WORDS
 
-__all__ = ["KEYLESS", "MERE", "Sign", "SignKind", "Signs", "signs_of"]
+__all__ = ["ATTACKS", "KEYLESS", "MERE", "Sign", "SignKind", "Signs", "signs_of"]
 
 
 class SignKind(StrEnum):
@@ -44,6 +44,18 @@ class SignKind(StrEnum):
     """(link)"""
     RATE = "rate"
     """(link): less key than before; alone it says nothing"""
+    BLINDED = "blinded"
+    """(link): this and the next five: its own monitor says so"""
+    SHIFTED = "shifted"
+    """(link)"""
+    PROBED = "probed"
+    """(link)"""
+    JAMMED = "jammed"
+    """(link)"""
+    FORGED = "forged"
+    """(link)"""
+    STRANGE = "strange"
+    """(link)"""
     DISAGREE = "disagree"
     """(link)"""
     NONSENSE = "nonsense"
@@ -75,6 +87,17 @@ _S = SignKind
 KEYLESS: Final = (_S.KEYLESS_QBER, _S.KEYLESS_DECOY, _S.KEYLESS_OTHER)
 MERE: Final = frozenset({_S.RATE, _S.GAIN})
 """Signs that belong to a cause and point to none by themselves."""
+ATTACKS: Final = {
+    "blinding": _S.BLINDED,
+    "time-shift": _S.SHIFTED,
+    "trojan-horse": _S.PROBED,
+    "jamming": _S.JAMMED,
+    "tampering": _S.FORGED,
+    "replay": _S.FORGED,
+    "unknown": _S.STRANGE,
+}
+"""Attacks that a link's own monitor names (link.monitor), and the sign of each. What it takes for interception,
+photon splitting or a tap is judged here by the figures, beside what else could look the same."""
 _FIGURES: Final = {
     "qber": (_S.QBER_STEP, _S.QBER_RAMP),
     "loss": (_S.LOSS, _S.GAIN),
@@ -171,6 +194,9 @@ def _sign_of(event: CityEvent) -> Sign | None:
             return Sign(_S.RATE, (link,))
         case _K.LINK_DISAGREE:
             return Sign(_S.DISAGREE, (link,))
+        case _K.LINK_ATTACK:
+            kind = ATTACKS.get(str(values.get("attack", "")))
+            return None if kind is None else Sign(kind, (link,))
         case _K.PEERS_PARTED:
             return Sign(_S.PARTED, tuple(sorted((site, str(values.get("other", ""))))))
         case _K.CONTROLLER_RIVAL:
@@ -208,6 +234,8 @@ def _ended_by(event: CityEvent) -> tuple[tuple[SignKind, ...], str]:
             return (_S.LOSS, _S.GAIN), link
         case _K.LINK_AGREE:
             return (_S.DISAGREE,), link
+        case _K.LINK_ATTACK | _K.LINK_CLEAR:
+            return tuple(dict.fromkeys(ATTACKS.values())), link
         case _K.SITE_CONNECTED:
             return (_S.LOST, _S.STORE), site
         case _K.SITE_SENSE:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
@@ -47,12 +47,22 @@ _PARTS: Final = 64
 _ONE_LINK: Final = -1.0
 """A cause that sits in the fibre but shows on one of its links alone is that much rarer."""
 
+_WITH_IT: Final = dict.fromkeys((*KEYLESS, _S.QBER_RAMP), _MAY)
+"""What a link that its own monitor stopped may show besides."""
+
 LINK_PATTERNS: Final[dict[Cause, dict[SignKind, Grade]]] = {
     _C.SPAN_CUT: {_S.DARK: _MUST, _S.LOSS: _MAY, _S.QBER_STEP: _MAY, **dict.fromkeys(KEYLESS, _MAY)},
     _C.EAVESDROPPER: {_S.QBER_STEP: _MUST, _S.QBER_RAMP: _MAY, **dict.fromkeys(KEYLESS, _MAY)},
     _C.MISALIGNED: {_S.QBER_RAMP: _MUST, _S.QBER_STEP: _MAY, **dict.fromkeys(KEYLESS, _MAY)},
     _C.PHOTON_SPLITTING: {_S.KEYLESS_DECOY: _MUST, _S.KEYLESS_OTHER: _MAY, _S.LOSS: _MAY},
+    _C.BLINDING: {_S.BLINDED: _MUST, **_WITH_IT},
+    _C.TIME_SHIFT: {_S.SHIFTED: _MUST, **_WITH_IT},
+    _C.TROJAN_HORSE: {_S.PROBED: _MUST, **_WITH_IT},
+    _C.JAMMING: {_S.JAMMED: _MUST, _S.NOISE: _LIKELY, _S.GAIN: _MAY, _S.QBER_STEP: _LIKELY, **_WITH_IT},
+    _C.TAMPERING: {_S.FORGED: _MUST, **_WITH_IT},
+    _C.UNKNOWN_ATTACK: {_S.STRANGE: _MUST, **_WITH_IT},
     _C.STRAY_LIGHT: {
+        _S.JAMMED: _TELLING,
         _S.NOISE: _LIKELY,
         _S.GAIN: _MAY,
         _S.QBER_STEP: _LIKELY,
@@ -68,6 +78,15 @@ LINK_PATTERNS: Final[dict[Cause, dict[SignKind, Grade]]] = {
 }
 """Signs that a cause on a fibre (of a misalignment: on a link) shows on each link over it; `rate` always may."""
 
+_TOLD: Final = {
+    _C.BLINDING: _S.BLINDED,
+    _C.TIME_SHIFT: _S.SHIFTED,
+    _C.TROJAN_HORSE: _S.PROBED,
+    _C.JAMMING: _S.JAMMED,
+    _C.TAMPERING: _S.FORGED,
+    _C.UNKNOWN_ATTACK: _S.STRANGE,
+}
+"""Causes that only a link's own monitor can tell, and its sign."""
 _IN_FIBRE: Final = (_C.EAVESDROPPER, _C.PHOTON_SPLITTING, _C.STRAY_LIGHT, _C.TAP_OR_BEND)
 
 
@@ -152,6 +171,7 @@ class _Search:
             yield from (self._in_fibre(cause, span) for span in spans)
             yield from (self._on_link(cause, link) for link in links if self._is_one_of_several(link))
         for link in links:
+            yield from self._watched(link)
             yield self._at_link(_C.MISALIGNED, link, LINK_PATTERNS[_C.MISALIGNED])
             seen = {kind: _MUST for kind in KEYLESS if Sign(kind, (link.link,)) in self._up}
             if seen:
@@ -238,6 +258,13 @@ class _Search:
             span=link.spans[0] if len(link.spans) == 1 else None,
             values={"span": " + ".join(link.spans), "links": str(link.link)},
         )
+
+    def _watched(self, link: QuantumLink) -> Iterator[Suspect]:
+        """Attacks that the link's own monitor names. A link in quarantine meets its other end no more."""
+        for cause, sign in _TOLD.items():
+            if Sign(sign, (link.link,)) in self._up:
+                found = self._at_link(cause, link, LINK_PATTERNS[cause])
+                yield replace(found, expects=found.expects | _unheard((link,), _MAY))
 
     def _device(self, link: QuantumLink, end: KmeId) -> Suspect:
         other = link.ends[0] if end == link.ends[1] else link.ends[1]

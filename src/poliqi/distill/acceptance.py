@@ -131,6 +131,7 @@ def _bound(counts: Counts, contract: Contract) -> KeyLength:
         epsilon_cor=contract.epsilon_cor,
         clamp=contract.clamp,
         intensity_uncertainty=contract.intensity_uncertainty or None,
+        tolerated_error=contract.tolerated_error,
     )
     return replace(bound, assumptions=(*bound.assumptions, _LEAK_ASSUMPTIONS[contract.leak_model]))
 

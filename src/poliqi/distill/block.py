@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -66,6 +67,8 @@ class Line(Protocol):
     def check(self, tag: bytes) -> None: ...
     def mark(self, mark: Mark) -> None: ...
     def emit(self, event: Event) -> None: ...
+    def vet(self, report: BlockReport) -> str | None: ...
+    def condemn(self, reason: str) -> None: ...
 
 
 class Block:
@@ -165,9 +168,7 @@ class Block:
         if self.step is not Step.STATES or self._announced is None:
             raise ValueError("no states are wanted now")
         self._public_seed = self._entropy.draw(8)
-        self._sifted, answer = alice_sift(
-            self._announced, states, len(self._contract.intensities), self._public_seed
-        )
+        self._sifted, answer = alice_sift(self._announced, states, self._contract.levels, self._public_seed)
         self._announced = None
         self._line.send(answer)
         self.step = Step.CORRECT
@@ -204,7 +205,7 @@ class Block:
     def _on_sift(self, message: Message) -> None:
         assert isinstance(message, Sift)
         assert self._seen is not None
-        self._sifted = bob_sift(self._seen, self.number, message, len(self._contract.intensities))
+        self._sifted = bob_sift(self._seen, self.number, message, self._contract.levels)
         self._seen = None
         self._public_seed = message.seed
         self.step = Step.CORRECT
@@ -246,7 +247,12 @@ class Block:
             self._authenticator,
             self._earlier,
         )
-        if self._role is Role.BOB:
+        condemned = self._line.vet(self._verdict.report)
+        if condemned is not None and self._verdict.accepted:
+            seen = replace(self._verdict.report, gross_bits=0, refill_bits=0, net_bits=0)
+            self._verdict = replace(self._verdict, accepted=False, reason=condemned, report=seen)
+            self._line.condemn(condemned)
+        elif self._role is Role.BOB:
             self.step = Step.AMPLIFY
         elif self._verdict.accepted:
             self._send_amplify()

@@ -18,14 +18,16 @@ _MAX_BITS: Final = 1 << 40
 SMALLEST_LENGTH: Final = 1024
 
 
-class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """Fixed before the block; a block is accepted if and only if it meets every line of it.
 
     `length` is the exact number of secret bits that an accepted block gives; 0 makes a contract that
     measures and never gives a key. `leak_cap` bounds the bits that error correction and verification
     may reveal under `leak_model`, and stands in the formula in place of the leak itself.
     A block is `pulses` consecutive slots. `expected_qber` fixes how the reconciler
-    works: block sizes, code.
+    works: block sizes, code. Entangled pairs have no intensities: their source is not trusted, `intensities` and
+    `probabilities` are empty, and `tolerated_error` is the Q_tol of proof bbm92; elsewhere it is None and stands
+    nowhere in the contract's bytes.
     """
 
     link_id: str
@@ -46,6 +48,12 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     frame_bits: int
     expected_qber: float
     entropy: str
+    tolerated_error: float | None = None
+
+    @property
+    def levels(self) -> int:
+        """Columns of the block's counts: one per intensity, one for pairs."""
+        return len(self.intensities) or 1
 
 
 def check_contract(contract: Contract) -> None:
@@ -74,6 +82,7 @@ def check_contract(contract: Contract) -> None:
         raise ProtocolError(
             f"contract: reconciler {c.reconciler} reaches a QBER of {most:g}, not {c.expected_qber:g}; take cascade"
         )
+    _check_pairs(c)
     if c.leak_model is LeakModel.ERROR_STRING and c.proof is not ProofName.WIESEMANN:
         raise ProtocolError(
             f"contract: leak model error-string gives Eve the bits of vacuum detections, which proof {c.proof} "
@@ -87,11 +96,31 @@ def check_contract(contract: Contract) -> None:
         raise ProtocolError(f"contract: {error}") from error
 
 
+def _check_pairs(c: Contract) -> None:
+    """Proof bbm92, no intensities and a tolerated error rate go together."""
+    if c.proof is not ProofName.BBM92:
+        if c.tolerated_error is not None:
+            raise ProtocolError(f"contract: tolerated_error belongs to proof bbm92, not to {c.proof}")
+        return
+    if c.intensities or c.probabilities:
+        raise ProtocolError(
+            "contract: proof bbm92 belongs to entangled pairs, not to weak pulses: it has no intensities"
+        )
+    if c.tolerated_error is None or not 0.0 <= c.tolerated_error < 0.5:
+        raise ProtocolError(
+            f"contract: tolerated_error = {c.tolerated_error} is not an error rate in [0, 1/2); proof bbm92 "
+            "needs one"
+        )
+    if c.intensity_uncertainty or c.leak_model is LeakModel.ERROR_STRING:
+        raise ProtocolError(
+            "contract: proof bbm92 goes with an intensity_uncertainty of 0 and leak model both-directions, not "
+            f"with {c.intensity_uncertainty:g} and {c.leak_model}"
+        )
+
+
 def _dry_run(c: Contract) -> None:
     """Ask the proof about made-up counts: whatever it cannot digest is found before any light is spent."""
-    if c.proof is ProofName.BBM92:
-        raise ProtocolError("proof bbm92 belongs to entangled pairs, not to weak pulses")
-    counts = BasisCounts(tuple(1e6 for _ in c.intensities), tuple(1e4 for _ in c.intensities))
+    counts = BasisCounts((1e6,) * c.levels, (1e4,) * c.levels)
     secret_length(
         Counts(c.intensities, c.probabilities, counts, counts),
         proof=c.proof,
@@ -100,6 +129,7 @@ def _dry_run(c: Contract) -> None:
         epsilon_cor=c.epsilon_cor,
         clamp=c.clamp,
         intensity_uncertainty=c.intensity_uncertainty or None,
+        tolerated_error=c.tolerated_error,
     )
 
 

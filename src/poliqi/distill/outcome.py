@@ -161,12 +161,15 @@ class BlockConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """A block or the session ended without a key. `fatal`: the session is over, drop the connection."""
+    """A block or the session ended without a key. `fatal`: the session is over, drop the connection. `is_forged`: a
+    tag did not fit what was received.
+    """
 
     reason: str
     fatal: bool
     number: BlockNumber | None = None
     report: BlockReport | None = None
+    is_forged: bool = False
 
 
 Event = Ready | BlockBegun | StatesWanted | BlockConfirmed | Aborted

@@ -15,10 +15,10 @@ from poliqi.distill.contract import SMALLEST_LENGTH, Contract, check_contract
 from poliqi.distill.correct import COUNT_BITS, TAG_BITS, VERDICT_BITS
 from poliqi.distill.reconcile import DEFAULT_RECONCILER, RECONCILERS
 from poliqi.distill.verify import verification_epsilon
-from poliqi.optics.channel import expectation
+from poliqi.optics.channel import expectation, stated_intensities
 from poliqi.optics.counts import sample_counts
 from poliqi.optics.parameters import Attack, LinkParameters
-from poliqi.optics.prediction import depends_on_basis
+from poliqi.optics.prediction import depends_on_basis, tolerated_error
 from poliqi.proof import Counts, exact_length, secret_length
 
 __all__ = ["Choice", "block_pulses", "choose_reconciler", "measuring_contract", "plan_contract"]
@@ -60,12 +60,13 @@ def choose_reconciler(link: LinkParameters, pulses: int) -> Choice:
     sifted = pulses * math.fsum(expectation(honest).key.detections)
     round_s = _ROUND_S + 2 * link.fibre.length_m * _FIBRE_S_PER_M
     counts = _drawn(honest, pulses)
+    tolerated = tolerated_error(link, expectation(honest).test.scaled(pulses))
     rates: dict[str, float] = {}
     for name in RECONCILERS:
         if _reaches(name, honest):
             kind = RECONCILERS[name]
             busy_s = sifted / kind.bits_per_s + kind.rounds * round_s
-            rates[name] = _promise(counts, link, name)[1] / max(light_s, busy_s)
+            rates[name] = _promise(counts, link, name, tolerated)[1] / max(light_s, busy_s)
     best = max(rates, key=lambda name: (rates[name], name == DEFAULT_RECONCILER), default=DEFAULT_RECONCILER)
     left_out = [
         f"; {name} is for QBERs of {100 * kind.reach[0]:g} to {100 * kind.reach[1]:g} %"
@@ -109,7 +110,7 @@ def plan_contract(
     named = reconciler or DEFAULT_RECONCILER
     measured = _contract(honest, pulses, link_id=link_id, origin=origin, entropy=entropy, reconciler=named)
     name = reconciler or choose_reconciler(link, pulses).reconciler
-    cap, promised = _promise(_drawn(honest, pulses), link, name)
+    cap, promised = _promise(_drawn(honest, pulses), link, name, measured.tolerated_error)
     return msgspec.structs.replace(
         measured, reconciler=name, length=promised if length is None else length, leak_cap=cap
     )
@@ -120,12 +121,14 @@ def _drawn(honest: LinkParameters, pulses: int) -> list[Counts]:
     return [sample_counts(honest, pulses, generator) for _ in range(_DRAWS)]
 
 
-def _promise(drawn: list[Counts], link: LinkParameters, reconciler: str) -> tuple[int, int]:
+def _promise(
+    drawn: list[Counts], link: LinkParameters, reconciler: str, tolerated: float | None
+) -> tuple[int, int]:
     """Leak cap and length."""
     estimate = _expected_qber(_honest(link))
     leaks = np.array([_leak(counts, link.block.leak_model, reconciler, estimate) for counts in drawn], np.float64)
     cap = math.ceil(float(leaks.mean() + _SIGMAS * leaks.std()))
-    lengths = np.array([_length(counts, link, cap) for counts in drawn])
+    lengths = np.array([_length(counts, link, cap, tolerated) for counts in drawn])
     length = math.floor(float(lengths.mean() - _SIGMAS * lengths.std()))
     return cap, 0 if length < SMALLEST_LENGTH else length
 
@@ -162,13 +165,14 @@ def _contract(
     """A contract that measures, under no leak cap; ConfigError where no peer could accept it."""
     seen, block = expectation(link), link.block
     clicks = seen.clicks * pulses
+    intensities, probabilities = stated_intensities(link)
     made = Contract(
         link_id=link_id,
         origin=origin,
         proof=block.proof,
         clamp=block.clamp,
-        intensities=link.source.intensities,
-        probabilities=link.source.probabilities,
+        intensities=intensities,
+        probabilities=probabilities,
         intensity_uncertainty=block.intensity_uncertainty,
         pulses=pulses,
         max_detections=min(pulses, math.ceil(1.1 * clicks + 10 * math.sqrt(clicks) + 100)),
@@ -181,6 +185,7 @@ def _contract(
         frame_bits=_FRAME_BITS,
         expected_qber=_expected_qber(link),
         entropy=entropy,
+        tolerated_error=tolerated_error(link, seen.test.scaled(pulses)),
     )
     try:
         check_contract(made)
@@ -204,11 +209,11 @@ def _leak(counts: Counts, model: LeakModel, reconciler: str, estimate: float) ->
     alice, bob = RECONCILERS[reconciler].leak(n, m / n if n else 0.5, estimate, _FRAME_BITS)
     alice += TAG_BITS
     if model is LeakModel.BOTH_DIRECTIONS:
-        return alice + bob + VERDICT_BITS + COUNT_BITS * len(counts.intensities)
+        return alice + bob + VERDICT_BITS + COUNT_BITS * counts.levels
     return alice
 
 
-def _length(counts: Counts, link: LinkParameters, cap: int) -> float:
+def _length(counts: Counts, link: LinkParameters, cap: int, tolerated: float | None) -> float:
     block = link.block
     if block.intensity_uncertainty:
         return secret_length(
@@ -227,4 +232,5 @@ def _length(counts: Counts, link: LinkParameters, cap: int) -> float:
         epsilon_sec=block.epsilon_sec,
         epsilon_cor=block.epsilon_cor,
         clamp=block.clamp,
+        tolerated_error=tolerated,
     )

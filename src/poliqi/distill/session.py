@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from poliqi.base.errors import PoliqiError, ProtocolError
+from poliqi.base.errors import AuthenticationError, PoliqiError, ProtocolError
 from poliqi.base.ids import BlockNumber, LinkId, Role
 from poliqi.base.secret import Entropy
 from poliqi.distill.authenticate import Authenticator
@@ -33,6 +33,7 @@ from poliqi.distill.messages import (
 from poliqi.distill.outcome import (
     Aborted,
     BlockBegun,
+    BlockReport,
     Confirm,
     Event,
     Mark,
@@ -59,7 +60,9 @@ class _State(StrEnum):
 class Session:
     """One end of a session. Alice proposes `contract`; both check it against their policy.
 
-    The peer's faults never raise: the session ends with `Aborted(fatal=True)` and an `Abort` frame.
+    The peer's faults never raise: the session ends with `Aborted(fatal=True)` and an `Abort` frame. `vet` sees the
+    report of every block that was corrected, before either end holds a key of it; a word of it why the block must
+    not give one ends the session, and the key is never made.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Session:
         policy: Policy | None = None,
         timeout_s: float = 60.0,
         idle_timeout_s: float = 600.0,
+        vet: Callable[[BlockReport], str | None] | None = None,
     ) -> None:
         if (contract is None) == (role is Role.ALICE):
             raise ValueError("Alice proposes the contract; Bob is given none")
@@ -83,6 +87,7 @@ class Session:
         self._policy: Final = policy or Policy()
         self._timeout_s: Final = timeout_s
         self._idle_timeout_s: Final = idle_timeout_s
+        self._vet: Final = vet
         self._greeting: Final = Greeting(
             role,
             link_id,
@@ -333,11 +338,21 @@ class Session:
         """Queue an event."""
         self._events.append(event)
 
+    def vet(self, report: BlockReport) -> str | None:
+        """The owner's word on a block: why it must not give a key, None where it may."""
+        return None if self._vet is None else self._vet(report)
+
+    def condemn(self, reason: str) -> None:
+        """End the session with the block under way; why is for this end's people alone."""
+        self._end(reason, told="the monitor at the other end refuses the block")
+
     # ---------------------------------------------------------------- ends
 
     def _guard(self, step: Callable[[], None], now: float) -> None:
         try:
             step()
+        except AuthenticationError as error:
+            self._end(str(error), is_forged=True)
         except PoliqiError as error:
             self._end(str(error))
         except Exception:
@@ -345,7 +360,7 @@ class Session:
             raise
         self._after(now)
 
-    def _end(self, reason: str, *, tell: bool = True, told: str | None = None) -> None:
+    def _end(self, reason: str, *, tell: bool = True, told: str | None = None, is_forged: bool = False) -> None:
         """End the session. A peer that has not shown yet that it is the paired one learns nothing of the reason."""
         if tell:
             known = self._state in (_State.IDLE, _State.BLOCK)
@@ -355,4 +370,4 @@ class Session:
         report = block.report() if block is not None else None
         number = block.number if block is not None else None
         self._state, self._deadline = _State.ENDED, None
-        self._events.append(Aborted(reason, True, number, report))
+        self._events.append(Aborted(reason, True, number, report, is_forged))

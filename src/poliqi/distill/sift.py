@@ -1,6 +1,7 @@
 """Sifting: from Bob's detections and Alice's states to two key strings and a table of test errors.
 
-State byte: bit 0 the bit, bit 1 the basis (0 key, 1 test), bits 2-3 the intensity's index (0 brightest). Here a
+State byte: bit 0 the bit, bit 1 the basis (0 key, 1 test), bits 2-3 the intensity's index (0 brightest; of
+entangled pairs, which have a single level, 1 says that Alice saw nothing, and the slot does not match). Here a
 list of states becomes bit planes at once, and what is kept is squeezed out of them 64 detections at a time.
 """
 
@@ -111,18 +112,24 @@ def read_slots(message: Detect, contract: Contract, next_slot: int) -> Slots:
 
 
 def alice_sift(message: Detect, states: NDArray[np.uint8], levels: int, seed: bytes) -> tuple[Sifted, Sift]:
-    """Compare Alice's states, of `levels` intensities, with Bob's announcement; what she keeps and answers."""
+    """Compare Alice's states, of `levels` intensities, with Bob's announcement; what she keeps and answers.
+
+    One level: entangled pairs, of which only what she saw herself can match.
+    """
     from poliqi.distill.kernels.sift import bit_plane
 
     count = message.count
     if len(states) != count:
         raise ValueError(f"{len(states)} states were provided for {count} detections")
-    bits, basis, *level = (BitString(bit_plane(states, place), count) for place in range(2 + _planes(levels)))
-    if int(states.max(initial=0)) >> 2 >= levels:
-        raise ValueError(f"a state names intensity {int(states.max()) >> 2}; there are {levels}")
+    known = 2 if levels == 1 else levels
+    bits, basis, *level = (BitString(bit_plane(states, place), count) for place in range(2 + _planes(known)))
+    if int(states.max(initial=0)) >> 2 >= known:
+        raise ValueError(f"a state names intensity {int(states.max()) >> 2}; there are {known}")
     bob_basis = BitString.from_bytes(message.bases, count)
     bob_test = BitString.from_bytes(message.test_bits, bob_basis.ones())
     matched = _inverted(basis ^ bob_basis)
+    if levels == 1:
+        matched, level = _both(matched, _inverted(level[0])), []
     test_bits = _chosen(bits, _both(matched, bob_basis))
     kept = [_chosen(plane, matched) for plane in level]
     answer = Sift(
@@ -160,7 +167,8 @@ def bob_sift(seen: PackedDetections, number: BlockNumber, answer: Sift, levels: 
 
 
 def _planes(levels: int) -> int:
-    return 1 if levels == 2 else 2
+    """Bits of an intensity's index."""
+    return (levels - 1).bit_length()
 
 
 def _sifted(key: BitString, kept: list[BitString], is_test: BitString, errors: BitString, levels: int) -> Sifted:

@@ -10,7 +10,6 @@ import asyncio
 import base64
 import binascii
 import hashlib
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from poliqi.base.secret import SecretBytes
 from poliqi.edge.complaints import Complaints
 from poliqi.edge.desk import KeyDesk
 from poliqi.edge.frameserver import FrameService, ServiceLimits
+from poliqi.edge.isolated import check_isolated
 from poliqi.edge.network import Address
 from poliqi.keys.grade import Authenticity, Grade, KeyOrigin
 from poliqi.keys.requests import Block, Refused
@@ -100,17 +100,7 @@ def name_of_push(link_id: str, block_id: str) -> bytes:
 
 def check_push_address(address: Address, *, isolated: bool) -> None:
     """Refuse an address that strangers can reach (ConfigError); `isolated` vouches for one that is not loopback."""
-    try:
-        ip = ipaddress.ip_address(address.host.partition("%")[0])
-    except ValueError as error:
-        raise ConfigError(f"block push {address}: give an IP address, such as 127.0.0.1") from error
-    if ip.is_unspecified:
-        raise ConfigError(f"block push {address}: that is every interface; name one")
-    if not (ip.is_loopback or isolated):
-        raise ConfigError(
-            f"block push {address}: its senders are not authenticated, so it listens on loopback; declare the "
-            "interface isolated if nobody else can reach it"
-        )
+    check_isolated("block push", address, isolated=isolated)
 
 
 class BlockPushServer:

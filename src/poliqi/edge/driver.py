@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, assert_never
+from typing import Final, NamedTuple, assert_never
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from poliqi.distill.session import Session
 from poliqi.distill.sift import PackedDetections
 from poliqi.edge.framing import FrameStream
 from poliqi.link.device import Receiver, Transmitter
+from poliqi.link.health import Health, SelfMeasuring
 
 __all__ = ["Alice", "Bob", "drive"]
 
@@ -30,6 +31,23 @@ _SHORT_FRAME: Final = 8192
 _BRISK_S: Final = 2e-3  # the loop may stand still that long
 
 
+class _Gathered(NamedTuple):
+    """A block's light, and what its device measured of itself meanwhile."""
+
+    detections: PackedDetections
+    health: Health | None
+
+
+def _health(device: object) -> Health | None:
+    """A device whose readings fail is one that gives none: the monitor is for noticing that."""
+    if not isinstance(device, SelfMeasuring):
+        return None
+    try:
+        return device.health()
+    except PoliqiError:
+        return None
+
+
 class Alice:
     """Alice's side of a session's owner: her device answers for the slots that Bob names."""
 
@@ -37,6 +55,10 @@ class Alice:
 
     def __init__(self, device: Transmitter) -> None:
         self._device = device
+
+    def health(self) -> Health | None:
+        """What the device measured of itself since it was asked last; None where it tells nothing."""
+        return _health(self._device)
 
     async def act(self, session: Session, event: Event, now: Callable[[], float]) -> None:
         """React to an event."""
@@ -58,7 +80,7 @@ class Alice:
 
         await asyncio.to_thread(answer)
 
-    def waiting(self) -> asyncio.Task[PackedDetections] | None:
+    def waiting(self) -> asyncio.Task[_Gathered] | None:
         """What may wake the session besides a frame: nothing."""
         return None
 
@@ -74,15 +96,20 @@ class Bob:
     light that was gathered when a connection broke is not lost. `dark` says why no more light will come.
     """
 
-    __slots__ = ("_device", "_gathering", "_idle", "_more", "_pulses", "dark")
+    __slots__ = ("_device", "_gathering", "_health", "_idle", "_more", "_pulses", "dark")
 
     def __init__(self, device: Receiver, more: Callable[[], bool]) -> None:
         self._device = device
         self._more = more
-        self._gathering: asyncio.Task[PackedDetections] | None = None
+        self._gathering: asyncio.Task[_Gathered] | None = None
+        self._health: Health | None = None
         self._idle = False
         self._pulses = 0
         self.dark: str | None = None
+
+    def health(self) -> Health | None:
+        """What the device measured of itself while it gathered the block under way; None where it tells nothing."""
+        return self._health
 
     async def act(self, session: Session, event: Event, now: Callable[[], float]) -> None:  # noqa: ARG002 (same face)
         """React to an event."""
@@ -99,6 +126,10 @@ class Bob:
             case _:
                 assert_never(event)
 
+    def forget(self) -> None:
+        """Let go of light that was gathered before now: the next block is made of what comes."""
+        self._pulses = 0
+
     def _gather(self, session: Session) -> None:
         if session.contract is None or self.dark is not None or not self._more():
             return
@@ -108,13 +139,18 @@ class Bob:
             self._gathering = asyncio.create_task(self._detect(self._gathering, pulses))
             self._gathering.add_done_callback(_look_at)
 
-    async def _detect(self, unwanted: asyncio.Task[PackedDetections] | None, pulses: int) -> PackedDetections:
+    async def _detect(self, unwanted: asyncio.Task[_Gathered] | None, pulses: int) -> _Gathered:
         """The next `pulses` slots, after light of another length that nobody wants any more: one at a time."""
         if unwanted is not None:
             await asyncio.wait((unwanted,))
-        return await asyncio.to_thread(lambda: PackedDetections.of(self._device.detect(pulses)))
 
-    def waiting(self) -> asyncio.Task[PackedDetections] | None:
+        def gather() -> _Gathered:
+            seen = PackedDetections.of(self._device.detect(pulses))
+            return _Gathered(seen, _health(self._device))
+
+        return await asyncio.to_thread(gather)
+
+    def waiting(self) -> asyncio.Task[_Gathered] | None:
         """The light being gathered, while the session has nothing else to do."""
         return self._gathering if self._idle else None
 
@@ -123,7 +159,7 @@ class Bob:
         assert self._gathering is not None
         gathered, self._gathering, self._idle = self._gathering, None, False
         try:
-            detections = gathered.result()
+            detections, self._health = gathered.result()
         except DataRefused as error:
             self.dark = str(error)
             session.close("the light has ended")
@@ -140,7 +176,7 @@ def _check_light(session: Session, origin: Origin) -> bool:
     return False
 
 
-def _look_at(task: asyncio.Task[PackedDetections]) -> None:
+def _look_at(task: asyncio.Task[_Gathered]) -> None:
     """Light that nobody waits for any more may have failed without a word."""
     if not task.cancelled():
         task.exception()

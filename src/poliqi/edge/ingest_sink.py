@@ -12,6 +12,7 @@ from typing import Final
 
 from poliqi.base.errors import ProtocolError
 from poliqi.base.ids import LinkId
+from poliqi.base.secret import SecretBytes
 from poliqi.edge.framing import HEADER_BYTES
 from poliqi.edge.ingest_server import peer_credentials
 from poliqi.edge.keysink import ConfirmedBlock, Postponed
@@ -80,13 +81,17 @@ class SiteSink:
             )
 
     def append(self, block: ConfirmedBlock) -> Postponed | None:
-        """Hand over one block; None once the site says that it holds it durably."""
+        """Hand over one block of a distilling link; None once the site says that it holds it durably."""
+        grade = Grade(KeyOrigin(block.origin.value), block.proof, block.epsilon, paths=())
+        return self.hand(block_of_number(block.number, self._pair_id), block.key, grade, f"block {block.number}")
+
+    def hand(self, name: bytes, key: SecretBytes, grade: Grade, called: str) -> Postponed | None:
+        """Hand over one block by its 16 bytes of name; as `append`. `called` stands in what is said of it."""
         if self._socket is None:
             return Postponed(f"site at {self.path} is not connected")
-        grade = Grade(KeyOrigin(block.origin.value), block.proof, block.epsilon, paths=())
-        frame = encode_block(Block(self._link_id, block_of_number(block.number, self._pair_id), block.key, grade))
+        frame = encode_block(Block(self._link_id, name, key, grade))
         if len(frame) > MOST_BLOCK_BYTES:
-            return Postponed(f"block {block.number} has more bytes than a site takes at once", lasting=True)
+            return Postponed(f"{called} has more bytes than a site takes at once", lasting=True)
         try:
             self._socket.sendall(len(frame).to_bytes(HEADER_BYTES, "big") + frame)
             answer = decode_answer(self._read(self._socket))
@@ -99,7 +104,7 @@ class SiteSink:
         if isinstance(answer, Accepted):
             return None
         why = answer.message or answer.reason.value
-        text = f"site {self._site.removeprefix(SITE_PREFIX)} refuses block {block.number}: {why}"
+        text = f"site {self._site.removeprefix(SITE_PREFIX)} refuses {called}: {why}"
         return Postponed(text, answer.retry_s or 0.0, lasting=answer.reason in _LASTING)
 
     def _read(self, connected: socket.socket) -> bytes:

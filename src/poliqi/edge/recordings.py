@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import shutil
 import stat
 import tempfile
 import zlib
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -17,11 +16,12 @@ from typing import BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from poliqi.base.errors import ConfigError, DataRefused, StoreError
+from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.edge.wholefile import whole_file
 from poliqi.link.binary import MAGIC, Header, columns_of, decode_recording, encode_header, metadata_of
 from poliqi.link.csv import decode_csv
 from poliqi.link.device import MAX_SLOT, Detections, check_bytes, check_detections
-from poliqi.link.recording import MAX_EVENTS, Light, Recording, check_light
+from poliqi.link.recording import MAX_EVENTS, Light, Recording, check_light, state_bytes
 
 __all__ = ["open_recording", "write_recording"]
 
@@ -69,20 +69,8 @@ def write_recording(
     `light` contradict themselves, StoreError where the disk does not take them.
     """
     check_light(light)
-    _check_target(path, overwrite=overwrite)
-    try:
-        with _beside(path) as (partial, file):
-            header = _write(file, path.parent, light, chunks)
-            file.flush()
-            os.fsync(file.fileno())
-            _check_target(path, overwrite=overwrite)
-            partial.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise StoreError(
-            f"{path} cannot be written: {error.strerror or error}; make room, or name another place"
-        ) from error
-    return header
+    with whole_file(path, overwrite=overwrite) as file:
+        return _write(file, path.parent, light, chunks)
 
 
 def _write(
@@ -119,7 +107,7 @@ def _append(
     events = header.events + detections.slots.size
     if events > MAX_EVENTS:
         raise DataRefused(f"recording: {events} events, at most {MAX_EVENTS}; record fewer pulses")
-    check_bytes(prepared, detections.slots.size, header.light.levels << 2, "recording, states")
+    check_bytes(prepared, detections.slots.size, state_bytes(header.light), "recording, states")
     checksums: list[int] = []
     columns = (detections.slots.astype("<i8", copy=False), prepared, detections.outcomes)
     for file, column, checksum in zip(files, columns, header.checksums, strict=True):
@@ -129,30 +117,3 @@ def _append(
     slots, states, outcomes = checksums
     pulses = header.pulses + detections.pulses
     return replace(header, pulses=pulses, events=events, checksums=(slots, states, outcomes))
-
-
-def _check_target(path: Path, *, overwrite: bool) -> None:
-    if path.exists() and not path.is_file():
-        raise ConfigError(f"{path} is not a regular file; name a file that is still to be made")
-    if path.exists() and not overwrite:
-        raise ConfigError(f"{path} exists already; name another file, or allow it to be replaced (--force)")
-
-
-@contextlib.contextmanager
-def _beside(path: Path) -> Generator[tuple[Path, BinaryIO]]:
-    """A private new file in the same folder; removed if it still has its own name at the end."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-    partial = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield partial, file
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

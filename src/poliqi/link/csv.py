@@ -19,7 +19,7 @@ from poliqi.base.ids import Origin
 from poliqi.link.device import MAX_LEVELS
 from poliqi.link.recording import Light, Recording, check_recording
 
-__all__ = ["COLUMNS", "MAX_BYTES", "Events", "decode_csv", "read_arrays", "read_lines"]
+__all__ = ["COLUMNS", "MAX_BYTES", "Events", "decode_csv", "read_arrays", "read_lines", "whole_numbers"]
 
 COLUMNS: Final = ("qubit_id", "tx_state", "tx_basis", "decoy_level", "rx_state", "rx_basis", "matching_basis")
 MAX_BYTES: Final = 1 << 30
@@ -112,7 +112,7 @@ def read_arrays(text: bytes, order: Sequence[int], after: int) -> Events | None:
         return None
     ends[-1] -= raw[ends[-1] - 1] == _RETURN
     widths = ends[order] - starts
-    slots = _read_ids(raw, starts[0], widths[0])
+    slots = whole_numbers(raw, starts[0], widths[0])
     digits = raw[starts[1:6]] - np.uint8(_ZERO)
     largest = np.array(list(_LARGEST.values()), np.uint8)[:, None]
     match = _read_truth(raw, starts[6], widths[6])
@@ -158,9 +158,10 @@ def _read_header(text: bytes) -> tuple[list[int], int]:
     return [names.index(name) for name in COLUMNS], len(first) + 1
 
 
-def _read_ids(
+def whole_numbers(
     raw: NDArray[np.uint8], start: NDArray[np.int64], width: NDArray[np.int64]
 ) -> NDArray[np.int64] | None:
+    """Whole numbers of 1 to 18 digits that begin at `start` in `raw`, `width` bytes each; None where one is not."""
     longest = int(width.max())
     if int(width.min()) < 1 or longest > _LONGEST_ID:
         return None

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from poliqi.base.secret import SecretBytes
 
-__all__ = ["LONGEST_NAME", "MOST_KEY_BYTES", "DeviceKey", "KeyDevice"]
+__all__ = ["LONGEST_NAME", "MOST_KEY_BYTES", "DeviceKey", "KeyDevice", "Settling"]
 
 LONGEST_NAME: Final = 128
 """Characters of a key's name: printable, no blanks."""
@@ -55,4 +55,13 @@ class KeyDevice(Protocol):
 
     def close(self) -> None:
         """Let go of the device; ends a call that waits in another thread, with LinkDown."""
+        ...
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """What a device may offer besides, where it holds keys until somebody says that they may go."""
+
+    def settled(self, names: Sequence[str]) -> None:
+        """Both ends have stored the keys of these names, or gave them up: delete them. Raises as above."""
         ...

@@ -23,6 +23,7 @@ __all__ = [
     "ReplayTransmitter",
     "check_light",
     "check_recording",
+    "state_bytes",
 ]
 
 MAX_EVENTS: Final = 1 << 33
@@ -53,7 +54,8 @@ class Light:
     """What a recording says of the light it holds.
 
     `origin` is where the light came from when it was recorded (REPLAY: nobody knows); `levels` the number
-    of intensities; `clock_hz` (slots per second) and `link` are None where they are not known.
+    of intensities, where 1 stands for entangled pairs: intensity 1 then says that Alice saw nothing; `clock_hz`
+    (slots per second) and `link` are None where they are not known.
     """
 
     origin: Origin
@@ -113,8 +115,13 @@ def check_recording(recording: Recording) -> None:
     events = recording.slots.size
     _in("events", events, 0, min(MAX_EVENTS, recording.pulses))
     check_slots(recording.slots, 0, recording.pulses, "recording, slots")
-    check_bytes(recording.states, events, recording.light.levels << 2, "recording, states")
+    check_bytes(recording.states, events, state_bytes(recording.light), "recording, states")
     check_bytes(recording.outcomes, events, 4, "recording, outcomes")
+
+
+def state_bytes(light: Light) -> int:
+    """State bytes of this light are below it."""
+    return max(light.levels, 2) << 2
 
 
 class ReplayTransmitter:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from poliqi.distill.outcome import Confirm, Mark
 from poliqi.edge.ingest_sink import SiteSink
 from poliqi.edge.keysink import Postponed
 from poliqi.edge.store import LinkStore
 
-__all__ = ["MOST_WAITING_BYTES", "Courier"]
+__all__ = ["MOST_WAITING_BYTES", "Courier", "Deliveries", "Outbox"]
 
 MOST_WAITING_BYTES: Final = 64 << 20
 _FIRST_S: Final = 0.1
@@ -27,10 +27,23 @@ _LAST_TRY_S: Final = 10.0
 Say = Callable[..., None]
 
 
-class Courier:
-    """The way of one link's blocks to its site. `say(event, text, **fields)` gets what an operator should know."""
+class Outbox(Protocol):
+    """What holds finished blocks until a site does."""
 
-    def __init__(self, store: LinkStore, sink: SiteSink, say: Say, most_bytes: int) -> None:
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of key that wait."""
+        ...
+
+    def deliver_one(self, sink: SiteSink) -> int | Postponed | None:
+        """Bring the oldest block: its number, why not now, or None where none waits."""
+        ...
+
+
+class Deliveries:
+    """The way of one state's blocks to its site. `say(event, text, **fields)` gets what an operator should know."""
+
+    def __init__(self, store: Outbox, sink: SiteSink, say: Say, most_bytes: int) -> None:
         self._store: Final = store
         self._sink: Final = sink
         self._say: Final = say
@@ -65,12 +78,10 @@ class Courier:
         """Wait until blocks may be begun again."""
         await self._room.wait()
 
-    def apply(self, marks: list[Mark]) -> None:
-        """`LinkStore.apply`, after which new keys are on their way. Called in a thread."""
-        self._store.apply(marks)
-        if any(isinstance(mark, Confirm) for mark in marks):
-            self._waiting = self._store.waiting_bytes
-            self._loop.call_soon_threadsafe(self._noticed)
+    def stored(self) -> None:
+        """A block was put into the store: it is on its way. Called in any thread."""
+        self._waiting = self._store.waiting_bytes
+        self._loop.call_soon_threadsafe(self._noticed)
 
     def _noticed(self) -> None:
         self._settle_room()
@@ -154,3 +165,17 @@ class Courier:
             aborting.cancel()
             self._sink.abort()
             self._waiting = self._store.waiting_bytes
+
+
+class Courier(Deliveries):
+    """The way of one distilling link's blocks to its site."""
+
+    def __init__(self, store: LinkStore, sink: SiteSink, say: Say, most_bytes: int) -> None:
+        super().__init__(store, sink, say, most_bytes)
+        self._link: Final = store
+
+    def apply(self, marks: list[Mark]) -> None:
+        """`LinkStore.apply`, after which new keys are on their way. Called in a thread."""
+        self._link.apply(marks)
+        if any(isinstance(mark, Confirm) for mark in marks):
+            self.stored()

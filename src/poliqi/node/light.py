@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poliqi.base.ids import Origin
+from poliqi.edge.driverfile import LightDriver
+from poliqi.edge.framing import FrameStream
 from poliqi.link.device import Receiver, Transmitter
 from poliqi.node.plantlight import PlantLight
 from poliqi.optics.parameters import LinkParameters
 
-__all__ = ["LightChoice", "ReplayedLight", "SimulatedLight"]
+__all__ = ["DeviceLight", "LightChoice", "ReplayedLight", "SimulatedLight", "connection"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +61,27 @@ class ReplayedLight:
         return ReplayReceiver(open_recording(self.path), first_slot)
 
 
-LightChoice = SimulatedLight | ReplayedLight | PlantLight
+@dataclass(frozen=True, slots=True)
+class DeviceLight:
+    """A driver's light, of the origin that the driver says."""
+
+    driver: LightDriver
+
+    @property
+    def origin(self) -> Origin:
+        return self.driver.origin
+
+    def transmitter(self, link: LinkParameters) -> Transmitter:
+        return self.driver.transmitter(link)
+
+    def receiver(self, link: LinkParameters, first_slot: int) -> Receiver:
+        """Bob's device; slots below `first_slot` were used by earlier runs of this pairing."""
+        return self.driver.receiver(link, first_slot)
+
+
+LightChoice = SimulatedLight | ReplayedLight | PlantLight | DeviceLight
+
+
+def connection(light: LightChoice, stream: FrameStream) -> FrameStream:
+    """The connection of the two ends: as it is, but for a demonstration's, on which somebody may stand."""
+    return light.meddled(stream) if isinstance(light, PlantLight) else stream

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from poliqi.base.ids import LinkId, Origin
 from poliqi.control.messages import LightState, LinkReport
 from poliqi.distill.outcome import BlockReport
 from poliqi.link.device import Condition
+from poliqi.link.monitor import Level, Verdict
+from poliqi.link.response import Quarantine
 from poliqi.optics.lossestimate import estimated_loss_db
 from poliqi.optics.parameters import LinkParameters
 
@@ -53,6 +55,8 @@ class LightLog:
         self._ready = False
         self._since = now - _AWAY_S
         self._why_away = "the other end is not there yet"
+        self._verdict: Verdict | None = None
+        self._quarantine: Quarantine | None = None
 
     def met(self) -> None:
         """A session is agreed with the other end."""
@@ -64,11 +68,25 @@ class LightLog:
             self._ready, self._since = False, now
         self._why_away = reason
 
-    def block(self, report: BlockReport, reason: str | None, now: float) -> None:
-        """A block ended; `reason` says why it gave no key, None where it gave one."""
+    def judged(self, verdict: Verdict, quarantine: Quarantine | None) -> None:
+        """The monitor looked at a block, or at what happened to messages; `quarantine` is in force since."""
+        self._verdict, self._quarantine = verdict, quarantine
+
+    def quarantined(self, quarantine: Quarantine) -> None:
+        """A quarantine of before this start is in force."""
+        self._quarantine = quarantine
+
+    def released(self) -> None:
+        """Somebody ended the quarantine: what led to it is over until the monitor says so again."""
+        self._quarantine, self._verdict, self._keyless = None, None, ""
+
+    def block(self, report: BlockReport, reason: str | None, now: float, *, refused: bool = False) -> None:
+        """A block ended; `reason` says why it gave no key, None where it gave one. `refused`: by the monitor."""
         light_s = report.pulses / self._link.source.clock_hz
         self._misses = 0 if reason is None else self._misses + 1
-        is_chance = 0 < self._misses < _MISSES and bool(self._rates) and (report.qber_key or 0.0) < _QBER
+        is_chance = (
+            not refused and 0 < self._misses < _MISSES and bool(self._rates) and (report.qber_key or 0.0) < _QBER
+        )
         self._keyless = "" if reason is None or is_chance else reason or "the block gave no key"
         if reason is None:
             self._blocks += 1
@@ -100,11 +118,29 @@ class LightLog:
             age_s=max(0.0, now - self._measured_at),
             reason=reason[:512],
             is_simulated=self._is_simulated,
+            **self._watched(),
         )
+
+    def _watched(self) -> dict[str, Any]:
+        """What the monitor says."""
+        verdict, held = self._verdict, self._quarantine
+        if held is not None:
+            return {
+                "verdict": Level.ATTACK.value,
+                "attack": held.attack,
+                "evidence": held.evidence[:512],
+                "is_quarantined": True,
+            }
+        if verdict is None:
+            return {}
+        attack = verdict.attack if verdict.level is Level.ATTACK else None
+        return {"verdict": verdict.level.value, "attack": attack or "", "evidence": verdict.text[:512]}
 
     def _state(self, condition: Condition, now: float) -> tuple[LightState, str]:
         if condition.dark:
             return LightState.DARK, condition.dark
+        if self._quarantine is not None:
+            return LightState.KEYLESS, f"quarantined: {self._quarantine.attack}: {self._quarantine.evidence}"
         grace_s = _AWAY_KEYLESS_S if self._keyless else _AWAY_S
         if not self._ready and now - self._since >= grace_s:
             return LightState.SILENT, self._why_away

@@ -10,9 +10,9 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, assert_never
 
@@ -33,10 +33,12 @@ from poliqi.edge.network import Address, Connector, Listener, Meeting
 from poliqi.edge.store import LinkStore
 from poliqi.edge.trust import authenticator_for
 from poliqi.link.device import Condition, Watched
+from poliqi.link.response import WatchSettings
 from poliqi.node.courier import MOST_WAITING_BYTES, Courier
-from poliqi.node.light import LightChoice
+from poliqi.node.light import LightChoice, connection
 from poliqi.node.lightlog import LightLog
 from poliqi.node.lines import block_record, light_name
+from poliqi.node.linkwatch import LinkWatch, decision_lines, decision_record
 from poliqi.node.terms import policy_of, proposal
 from poliqi.optics.parameters import LinkParameters
 
@@ -72,6 +74,8 @@ class PartySettings:
     connect: Address | None = None
     blocks: int | None = None
     timeout_s: float = 60.0
+    monitor: WatchSettings | None = field(default_factory=WatchSettings)
+    """How attacks are watched for; None: not at all."""
 
 
 def run_party(settings: PartySettings, say: Say) -> None:
@@ -133,6 +137,7 @@ class Party:
         self._changes = 0
         self._anew: Final = asyncio.Event()
         self._owner: Alice | Bob | None = None
+        self._watch: LinkWatch | None = None
         self._contract: Contract | None = None
         self._reconciler = ""
         self._under_way = 0
@@ -182,6 +187,8 @@ class Party:
             while not self._stopping.is_set():
                 if self._courier is not None and self._courier.is_full:
                     meeting = await self._wait_for_room(self._courier, meeting, address)
+                elif self._watch is not None and self._watch.waits_for_release:
+                    meeting = await self._wait_for_release(self._watch, meeting, address)
                 else:
                     await self._once(meeting)
         except asyncio.CancelledError:
@@ -216,17 +223,32 @@ class Party:
         return carrying
 
     async def _wait_for_room(self, courier: Courier, meeting: Meeting, address: Address) -> Meeting:
-        """Begin nothing while too much key waits. The peer finds nobody, so its hellos cost no pad words."""
-        await meeting.close()
+        """Begin nothing while too much key waits."""
         self._say("full", courier.why_full, waiting_bytes=courier.waiting_bytes)
-        room = asyncio.create_task(courier.room())
+        return await self._away(meeting, address, courier.room())
+
+    async def _wait_for_release(self, watch: LinkWatch, meeting: Meeting, address: Address) -> Meeting:
+        """Begin nothing while a person has to look at the link."""
+        held = watch.quarantine
+        assert held is not None
+        text = f"quarantined: {held.attack}; inspect the link, then `poliqi link release`: {held.evidence}"
+        self._say("quarantined", text, attack=held.attack, evidence=held.evidence)
+        meeting = await self._away(meeting, address, watch.released.wait())
+        if isinstance(self._owner, Bob):
+            self._owner.forget()
+        return meeting
+
+    async def _away(self, meeting: Meeting, address: Address, until: Coroutine[Any, Any, object]) -> Meeting:
+        """Meet nobody `until` something happens: the peer's hellos then cost no pad words."""
+        await meeting.close()
+        wanted = asyncio.create_task(until)
         stop = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait((room, stop), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((wanted, stop), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            room.cancel()
+            wanted.cancel()
             stop.cancel()
-            await asyncio.gather(room, stop, return_exceptions=True)
+            await asyncio.gather(wanted, stop, return_exceptions=True)
         if self._stopping.is_set():
             return meeting
         if self._settings.listen is not None:
@@ -240,6 +262,10 @@ class Party:
 
         load_compiler()
         s = self._settings
+        if s.monitor is not None:
+            self._watch = LinkWatch(s.state, s.link, s.monitor)
+            if self._watch.quarantine is not None:
+                self._light.quarantined(self._watch.quarantine)
         choice = choose_reconciler(s.link, block_pulses(s.link))
         self._reconciler = choice.reconciler
         if s.role is Role.BOB:
@@ -278,6 +304,11 @@ class Party:
             if condition.dark != dark:
                 dark = condition.dark
                 self._say("light", f"no light: {dark}" if dark else "light comes again", dark=dark or None)
+            if self._watch is not None and self._watch.look():
+                self._light.released()
+                self._wait_s, self._keyless = 0.0, 0
+                self._anew.set()
+                self._say("released", "released: blocks may give key again")
             if condition.changes != self._changes:
                 self._changes = condition.changes
                 self._wait_s, self._keyless = 0.0, 0
@@ -339,7 +370,7 @@ class Party:
             await asyncio.wait((meet, stop), return_when=asyncio.FIRST_COMPLETED)
             if not meet.done():
                 return None
-            return meet.result()
+            return connection(self._settings.light, meet.result())
         except LinkDown as error:
             self._wait_s = min(max(2 * self._wait_s, _RETRY_FIRST_S), _RETRY_MOST_S)
             self._say("link-down", f"{error}; trying again in {self._wait_s:g} s", retry_s=self._wait_s)
@@ -374,7 +405,14 @@ class Party:
             policy=policy_of(s.link, link),
             timeout_s=s.timeout_s,
             idle_timeout_s=_IDLE_S + self._light_s(),
+            vet=None if self._watch is None else self._vet,
         )
+
+    def _vet(self, report: BlockReport) -> str | None:
+        """The monitor's word on a block, before either end holds a key of it."""
+        assert self._watch is not None
+        assert self._owner is not None
+        return self._watch.vet(report, self._owner.health(), self._settings.role, time.monotonic())
 
     def _light_s(self) -> float:
         """How long Bob may gather light before he speaks: several times what a block of Alice's takes."""
@@ -397,7 +435,9 @@ class Party:
                 self._on_block(report, None, finished=True)
                 if self._courier is not None and self._courier.is_full:
                     session.close(self._courier.why_full)
-            case Aborted(reason, fatal, _, report):
+            case Aborted(reason, fatal, _, report, is_forged):
+                if is_forged and self._watch is not None:
+                    self._watch.forged(time.monotonic())
                 self._on_block(report, reason, finished=not fatal)
                 if not fatal:
                     self._on_keyless(session, reason)
@@ -419,8 +459,11 @@ class Party:
 
     def _on_block(self, report: BlockReport | None, reason: str | None, *, finished: bool) -> None:
         self._under_way = 0
+        refused = self._on_decisions()
+        if refused and not finished:
+            self._keyless += 1
         if report is not None and (finished or reason is not None):
-            self._light.block(report, reason, time.monotonic())
+            self._light.block(report, reason, time.monotonic(), refused=refused)
         if report is not None:
             took_s = time.monotonic() - self._block_at
             clock_hz = self._settings.link.source.clock_hz
@@ -433,6 +476,19 @@ class Party:
             if self._settings.blocks is not None and self._ended >= self._settings.blocks:
                 self._stopping.set()
         self._check_pad()
+
+    def _on_decisions(self) -> bool:
+        """What the monitor said since; whether it refused a block."""
+        refused = False
+        for decision in [] if self._watch is None else self._watch.take():
+            assert self._watch is not None
+            self._light.judged(decision.verdict, self._watch.quarantine)
+            for text in decision_lines(decision):
+                self._say("monitor", text, **decision_record(decision))
+            if decision.refusal is not None:
+                refused = True
+                self._last_reason = decision.refusal
+        return refused
 
     def _on_keyless(self, session: Session, reason: str) -> None:
         """After a few blocks without key in a row, try less and less often: each costs pad that none repays."""

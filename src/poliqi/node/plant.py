@@ -27,13 +27,18 @@ _LOOK_S: Final = 0.1
 
 
 class SpanState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What happens to one fibre. `eve` is an attack as `poliqi.optics.attack.parse_attack` reads it, or empty."""
+    """What happens to one fibre. `eve` is an attack as `poliqi.optics.attack.parse_attack` reads it, or empty.
+
+    `tamper` and `replay` meet the messages that the ends of a link over it exchange: some are changed, or repeated.
+    """
 
     cut: bool = False
     eve: Annotated[str, msgspec.Meta(max_length=40)] = ""
     extra_loss_db: Annotated[float, msgspec.Meta(ge=0.0, le=60.0)] = 0.0
     noise_hz: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] = 0.0
     """False clicks a second of each of Bob's detectors, on top of its own dark counts."""
+    tamper: bool = False
+    replay: bool = False
 
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -119,6 +124,8 @@ class FibrePlant:
             eve=next((s.eve for s in states if s.eve), ""),
             extra_loss_db=min(60.0, sum(s.extra_loss_db for s in states)),
             noise_hz=min(1e9, sum(s.noise_hz for s in states)),
+            tamper=any(s.tamper for s in states),
+            replay=any(s.replay for s in states),
         )
 
     def _read(self) -> None:

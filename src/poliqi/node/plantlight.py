@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused
 from poliqi.base.ids import Origin
+from poliqi.edge.framing import FrameStream
 from poliqi.link.device import Condition, Detections, Receiver, Transmitter
+from poliqi.link.health import Health
 from poliqi.link.simulated import SimulatedReceiver, SimulatedTransmitter
+from poliqi.node.meddler import MeddledStream
 from poliqi.node.plant import FibrePlant, SpanState
 from poliqi.optics.attack import parse_attack
 from poliqi.optics.parameters import Attack, DetectorKind, LinkParameters
@@ -51,6 +54,11 @@ class PlantLight:
         """Bob's device; slots below `first_slot` were used by earlier runs of this pairing."""
         return PlantReceiver(link, self.seed, first_slot, _Fibre(FibrePlant(self.plant), self.spans))
 
+    def meddled(self, stream: FrameStream) -> FrameStream:
+        """The connection of the two ends, with whoever the plant lets stand on it."""
+        plant = FibrePlant(self.plant)
+        return MeddledStream(stream, lambda: plant.look(self.spans), self.seed)
+
 
 class _Fibre:
     """The spans of one link: their state, and how often it changed since this end first looked."""
@@ -77,9 +85,11 @@ class _Fibre:
 
 
 class PlantTransmitter:
-    """Alice's end: satisfies `poliqi.link.device.Transmitter` and `Watched`."""
+    """Alice's end: satisfies `poliqi.link.device.Transmitter`, `Watched` and `poliqi.link.health.SelfMeasuring`."""
 
     def __init__(self, link: LinkParameters, seed: int, fibre: _Fibre) -> None:
+        self._link: Final = link
+        self._bent_to = SpanState()
         self._inner: Final = SimulatedTransmitter(link, seed)
         self._fibre: Final = fibre
 
@@ -95,12 +105,23 @@ class PlantTransmitter:
         """What was prepared in each of these slots."""
         return self._inner.states(slots)
 
+    def health(self) -> Health:
+        """What enters the device, as long as it has entered by now, over the slots since the call before."""
+        state, _ = self._fibre.look()
+        if state != self._bent_to:
+            self._inner.change(bent(self._link, state))
+            self._bent_to = state
+        return self._inner.health()
+
     def close(self) -> None:
         """Nothing is held."""
 
 
 class PlantReceiver:
-    """Bob's end: satisfies `poliqi.link.device.Receiver` and `Watched`; `detect` takes as long as its light."""
+    """Bob's end: satisfies `poliqi.link.device.Receiver`, `Watched` and `poliqi.link.health.SelfMeasuring`.
+
+    `detect` takes as long as its light.
+    """
 
     def __init__(self, link: LinkParameters, seed: int, first_slot: int, fibre: _Fibre) -> None:
         self._link: Final = link
@@ -137,6 +158,10 @@ class PlantReceiver:
             self._pace(part.pulses)
         slots, outcomes = [p.slots for p in parts], [p.outcomes for p in parts]
         return Detections(parts[0].first_slot, pulses, np.concatenate(slots), np.concatenate(outcomes))
+
+    def health(self) -> Health:
+        """What the meters read over the slots since the call before."""
+        return self._inner.health()
 
     def _bend(self, state: SpanState) -> None:
         """Light of the next slots meets what happens to the fibre now."""

@@ -9,6 +9,7 @@ from poliqi.base.ids import LeakModel, Origin
 from poliqi.distill.contract import Contract
 from poliqi.distill.policy import Policy
 from poliqi.edge.linkrecord import LinkRecord
+from poliqi.optics.channel import stated_intensities
 from poliqi.optics.parameters import LinkParameters
 
 __all__ = ["policy_of", "proposal"]
@@ -20,12 +21,13 @@ def policy_of(link: LinkParameters, paired: LinkRecord) -> Policy:
     """Nothing weaker than this end's own description of the link; no light but what the state was made for."""
     origins = {Origin.PHOTONS} if paired.light is Origin.PHOTONS else {Origin.SIMULATED, Origin.REPLAY}
     block = link.block
+    intensities, probabilities = stated_intensities(link)
     return Policy(
         origins=frozenset(origins),
         leak_models=frozenset({LeakModel.BOTH_DIRECTIONS, block.leak_model}),
         proofs=frozenset({block.proof}),
-        intensities=link.source.intensities,
-        probabilities=link.source.probabilities,
+        intensities=intensities,
+        probabilities=probabilities,
         least_uncertainty=block.intensity_uncertainty,
         largest_epsilon_sec=block.epsilon_sec,
         largest_epsilon_cor=block.epsilon_cor,

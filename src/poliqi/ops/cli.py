@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "chat": "messages to another person under one-time pad, delivered once, also later",
     "control": "run the controller of a city: routes, alarms, dashboard, reports",
     "demo": "a city on this machine: sites, links of simulated light, controller, dashboard",
+    "device": "keys of other people's devices into a site",
     "doctor": "what this machine runs: kernels and their speed, where compiled code is kept",
     "distill": "run both parties over a recording and report what key it gives",
     "gateway": "DICOM images to another site's machines: what waits, what was refused",

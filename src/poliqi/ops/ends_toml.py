@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
 from poliqi.base.errors import ConfigError
-from poliqi.base.ids import Role
+from poliqi.base.ids import Origin, Role
+from poliqi.edge.driverfile import light_driver
 from poliqi.edge.network import parse_address
 from poliqi.node.ends import EndSettings
-from poliqi.node.light import LightChoice, ReplayedLight, SimulatedLight
+from poliqi.node.light import DeviceLight, LightChoice, ReplayedLight, SimulatedLight
 from poliqi.node.party import PartySettings
 from poliqi.node.plantlight import PlantLight
 from poliqi.ops.config import load_link
+from poliqi.ops.monitor_toml import MonitorTable, watch_settings
 
 __all__ = ["TABLES", "load_ends"]
 
@@ -28,7 +30,7 @@ _PAGE: Final = "docs/reference/ends-toml.md lists every key"
 
 
 class EndTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """One end. Exactly one of `listen` and `connect`, and one of `seed` and `replay`."""
+    """One end. Exactly one of `listen` and `connect`, and one of `seed`, `replay` and `device`."""
 
     link: str
     role: Role
@@ -37,6 +39,8 @@ class EndTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     connect: str | None = None
     seed: Annotated[int, Meta(ge=0)] | None = None
     replay: str | None = None
+    device: str | None = None
+    options: dict[str, Any] = {}
     spans: tuple[str, ...] = ()
 
 
@@ -46,10 +50,11 @@ class EndsTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     site: str
     end: Annotated[tuple[EndTable, ...], Meta(min_length=1, max_length=64)]
     plant: str | None = None
+    monitor: MonitorTable = MonitorTable()
     allow_simulated: bool = False
 
 
-TABLES: Final = {"": EndsTable, "end": EndTable}
+TABLES: Final = {"": EndsTable, "monitor": MonitorTable, "end": EndTable}
 
 
 def load_ends(path: Path) -> tuple[EndSettings, ...]:
@@ -72,15 +77,16 @@ def load_ends(path: Path) -> tuple[EndSettings, ...]:
 
 
 def _ends(t: EndsTable, base: Path) -> tuple[EndSettings, ...]:
-    if not t.allow_simulated:
-        raise ConfigError(
-            "simulated and replayed light gives keys that protect nothing: write allow_simulated = true if that is "
-            "meant (no driver of real hardware is built in yet)"
-        )
     states = [end.state for end in t.end]
     if len(set(states)) != len(states):
         raise ConfigError("end.state: two ends name the same folder; each needs a state of its own")
-    return tuple(_end(end, t, base) for end in t.end)
+    made = tuple(_end(end, t, base) for end in t.end)
+    if not t.allow_simulated and any(end.party.light.origin is not Origin.PHOTONS for end in made):
+        raise ConfigError(
+            "simulated and replayed light gives keys that protect nothing: write allow_simulated = true if that is "
+            "meant"
+        )
+    return made
 
 
 def _end(t: EndTable, ends: EndsTable, base: Path) -> EndSettings:
@@ -94,13 +100,18 @@ def _end(t: EndTable, ends: EndsTable, base: Path) -> EndSettings:
         site=base / ends.site,
         listen=None if t.listen is None else parse_address(t.listen, "end.listen"),
         connect=None if t.connect is None else parse_address(t.connect, "end.connect"),
+        monitor=watch_settings(ends.monitor),
     )
     return EndSettings(Path(t.state).name, party)
 
 
 def _light(t: EndTable, plant: str | None, base: Path) -> LightChoice:
-    if (t.seed is None) == (t.replay is None):
-        raise ConfigError(f"end {t.state}: give one of seed and replay: both ends the same")
+    if sum(given is not None for given in (t.seed, t.replay, t.device)) != 1:
+        raise ConfigError(f"end {t.state}: give one of seed, replay and device: both ends the same seed or replay")
+    if t.device is not None:
+        return DeviceLight(light_driver(t.device, t.options, base))
+    if t.options:
+        raise ConfigError(f"end {t.state}: options are settings of a driver: name it with `device`")
     if t.replay is not None:
         return ReplayedLight(base / t.replay)
     assert t.seed is not None

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from poliqi.base.errors import ConfigError, StoreError
 
-__all__ = ["SweepPoint", "check_format", "draw_rate"]
+__all__ = ["STYLE", "SweepPoint", "check_format", "draw_model", "draw_rate"]
 
 _FORMATS: Final = ("png", "svg")
-_STYLE: Final[dict[str, Any]] = {
+STYLE: Final[dict[str, Any]] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -46,7 +46,7 @@ def draw_rate(points: list[SweepPoint], own: SweepPoint, title: str, block: str,
     from matplotlib.figure import Figure
 
     style: Any = matplotlib  # its annotations are partial
-    with style.rc_context(_STYLE):
+    with style.rc_context(STYLE):
         figure: Any = Figure(figsize=(7.2, 5.6), layout="constrained")
         rates, errors = figure.subplots(2, 1, sharex=True, height_ratios=(5, 2))
         km = [p.length_m / 1e3 for p in points]
@@ -59,10 +59,43 @@ def draw_rate(points: list[SweepPoint], own: SweepPoint, title: str, block: str,
         for axes in (rates, errors):
             axes.axvline(own.length_m / 1e3, color="0.4", lw=0.8, ls=":")
         figure.suptitle(title, x=0.02, ha="left", fontsize=12)
-        try:
-            figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
-        except OSError as error:
-            raise StoreError(f"--plot {path}: cannot be written ({error.strerror}); name another file") from None
+        _save(figure, path)
+
+
+def draw_model(
+    points: list[tuple[float, float]], own: tuple[float, float], title: str, label: str, path: Path
+) -> None:
+    """Draw rates (bit/s, log scale) of (length in m, rate) pairs, `own` marked, into `path`."""
+    check_format(path)
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    style: Any = matplotlib  # its annotations are partial
+    with style.rc_context(STYLE):
+        figure: Any = Figure(figsize=(7.2, 4.2), layout="constrained")
+        axes = figure.subplots()
+        km = [length / 1e3 for length, _ in points]
+        positive = [rate for _, rate in (*points, own) if rate > 0.0]
+        top = max(positive, default=1.0)
+        bottom = max(min(positive, default=1.0) / 2, top / 1e8)
+        axes.set_yscale("log")
+        axes.set(
+            xlabel="fibre length (km)", ylabel="secret key (bit/s)", xlim=(0, km[-1]), ylim=(bottom, top * 2.5)
+        )
+        axes.plot(km, _cut([rate for _, rate in points], bottom), color="#1b6ca8", lw=2, label=label)
+        axes.axvline(own[0] / 1e3, color="0.4", lw=0.8, ls=":")
+        if own[1] > 0.0:
+            axes.plot([own[0] / 1e3], [own[1]], "o", color="#1b6ca8", ms=6, zorder=5)
+        axes.legend(frameon=False, loc="upper right")
+        figure.suptitle(f"{title}, {own[0] / 1e3:g} km: {_bits(own[1])}", x=0.02, ha="left", fontsize=12)
+        _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    try:
+        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+    except OSError as error:
+        raise StoreError(f"--plot {path}: cannot be written ({error.strerror}); name another file") from None
 
 
 def _rates(axes: Any, km: list[float], points: list[SweepPoint], own: SweepPoint, block: str) -> None:

@@ -26,6 +26,14 @@ _LARGEST: Final = 1 << 20
 _MOST_FAULTS: Final = 10_000
 _PAGE: Final = "docs/reference/scenario.md lists every key"
 _K = FaultKind
+_ATTACKS: Final = {
+    "intercept": AttackKind.INTERCEPT_RESEND,
+    "pns": AttackKind.PHOTON_NUMBER_SPLITTING,
+    "blinding": AttackKind.BLINDING,
+    "time-shift": AttackKind.TIME_SHIFT,
+    "trojan": AttackKind.TROJAN_HORSE,
+    "jam": AttackKind.JAMMING,
+}
 
 Quantity = str | float
 
@@ -59,7 +67,7 @@ class FaultTable(Table):
     sites: tuple[str, ...] | None = None
     link: str | None = None
     demand: str | None = None
-    attack: Literal["intercept", "pns"] | None = None
+    attack: Literal["intercept", "pns", "blinding", "time-shift", "trojan", "jam"] | None = None
     fraction: Quantity | None = None
     error: Quantity | None = None
     loss: Quantity | None = None
@@ -112,6 +120,8 @@ FAULT_KEYS: Final[dict[FaultKind, tuple[str, ...]]] = {
     _K.GROWTH: ("demand", "factor"),
     _K.LIAR: ("site",),
     _K.CLOCK: ("site", "skew"),
+    _K.TAMPER: ("link",),
+    _K.REPLAY: ("link",),
 }
 """Keys of each kind besides `kind`, `at`, `for` and `every`."""
 
@@ -226,11 +236,7 @@ def _fault(t: FaultTable, key: str, city: City) -> Fault:
     strikes = _strikes(t, key, city)
     at, most = _seconds(t.at, f"{key}: at", 0.0, 400 * 86400.0), 400 * 86400.0
     given: dict[str, Any] = {
-        "attack": None
-        if t.attack is None
-        else AttackKind.PHOTON_NUMBER_SPLITTING
-        if t.attack == "pns"
-        else AttackKind.INTERCEPT_RESEND,
+        "attack": None if t.attack is None else _ATTACKS[t.attack],
         "fraction": _figure(t.fraction, "1", f"{key}: fraction", 0.0, 1.0),
         "error": _figure(t.error, "1", f"{key}: error", 0.0, 0.5),
         "loss_db": _figure(t.loss, "dB", f"{key}: loss", 0.0, 60.0),

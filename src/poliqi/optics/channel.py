@@ -6,20 +6,30 @@ from dataclasses import dataclass
 
 from poliqi.base.errors import ConfigError
 from poliqi.optics.detector import release_probability
+from poliqi.optics.pairs import prepared
 from poliqi.optics.parameters import BasisChoice, DeadTimeModel, LinkParameters
 from poliqi.optics.receiver import Optics, bob_optics
 from poliqi.optics.renewal import Cycle, cycle, paralysable_cycle
 from poliqi.optics.response import Response, responses
+from poliqi.optics.states import Prepared
 from poliqi.proof import BasisCounts, Counts
 
-__all__ = ["Expectation", "detector_cycle", "expectation", "expected_counts", "mean_click"]
+__all__ = [
+    "Expectation",
+    "detector_cycle",
+    "expectation",
+    "expected_counts",
+    "mean_click",
+    "stated_intensities",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """Averages of a link; tuples stand brightest intensity first.
+    """Averages of a link; tuples stand brightest intensity first, and have one entry for pairs.
 
-    Per live slot: `gains`, the probability D_mu of a click given the intensity, and `click`, that of any click;
+    Per live slot: `gains`, the probability D_mu of a click given the intensity (of pairs: of a click at Bob), and
+    `click`, that of any click;
     afterpulses are not in these. Per emitted pulse, dead time and afterpulses included: `key` and `test`, sifted
     detections (n) and errors (m) with Alice's choice of intensity and basis in them; `clicks`; `doubles`, clicks in
     which more than one outcome fired; `afterpulses`. `live` is the share of live slots.
@@ -51,22 +61,22 @@ def expectation(link: LinkParameters) -> Expectation:
     """Averages of `link`. Raises ConfigError where no detector can ever click."""
     optics = bob_optics(link)
     table = responses(link, optics)
-    source = link.source
-    click = mean_click(link, table)
+    states = prepared(link)
+    click = mean_click(link, table, states)
     if click <= 0.0:
         raise ConfigError("detector: neither light nor darkness ever clicks (efficiency and dark counts are 0)")
     about = detector_cycle(link, click)
-    trap_key = _trap_in_key(link, optics, table, about)
+    trap_key = _trap_in_key(states, optics, table, about)
     per_pulse = 1.0 / about.mean
     key_n: list[float] = []
     key_m: list[float] = []
     test_n: list[float] = []
     test_m: list[float] = []
     doubles = about.released * click
-    for p, (in_key, in_test) in zip(source.probabilities, table, strict=True):
+    for p, (in_key, in_test) in zip(states.probabilities, table, strict=True):
         for share, seen, trap, n, m in (
-            (source.key_basis, in_key, trap_key, key_n, key_m),
-            (1.0 - source.key_basis, in_test, 1.0 - trap_key, test_n, test_m),
+            (states.key_basis, in_key, trap_key, key_n, key_m),
+            (1.0 - states.key_basis, in_test, 1.0 - trap_key, test_n, test_m),
         ):
             right, wrong = _with_afterpulse(seen, trap, passive=optics.choice is BasisChoice.PASSIVE)
             right = about.plain * seen.right + about.released * right
@@ -75,15 +85,17 @@ def expectation(link: LinkParameters) -> Expectation:
             m.append(per_pulse * p * share * wrong)
             single = seen.single_right + seen.single_wrong + seen.single_cross
             doubles += about.plain * p * share * (seen.click - single)
+    levels = len(link.source.intensities)  # of pairs one: where Alice saw nothing, nothing is sifted
+    gains = (states.key_basis * k.click + (1.0 - states.key_basis) * t.click for k, t in table)
     return Expectation(
-        gains=tuple(source.key_basis * k.click + (1.0 - source.key_basis) * t.click for k, t in table),
+        gains=tuple(gains) if link.pairs is None else (click,),
         click=click,
         live=(about.plain + about.released) * per_pulse,
         clicks=per_pulse,
         doubles=doubles * per_pulse,
         afterpulses=about.released * per_pulse,
-        key=BasisCounts(tuple(key_n), tuple(key_m)),
-        test=BasisCounts(tuple(test_n), tuple(test_m)),
+        key=BasisCounts(tuple(key_n[:levels]), tuple(key_m[:levels])),
+        test=BasisCounts(tuple(test_n[:levels]), tuple(test_m[:levels])),
         cycle_mean=about.mean,
         cycle_variance=about.variance,
     )
@@ -92,17 +104,23 @@ def expectation(link: LinkParameters) -> Expectation:
 def expected_counts(link: LinkParameters, pulses: float) -> Counts:
     """Mean counts of a block of `pulses`, as a proof takes them."""
     mean = expectation(link)
-    return Counts(
-        link.source.intensities, link.source.probabilities, mean.key.scaled(pulses), mean.test.scaled(pulses)
-    )
+    return Counts(*stated_intensities(link), mean.key.scaled(pulses), mean.test.scaled(pulses))
 
 
-def mean_click(link: LinkParameters, table: list[tuple[Response, Response]]) -> float:
-    """D, the probability that a live slot clicks, over Alice's choices."""
-    share = link.source.key_basis
+def stated_intensities(link: LinkParameters) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The intensities and probabilities that a proof rests on: none for pairs, whose source is not trusted."""
+    return ((), ()) if link.pairs is not None else (link.source.intensities, link.source.probabilities)
+
+
+def mean_click(
+    link: LinkParameters, table: list[tuple[Response, Response]], states: Prepared | None = None
+) -> float:
+    """D, the probability that a live slot clicks, over Alice's states (those that `table` was made for)."""
+    states = prepared(link) if states is None else states
+    share = states.key_basis
     return sum(
         p * (share * k.click + (1.0 - share) * t.click)
-        for p, (k, t) in zip(link.source.probabilities, table, strict=True)
+        for p, (k, t) in zip(states.probabilities, table, strict=True)
     )
 
 
@@ -113,9 +131,7 @@ def detector_cycle(link: LinkParameters, click: float) -> Cycle:
     return cycle(click, link.dead_slots, link.detector.afterpulse, release_probability(link))
 
 
-def _trap_in_key(
-    link: LinkParameters, optics: Optics, table: list[tuple[Response, Response]], about: Cycle
-) -> float:
+def _trap_in_key(states: Prepared, optics: Optics, table: list[tuple[Response, Response]], about: Cycle) -> float:
     """Probability that an afterpulse alone counts in the key basis.
 
     Active choice: that of the slot. Passive: that the click before it was in the key basis; pi_K solves
@@ -123,9 +139,9 @@ def _trap_in_key(
     """
     if optics.choice is BasisChoice.ACTIVE or about.released == 0.0:
         return optics.key_basis
-    share = link.source.key_basis
+    share = states.key_basis
     in_key = in_test = 0.0
-    for p, (k, t) in zip(link.source.probabilities, table, strict=True):
+    for p, (k, t) in zip(states.probabilities, table, strict=True):
         in_key += p * (share * (k.right + k.wrong) + (1.0 - share) * t.cross)
         in_test += p * (share * k.cross + (1.0 - share) * (t.right + t.wrong))
     released = about.released

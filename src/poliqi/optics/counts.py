@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from poliqi.optics.channel import Expectation, expectation
+from poliqi.optics.channel import Expectation, expectation, stated_intensities
 from poliqi.optics.parameters import LinkParameters
 from poliqi.proof import BasisCounts, Counts
 
@@ -27,8 +27,7 @@ class CountSampler:
     def __init__(self, link: LinkParameters) -> None:
         self.expectation: Final[Expectation] = expectation(link)
         mean = self.expectation
-        self._intensities = link.source.intensities
-        self._probabilities = link.source.probabilities
+        self._intensities, self._probabilities = stated_intensities(link)
         self._rate = mean.clicks
         self._levels = len(link.source.intensities)
         self._memory = link.dead_slots > 0 or link.detector.afterpulse > 0.0
@@ -42,8 +41,16 @@ class CountSampler:
 
     def draw(self, pulses: int, generator: np.random.Generator) -> Counts:
         """The counts of one block of `pulses`."""
+        return self.draw_of(self._clicks(pulses, generator), generator)
+
+    def draw_clicks(self, pulses: int, generator: np.random.Generator) -> int:
+        """How many clicks one block of `pulses` has, sifted or not: what `draw_of` takes."""
+        return self._clicks(pulses, generator)
+
+    def draw_of(self, clicks: int, generator: np.random.Generator) -> Counts:
+        """The counts of a block that has so many clicks."""
         k = self._levels
-        classes: list[float] = generator.multinomial(self._clicks(pulses, generator), self._shares).tolist()
+        classes: list[float] = generator.multinomial(clicks, self._shares).tolist()
         errors = tuple(classes[2 * k : 4 * k])
         sifted = tuple(map(add, classes, errors))
         key, test = BasisCounts(sifted[:k], errors[:k]), BasisCounts(sifted[k:], errors[k:])

@@ -10,7 +10,7 @@ from poliqi.optics.channel import expectation
 from poliqi.optics.fibre import fibre_loss_db
 from poliqi.optics.parameters import Attack, Fibre, LinkParameters
 
-__all__ = ["MOST_LOSS_DB", "estimated_loss_db"]
+__all__ = ["MOST_LOSS_DB", "estimated_loss_db", "fibre_of_loss"]
 
 MOST_LOSS_DB: Final = 80.0
 _STEPS: Final = 24  # halves 80 dB down to 5e-6 dB, far below the statistical error of any block
@@ -40,10 +40,10 @@ def estimated_loss_db(link: LinkParameters, clicks_per_pulse: float) -> float | 
 
 
 def _clicks(link: LinkParameters, loss_db: float) -> float:
-    return expectation(replace(link, fibre=_of_loss(link.fibre, loss_db))).clicks
+    return expectation(replace(link, fibre=fibre_of_loss(link.fibre, loss_db))).clicks
 
 
-def _of_loss(fibre: Fibre, loss_db: float) -> Fibre:
+def fibre_of_loss(fibre: Fibre, loss_db: float) -> Fibre:
     """The fibre with so much loss in all: in its connectors, or less of all where that is less than its own."""
     if loss_db < 0.0:
         raise ConfigError(f"loss {loss_db:g} dB: a channel does not amplify")

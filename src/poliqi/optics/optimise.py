@@ -32,17 +32,17 @@ class _Answer(Protocol):
 def optimise(link: LinkParameters, *, is_near: bool = False) -> LinkParameters:
     """`link` with the best intensities, their probabilities and key-basis probability.
 
-    One decoy: mu1, mu2, p1 and the key basis. Two decoys: mu1, mu2, p1, p2 and the key basis; the weakest
-    intensity stays as it is. Where `receiver.key_basis` is None, Bob's share follows Alice's. Nelder-Mead climbs
-    from a few starts until one ends with a key; the best point is returned, with or without a key. `is_near`: the
-    link's own settings are the first start where they give a key.
+    Pairs: their mean number and the key basis. One decoy: mu1, mu2, p1 and the key basis. Two decoys: mu1, mu2,
+    p1, p2 and the key basis; the weakest intensity stays as it is. Where `receiver.key_basis` is None, Bob's
+    share follows Alice's. Nelder-Mead climbs from a few starts until one ends with a key; the best point is
+    returned, with or without a key. `is_near`: the link's own settings are the first start where they give a key.
     """
     import scipy.optimize
 
     scipy_optimize: Any = scipy.optimize  # it has no annotations
     minimise: Callable[..., _Answer] = scipy_optimize.minimize
     levels = len(link.source.intensities)
-    if levels not in (2, 3):
+    if levels not in (2, 3) and link.pairs is None:
         raise ConfigError(f"source.intensities: {levels} of them; 2 or 3 can be optimised")
     predict(link)  # says clearly what cannot be predicted at all
 
@@ -68,12 +68,16 @@ def optimise(link: LinkParameters, *, is_near: bool = False) -> LinkParameters:
 
 def _start(start: tuple[float, float, float, float], levels: int) -> tuple[float, ...]:
     mu, ratio, p, key_basis = start
+    if levels == 1:
+        return mu / 10.0, key_basis
     return (mu, ratio, p, key_basis) if levels == 2 else (mu, ratio, p, 0.6, key_basis)
 
 
 def _own(source: Source) -> tuple[float, ...]:
     """Where `_at` finds the settings as they are."""
     mu, p = source.intensities, source.probabilities
+    if len(mu) == 1:
+        return mu[0] / 2.0, source.key_basis
     parts = [mu[0] / 2.0, mu[1] / mu[0], p[0], *([p[1] / (1.0 - p[0])] if len(mu) == 3 else []), source.key_basis]
     return tuple(min(max(v, 1e-6), 1.0 - 1e-6) for v in parts)
 
@@ -83,10 +87,14 @@ def _simplex(x0: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _at(link: LinkParameters, x: NDArray[np.float64]) -> LinkParameters:
-    """The link at a point: logits of mu1/2, mu2/mu1, p1, (p2 of what p1 leaves), key basis."""
+    """The link at a point: logits of mu1/2, mu2/mu1, p1, (p2 of what p1 leaves), key basis; of pairs mu/2, key
+    basis.
+    """
     v: list[float] = [1.0 / (1.0 + math.exp(-min(max(float(c), -30.0), 30.0))) for c in x]
     source = link.source
     mu1 = 2.0 * v[0]
+    if len(v) == 2:
+        return replace(link, source=_source(source, (mu1,), (1.0,), v[1]))
     if len(v) == 4:
         intensities: tuple[float, ...] = (mu1, mu1 * v[1])
         probabilities: tuple[float, ...] = (v[2], 1.0 - v[2])

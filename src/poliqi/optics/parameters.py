@@ -13,6 +13,7 @@ from typing import Final
 
 from poliqi.base.errors import ConfigError
 from poliqi.base.ids import LeakModel
+from poliqi.optics.instruments import Instruments
 from poliqi.proof import ProofName
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "Fibre",
     "FrontEnd",
     "LinkParameters",
+    "PairStatistics",
+    "Pairs",
     "Receiver",
     "Source",
 ]
@@ -79,11 +82,27 @@ class AttackKind(StrEnum):
     NONE = "none"
     INTERCEPT_RESEND = "intercept-resend"
     PHOTON_NUMBER_SPLITTING = "photon-number-splitting"
+    BLINDING = "blinding"
+    TIME_SHIFT = "time-shift"
+    TROJAN_HORSE = "trojan-horse"
+    TAP = "tap"
+    CUT = "cut"
+    JAMMING = "jamming"
+
+
+class PairStatistics(StrEnum):
+    """How many pairs a slot has: many modes of light share them, or one mode in each polarisation has all."""
+
+    POISSON = "poisson"
+    THERMAL = "thermal"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """Alice: a phase-randomised weak coherent pulse per clock period.
+
+    Of a link of entangled pairs it says the clock of the slots, the mean number of pairs in one (the only one of
+    `intensities`) and how often Alice measures in the key basis.
 
     `intensities` are mean photon numbers, brightest first; `key_basis` is the probability that she
     prepares in the key basis, whatever the intensity; `intensity_noise` is the relative standard
@@ -245,8 +264,38 @@ class ClassicalChannel:
 
 
 @dataclass(frozen=True, slots=True)
+class Pairs:
+    """A source of entangled pairs, and Alice's receiver of them.
+
+    `place` is where the source stands along the fibre, 0 at Alice, 1 at Bob: each loss of the fibre falls on the
+    two arms in that proportion. `visibility_key` and `visibility_test` are those of the pairs, before either
+    receiver's own errors. Alice's `receiver` and `detector` are like Bob's where they are None.
+    """
+
+    statistics: PairStatistics = PairStatistics.POISSON
+    place: float = 0.0
+    visibility_key: float = 1.0
+    visibility_test: float = 1.0
+    receiver: Receiver | None = None
+    detector: Detector | None = None
+
+    def __post_init__(self) -> None:
+        _within("pairs.place", self.place, 0.0, 1.0)
+        _within("pairs.visibility_key", self.visibility_key, 0.0, 1.0)
+        _within("pairs.visibility_test", self.visibility_test, 0.0, 1.0)
+        if self.receiver is not None and self.receiver.key_basis is not None:
+            raise ConfigError("pairs.receiver.key_basis: Alice's share of the key basis is source.key_basis")
+
+
+@dataclass(frozen=True, slots=True)
 class Attack:
-    """Eve. `fraction` of the pulses is attacked; `key_basis` is how often she measures in the key basis."""
+    """Eve. `fraction` is her strength, from 0 (as if she were not there) to 1.
+
+    It is the share of the pulses that she attacks (intercept-resend, photon-number splitting, blinding, time
+    shift), of the light that she takes (tap, cut), or photons a slot: that come back out of Alice's device (Trojan
+    horse), or that she adds at Bob's end of the fibre (jamming). `key_basis` is how often an intercepting Eve
+    measures in the key basis. docs/explanation/attacks.md has the formulas.
+    """
 
     kind: AttackKind = AttackKind.NONE
     fraction: float = 1.0
@@ -263,7 +312,8 @@ class Block:
 
     `sifted_key` is the size that people think in: a block is as many pulses as give, on average, that many
     sifted bits in the key basis. `efficiency` is the f of a *prediction*
-    (bits that one direction reveals over n h(q)); a real block counts the bits it revealed.
+    (bits that one direction reveals over n h(q)); a real block counts the bits it revealed. `tolerated_error` is
+    the Q_tol that a block of entangled pairs agrees on beforehand; None lets the link's model say it.
     """
 
     sifted_key: int = 10_000_000
@@ -274,9 +324,14 @@ class Block:
     leak_model: LeakModel = LeakModel.BOTH_DIRECTIONS
     efficiency: float = 1.05
     intensity_uncertainty: float = 0.0
+    tolerated_error: float | None = None
 
     def __post_init__(self) -> None:
         _within("block.sifted_key", self.sifted_key, 1, 1 << 40)
+        if self.proof is ProofName.BBM92:
+            self._check_pairs()
+        elif self.tolerated_error is not None:
+            raise ConfigError(f"block.tolerated_error: proof {self.proof} agrees on none; it is for proof bbm92")
         if self.leak_model is LeakModel.ERROR_STRING and self.proof is not ProofName.WIESEMANN:
             raise ConfigError(
                 "block.leak_model: error-string gives Eve the bits of vacuum detections, which proof "
@@ -286,6 +341,16 @@ class Block:
         _within("block.epsilon_cor", self.epsilon_cor, 1e-60, 1e-3)
         _within("block.efficiency", self.efficiency, 1.0, 10.0)
         _within("block.intensity_uncertainty", self.intensity_uncertainty, 0.0, 0.2)
+
+    def _check_pairs(self) -> None:
+        if self.tolerated_error is not None:
+            _within("block.tolerated_error", self.tolerated_error, 0.0, 0.499999)
+        if self.leak_model is LeakModel.ERROR_STRING:
+            raise ConfigError(
+                "block.leak_model: error-string is argued for proof wiesemann alone; use both-directions"
+            )
+        if self.intensity_uncertainty > 0.0:
+            raise ConfigError("block.intensity_uncertainty: entangled pairs have no intensities; leave it out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +365,8 @@ class LinkParameters:
     classical_channels: tuple[ClassicalChannel, ...] = ()
     attack: Attack = field(default_factory=Attack)
     block: Block = field(default_factory=Block)
+    instruments: Instruments = field(default_factory=Instruments)
+    pairs: Pairs | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= 64:
@@ -309,6 +376,23 @@ class LinkParameters:
         if self.window_s > self.bin_s * (1 + 1e-12):
             raise ConfigError(
                 f"detector.window: {self.window_s:g} s is wider than its bin of {self.bin_s:g} s; make it narrower"
+            )
+        if (self.block.proof is ProofName.BBM92) != (self.pairs is not None):
+            raise ConfigError(
+                f"block.proof: {self.block.proof} "
+                + ("does not fit weak pulses" if self.pairs is None else "does not fit pairs")
+                + "; proof bbm92 and a table [pairs] go together"
+            )
+        if self.pairs is not None:
+            self._check_pairs(self.pairs)
+
+    def _check_pairs(self, pairs: Pairs) -> None:
+        if len(self.source.intensities) != 1 or self.source.intensity_noise > 0.0:
+            raise ConfigError("source.intensities: entangled pairs have one mean number a slot, and no noise of it")
+        if pairs.receiver is not None and pairs.receiver.front_end is not self.receiver.front_end:
+            raise ConfigError(
+                f"pairs.receiver.front_end: {pairs.receiver.front_end} at Alice, {self.receiver.front_end} at Bob; "
+                "a bit rides on light in one way"
             )
 
     @property
@@ -333,6 +417,12 @@ class LinkParameters:
         """Width of one bin's acceptance window."""
         own = self.detector.window_s
         return self.bin_s if own is None else own
+
+    @property
+    def mismatch_time_s(self) -> float:
+        """How early or late light comes for which Bob's detectors are as unequal as the instruments say."""
+        own = self.instruments.mismatch_time_s
+        return self.bin_s / 4.0 if own is None else own
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:

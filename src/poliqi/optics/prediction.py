@@ -5,13 +5,16 @@ A prediction is no contract: a block counts what it really detects and reveals.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import Final
 
 from poliqi.base.errors import ConfigError
 from poliqi.base.ids import LeakModel
-from poliqi.optics.channel import Expectation, expectation
-from poliqi.optics.parameters import AttackKind, BasisChoice, LinkParameters
-from poliqi.proof import LARGEST_COUNT, Counts, KeyLength, exact_length, secret_length, shannon_leak
+from poliqi.optics.attack import OUTSIDE_PROOFS
+from poliqi.optics.channel import Expectation, expectation, stated_intensities
+from poliqi.optics.parameters import Attack, AttackKind, BasisChoice, LinkParameters
+from poliqi.proof import LARGEST_COUNT, BasisCounts, Counts, KeyLength, exact_length, secret_length, shannon_leak
 
 __all__ = [
     "Prediction",
@@ -22,7 +25,11 @@ __all__ = [
     "merit",
     "predict",
     "predicted_leak",
+    "tolerated_error",
 ]
+
+_SIGMAS: Final = 4.0
+_LARGEST_ERROR: Final = 0.499999
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,7 @@ def predict(link: LinkParameters) -> Prediction:
         epsilon_cor=block.epsilon_cor,
         clamp=block.clamp,
         intensity_uncertainty=block.intensity_uncertainty or None,
+        tolerated_error=tolerated_error(link, counts.test),
     )
     block_s = pulses / link.source.clock_hz
     return Prediction(link, mean, counts, pulses, block_s, key, key.length / block_s, endless_rate(link, mean))
@@ -76,6 +84,11 @@ def caveats(link: LinkParameters) -> tuple[str, ...]:
         "Averages of a channel model, not a measurement: a block scatters about them and counts what it reveals.",
         f"Error correction is predicted to reveal, {ways}, with f = {block.efficiency:g}.",
     ]
+    if link.pairs is not None:
+        notes.append(
+            "Entangled pairs: Alice's dead time lowers her rate of clicks; that her dead slots and Bob's tend to "
+            "coincide is left out."
+        )
     if link.dead_slots > 0:
         notes.append(f"One dead time of {link.dead_slots} slots, common to all of Bob's detectors.")
     if detector.pixels > 1:
@@ -97,8 +110,25 @@ def caveats(link: LinkParameters) -> tuple[str, ...]:
     if block.leak_model is LeakModel.ERROR_STRING:
         notes.append("Leak model error-string: only one party's parities are counted as revealed.")
     if link.attack.kind is not AttackKind.NONE:
-        notes.append(f"An attack is under way: {link.attack.kind}, on {link.attack.fraction:.0%} of the pulses.")
+        notes.append(f"An attack is under way: {link.attack.kind}, {_strength(link.attack)}.")
+    if link.attack.kind in OUTSIDE_PROOFS and link.attack.fraction > 0.0:
+        notes.append(
+            "THIS ATTACK BREAKS AN ASSUMPTION OF THE PROOF: what the counts would grant is shown, and Eve may know "
+            "it. What sees her is the devices' own meters and the monitor that reads them."
+        )
     return tuple(notes)
+
+
+def _strength(attack: Attack) -> str:
+    match attack.kind:
+        case AttackKind.TROJAN_HORSE:
+            return f"{attack.fraction:.3g} photons a pulse come back out of Alice's device"
+        case AttackKind.JAMMING:
+            return f"{attack.fraction:.3g} photons a slot are added at Bob's end of the fibre"
+        case AttackKind.TAP | AttackKind.CUT:
+            return f"on {attack.fraction:.0%} of the light"
+        case _:
+            return f"on {attack.fraction:.0%} of the pulses"
 
 
 def depends_on_basis(link: LinkParameters) -> bool:
@@ -116,6 +146,20 @@ def predicted_leak(counts: Counts, leak_model: LeakModel, efficiency: float) -> 
     """
     one_way = shannon_leak(counts, efficiency)
     return 2.0 * one_way if leak_model is LeakModel.BOTH_DIRECTIONS else one_way
+
+
+def tolerated_error(link: LinkParameters, test: BasisCounts) -> float | None:
+    """Q_tol that a block of pairs agrees on: the link's own, or what an honest block's `test` basis passes.
+
+    The mean error rate and four standard deviations of it, of k independent rounds. None: no link of pairs.
+    """
+    if link.pairs is None:
+        return None
+    if link.block.tolerated_error is not None:
+        return link.block.tolerated_error
+    rounds = test.total_detections
+    rate = test.total_errors / rounds if rounds > 0.0 else 0.0
+    return min(rate + _SIGMAS * math.sqrt(rate * (1.0 - rate) / rounds), _LARGEST_ERROR) if rounds > 0.0 else 0.0
 
 
 def merit(link: LinkParameters) -> float:
@@ -157,6 +201,7 @@ def _exact(link: LinkParameters, counts: Counts) -> float:
         epsilon_sec=block.epsilon_sec,
         epsilon_cor=block.epsilon_cor,
         clamp=block.clamp,
+        tolerated_error=tolerated_error(link, counts.test),
     )
 
 
@@ -168,5 +213,4 @@ def _pulses(link: LinkParameters, mean: Expectation) -> float:
 
 
 def _counts(link: LinkParameters, mean: Expectation, pulses: float) -> Counts:
-    source = link.source
-    return Counts(source.intensities, source.probabilities, mean.key.scaled(pulses), mean.test.scaled(pulses))
+    return Counts(*stated_intensities(link), mean.key.scaled(pulses), mean.test.scaled(pulses))

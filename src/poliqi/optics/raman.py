@@ -1,4 +1,4 @@
-"""Spontaneous Raman light that classical channels put into the quantum channel.
+"""Light in the quantum channel that is not Alice's: Raman light of classical channels, and a jammer's.
 
 Formulas and the range of rho: R. Kumar, H. Qin, R. Alleaume, New J. Phys. 17, 043027 (2015), arXiv:1412.1403.
 """
@@ -9,9 +9,9 @@ import math
 from typing import Final
 
 from poliqi.optics.fibre import transmittance
-from poliqi.optics.parameters import ClassicalChannel, Direction, Fibre, LinkParameters
+from poliqi.optics.parameters import AttackKind, ClassicalChannel, Direction, Fibre, LinkParameters
 
-__all__ = ["detected_noise_rate_hz", "raman_power_w"]
+__all__ = ["LIGHT_SPEED", "PLANCK", "detected_noise_rate_hz", "raman_power_w"]
 
 PLANCK: Final = 6.62607015e-34  # J s, exact (SI)
 LIGHT_SPEED: Final = 299_792_458.0  # m/s, exact (SI)
@@ -34,15 +34,19 @@ def raman_power_w(channel: ClassicalChannel, fibre: Fibre, width_m: float) -> fl
 
 
 def detected_noise_rate_hz(link: LinkParameters) -> float:
-    """Raman photons per second that all of Bob's detectors together would count, before gating.
+    """Foreign photons per second that all of Bob's detectors together would count, before gating.
 
     From the fibre's end on they meet what quantum light meets: the multiplexers, the filter, the receiver
     and the detectors' efficiency. Connectors and switches are taken to lie before them, so they spare none
     (an upper bound by at most their loss), and the interferometer's loss of the test arm does not either.
+    A jammer's light is counted where the fibre ends, and passes the filter whole.
     """
-    if not link.classical_channels:
+    attack, jammed = link.attack, 0.0
+    if attack.kind is AttackKind.JAMMING:
+        jammed = attack.fraction * link.source.clock_hz
+    if not (link.classical_channels or jammed):
         return 0.0
     power = sum(raman_power_w(c, link.fibre, link.receiver.filter_width_m) for c in link.classical_channels)
     loss = link.fibre.mux_db + link.receiver.filter_db + link.receiver.loss_db
-    photons = power * link.source.wavelength_m / (PLANCK * LIGHT_SPEED)
+    photons = power * link.source.wavelength_m / (PLANCK * LIGHT_SPEED) + jammed
     return photons * transmittance(loss) * link.detector.efficiency

@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
+from poliqi.optics.arms import bob_arm
 from poliqi.optics.detector import dark_probability, timing
 from poliqi.optics.fibre import link_loss_db, transmittance
-from poliqi.optics.parameters import BasisChoice, FrontEnd, LinkParameters, Receiver
+from poliqi.optics.parameters import AttackKind, BasisChoice, FrontEnd, LinkParameters, Receiver
 from poliqi.optics.raman import detected_noise_rate_hz
 from poliqi.optics.source import mean_intensity
 
@@ -20,6 +21,7 @@ __all__ = [
     "bob_optics",
     "error_from_extinction",
     "error_from_visibility",
+    "share_left",
 ]
 
 _ALL_LOST_DB: Final = 100.0
@@ -80,10 +82,12 @@ def bob_optics(link: LinkParameters) -> Optics:
     """Shares and background of the four outcomes.
 
     Light of neighbouring slots counts as background of Alice's mean intensity: its own clicks' correlation
-    with this slot's is neglected, which moves a probability by at most the square of the leaked share.
+    with this slot's is neglected, which moves a probability by at most the square of the leaked share. Of a link of
+    pairs: per photon that the source sends into Bob's arm.
     """
+    link = bob_arm(link)
     receiver = link.receiver
-    eta = transmittance(link_loss_db(link)) * link.detector.efficiency
+    eta = transmittance(link_loss_db(link)) * link.detector.efficiency * share_left(link)
     through = transmittance(receiver.test_loss_db)
     noise = detected_noise_rate_hz(link) * link.window_s
     if receiver.basis_choice is BasisChoice.PASSIVE:
@@ -99,8 +103,14 @@ def bob_optics(link: LinkParameters) -> Optics:
     return Optics(key, test, receiver.basis_choice, link.receiver_key_basis)
 
 
+def share_left(link: LinkParameters) -> float:
+    """The share of Alice's light that is left in the fibre where somebody taps, bends or cuts it."""
+    attack = link.attack
+    return 1.0 - attack.fraction if attack.kind in (AttackKind.TAP, AttackKind.CUT) else 1.0
+
+
 def background_per_slot(link: LinkParameters) -> float:
-    """Probability of a click in a live slot when no light of Alice's comes: dark counts and Raman light."""
+    """Probability of a click in a live slot when no light of Alice's comes: dark counts and foreign light."""
     dark = bob_optics(replace(link, fibre=replace(link.fibre, connectors_db=_ALL_LOST_DB)))
     if dark.choice is BasisChoice.PASSIVE:
         return 1.0 - (dark.key.quiet * dark.test.quiet) ** 2

@@ -19,10 +19,11 @@ from poliqi.base.errors import ConfigError
 from poliqi.optics.channel import detector_cycle, mean_click
 from poliqi.optics.counter import stream_keys, thresholds
 from poliqi.optics.detector import release_probability
+from poliqi.optics.pairs import prepared
 from poliqi.optics.parameters import BasisChoice, DeadTimeModel, LinkParameters
 from poliqi.optics.receiver import bob_optics
 from poliqi.optics.response import Response, responses
-from poliqi.optics.states import guide_table, state_thresholds
+from poliqi.optics.states import Prepared, guide_table, state_thresholds
 
 __all__ = ["LAST_SLOT", "Clicks", "Plan", "Sampler", "outcome_probabilities", "plan_of"]
 
@@ -80,10 +81,14 @@ def outcome_probabilities(table: list[tuple[Response, Response]]) -> NDArray[np.
     return np.maximum(out, 0.0)
 
 
-def plan_of(link: LinkParameters) -> Plan:
-    """The plan of `link`. Raises ConfigError where no detector can ever click."""
+def plan_of(link: LinkParameters, states: Prepared | None = None) -> Plan:
+    """The plan of `link`, with Alice's states as often what `states` says (default: `prepared` of the link).
+
+    Raises ConfigError where no detector can ever click.
+    """
     optics = bob_optics(link)
-    table = responses(link, optics)
+    states = prepared(link) if states is None else states
+    table = responses(link, optics, states)
     probabilities = outcome_probabilities(table)
     most = float(probabilities.sum(axis=1).max())
     if most <= 0.0:
@@ -91,14 +96,14 @@ def plan_of(link: LinkParameters) -> Plan:
     detector = link.detector
     active = optics.choice is BasisChoice.ACTIVE
     return Plan(
-        clicks_per_pulse=1.0 / detector_cycle(link, mean_click(link, table)).mean,
+        clicks_per_pulse=1.0 / detector_cycle(link, mean_click(link, table, states)).mean,
         slots_per_deviate=-1.0 / math.log1p(-most) if most < 1.0 else 0.0,
         dead_slots=link.dead_slots,
         prolongs=detector.dead_time_model is DeadTimeModel.PARALYSABLE,
         trap_mark=round(detector.afterpulse * 2.0**32),
         slots_per_release=-1.0 / math.log1p(-release_probability(link)) if detector.afterpulse > 0.0 else 0.0,
         active_mark=round(optics.key_basis * 2.0**32) if active else -1,
-        state_ends=state_thresholds(link.source),
+        state_ends=state_thresholds(states),
         outcome_ends=thresholds(probabilities / most),
     )
 

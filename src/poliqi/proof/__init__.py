@@ -10,7 +10,8 @@ from poliqi.proof.bbm92 import bbm92_length
 from poliqi.proof.counts import LARGEST_COUNT, BasisCounts, Counts
 from poliqi.proof.epsilon import EpsilonEntry, EpsilonLedger, ledger_of
 from poliqi.proof.growth import block_needed
-from poliqi.proof.length import KeyLength, exact_length, fitting_proofs, secret_length, shannon_leak
+from poliqi.proof.keylength import KeyLength
+from poliqi.proof.length import exact_length, fitting_proofs, secret_length, shannon_leak
 from poliqi.proof.names import ASSUMPTIONS, PAPERS, ProofName
 from poliqi.proof.statistics import h
 

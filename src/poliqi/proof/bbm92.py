@@ -15,16 +15,31 @@ same formula, since only Alice's measurement (q = 1) is trusted.
 
 from __future__ import annotations
 
-from math import floor, inf, isfinite, log, log2
+from math import floor, inf, log, log2
 
 from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.proof.bounds import Bounds
 from poliqi.proof.counts import LARGEST_COUNT
 from poliqi.proof.epsilon import ledger_of
-from poliqi.proof.length import KeyLength, check_epsilons
+from poliqi.proof.keylength import KeyLength, check_epsilons, check_leak
 from poliqi.proof.names import ASSUMPTIONS, PAPERS, ProofName
 from poliqi.proof.statistics import h, serfling
 
-__all__ = ["bbm92_length"]
+__all__ = ["bbm92_exact", "bbm92_length"]
+
+
+def bbm92_exact(
+    n: float, k: float, tolerated_error: float, leak_bits: float, epsilon_sec: float, epsilon_cor: float
+) -> Bounds:
+    """The formula of the module at one point, unrounded: bounds in rounds, length in bits, negative without a
+    key.
+    """
+    phi = inf
+    if n > 0.0 and k > 0.0:
+        phi = tolerated_error + serfling(n, k, log(4.0) - log(epsilon_sec))
+    secret = n * (1.0 - h(phi)) if phi < 0.5 else 0.0
+    overhead = 1.0 - 2.0 * log2(epsilon_sec) - log2(epsilon_cor)
+    return Bounds(None, n, k, tolerated_error * k, phi, secret - leak_bits - overhead)
 
 
 def bbm92_length(
@@ -43,8 +58,7 @@ def bbm92_length(
     Raises DataRefused for counts that cannot be, ConfigError for options out of range.
     """
     check_epsilons(epsilon_sec, epsilon_cor)
-    if not (isfinite(leak_bits) and leak_bits >= 0.0):
-        raise ConfigError(f"leak_bits: {leak_bits!r} is not a number of bits, 0 or more; count what was revealed")
+    check_leak(leak_bits)
     if not 0.0 <= tolerated_error < 0.5:
         raise ConfigError(f"tolerated_error: {tolerated_error!r} is not an error rate in [0, 1/2); agree on one")
     for name, value in (("key_bits", key_bits), ("test_bits", test_bits)):
@@ -52,24 +66,20 @@ def bbm92_length(
             raise DataRefused(f"{name}: {value!r} is not a count between 0 and 2^53; count the block again")
     if test_errors is not None and not 0.0 <= test_errors <= test_bits:
         raise DataRefused(f"test_errors: {test_errors!r} does not lie between 0 and {test_bits!r} test bits")
-    phi = inf
-    if key_bits > 0.0 and test_bits > 0.0:
-        phi = tolerated_error + serfling(key_bits, test_bits, log(4.0) - log(epsilon_sec))
-    secret = key_bits * (1.0 - h(phi)) if phi < 0.5 else 0.0
-    overhead = 1.0 - 2.0 * log2(epsilon_sec) - log2(epsilon_cor)
-    exact = secret - leak_bits - overhead
+    bounds = bbm92_exact(key_bits, test_bits, tolerated_error, leak_bits, epsilon_sec, epsilon_cor)
+    phi, exact = bounds.phase_error, bounds.exact_length
     reason = _why_none(key_bits, test_bits, phi, tolerated_error, test_errors)
     if reason is None and exact < 1.0:
         reason = (
             f"leak exceeds the secret part: {leak_bits:.6g} bits revealed, and the bits that the epsilons cost, "
-            f"leave nothing of {secret:.6g} secret bits"
+            f"leave nothing of {key_bits * (1.0 - h(phi)):.6g} secret bits"
         )
     return KeyLength(
         length=floor(exact) if reason is None else 0,
         phase_error=phi,
         single_photon_key=key_bits,
         single_photon_test=test_bits,
-        single_photon_test_errors=tolerated_error * test_bits,
+        single_photon_test_errors=bounds.single_photon_test_errors,
         vacuum=None,
         proof=ProofName.BBM92,
         paper=PAPERS[ProofName.BBM92],
@@ -80,6 +90,7 @@ def bbm92_length(
         leak_bits=leak_bits,
         exact_length=exact,
         intensities=(),
+        tolerated_error=tolerated_error,
     )
 
 

@@ -43,7 +43,8 @@ class BasisCounts:
 class Counts:
     """Counts of one block: mean photon numbers and their probabilities (brightest first), both bases.
 
-    Raises DataRefused where lengths differ, intensities are not two or three and strictly falling,
+    Entangled pairs have no intensities: both are empty, and each basis has one entry.
+    Raises DataRefused where lengths differ, intensities are not none, two or three and strictly falling,
     probabilities are not in (0, 1) or do not sum to 1, errors exceed detections, or a number is negative,
     not finite or above 2^53.
     """
@@ -55,20 +56,27 @@ class Counts:
 
     def __post_init__(self) -> None:
         _check_source(self.intensities, self.probabilities)
-        _check_basis("key", self.key, len(self.intensities))
-        _check_basis("test", self.test, len(self.intensities))
+        _check_basis("key", self.key, self.levels)
+        _check_basis("test", self.test, self.levels)
+
+    @property
+    def levels(self) -> int:
+        """Entries of each basis: one per intensity, one for pairs."""
+        return len(self.intensities) or 1
 
 
 def _check_source(intensities: tuple[float, ...], probabilities: tuple[float, ...]) -> None:
-    if len(intensities) not in (2, 3):
+    if len(intensities) not in (0, 2, 3):
         raise DataRefused(
-            f"intensities: {len(intensities)} given, a proof needs 2 (one decoy) or 3 (two decoys); list them all, "
-            "brightest first"
+            f"intensities: {len(intensities)} given, a proof needs 2 (one decoy) or 3 (two decoys), or none for "
+            "entangled pairs; list them all, brightest first"
         )
     if len(probabilities) != len(intensities):
         raise DataRefused(
             f"probabilities: {len(probabilities)} given for {len(intensities)} intensities; give one for each"
         )
+    if not intensities:
+        return
     last = None
     for mu in intensities:
         if not (mu == 0.0 or _SMALLEST <= mu <= _BRIGHTEST):
@@ -98,7 +106,10 @@ def _check_source(intensities: tuple[float, ...], probabilities: tuple[float, ..
 def _check_basis(name: str, basis: BasisCounts, size: int) -> None:
     for field, values in (("detections", basis.detections), ("errors", basis.errors)):
         if len(values) != size:
-            raise DataRefused(f"{name}.{field}: {len(values)} given for {size} intensities; give one for each")
+            raise DataRefused(
+                f"{name}.{field}: {len(values)} given, {size} needed; one for each of the intensities, or one "
+                "for pairs"
+            )
         for count in values:
             if not 0.0 <= count <= LARGEST_COUNT:
                 raise DataRefused(

@@ -24,6 +24,7 @@ def block_needed(
     epsilon_cor: float,
     clamp: bool = True,
     intensity_uncertainty: float | tuple[float, ...] | None = None,
+    tolerated_error: float | None = None,
 ) -> float | None:
     """The factor by which all counts and the leak must grow before one secret bit appears.
 
@@ -42,6 +43,7 @@ def block_needed(
             epsilon_cor=epsilon_cor,
             clamp=clamp,
             intensity_uncertainty=intensity_uncertainty,
+            tolerated_error=tolerated_error,
         )
         return answer.length > 0
 

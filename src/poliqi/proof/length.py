@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import floor, isfinite
 from typing import Final
 
 from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.proof.bbm92 import bbm92_exact, bbm92_length
 from poliqi.proof.bounds import Bounds, Formula
 from poliqi.proof.counts import Counts
-from poliqi.proof.epsilon import EpsilonLedger, ledger_of
+from poliqi.proof.epsilon import ledger_of
 from poliqi.proof.intensity import box_of, lowest_point
+from poliqi.proof.keylength import KeyLength, check_epsilons, check_leak
 from poliqi.proof.names import ASSUMPTIONS, PAPERS, ProofName
 from poliqi.proof.one_decoy import rusca, wiesemann
 from poliqi.proof.statistics import h
 from poliqi.proof.two_decoy import lim
 
-__all__ = ["KeyLength", "check_epsilons", "exact_length", "fitting_proofs", "secret_length", "shannon_leak"]
+__all__ = ["exact_length", "fitting_proofs", "secret_length", "shannon_leak"]
 
 _FORMULAS: Final[dict[ProofName, Formula]] = {
     ProofName.WIESEMANN: wiesemann,
@@ -24,35 +25,7 @@ _FORMULAS: Final[dict[ProofName, Formula]] = {
     ProofName.LIM: lim,
 }
 _SMALLEST_GAP: Final = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class KeyLength:
-    """A secret length and what it rests on.
-
-    `length` is in bits, 0 with a `reason` where there is no key. `exact_length` is the formula before rounding
-    down, continuous in the counts and negative without a key: what an optimiser climbs. Bounds are in rounds
-    and unclipped: `phase_error` may exceed 1/2, and is inf where there is nothing to divide by. `vacuum` is
-    the vacuum term that the length counts, None where the proof has none. For BBM92 the single-photon fields
-    hold the rounds themselves. `intensities` is where the length was evaluated: the worst point of the box
-    where the source is uncertain.
-    """
-
-    length: int
-    phase_error: float
-    single_photon_key: float
-    single_photon_test: float
-    single_photon_test_errors: float
-    vacuum: float | None
-    proof: ProofName
-    paper: str
-    clamped: bool
-    assumptions: tuple[str, ...]
-    ledger: EpsilonLedger
-    reason: str | None
-    leak_bits: float
-    exact_length: float
-    intensities: tuple[float, ...]
+_NEARLY_HALF: Final = 0.499999
 
 
 def secret_length(
@@ -64,18 +37,26 @@ def secret_length(
     epsilon_cor: float,
     clamp: bool = True,
     intensity_uncertainty: float | tuple[float, ...] | None = None,
+    tolerated_error: float | None = None,
 ) -> KeyLength:
     """The largest length, in bits, that `proof` grants to `counts` when `leak_bits` were revealed.
 
     `epsilon_sec` and `epsilon_cor` are the failure probabilities of secrecy and correctness; `clamp` matters to
     Lim's proof alone; `intensity_uncertainty` is relative (0.02 for +-2 %), one for all intensities or one for
-    each. To test a block against a contract, call it with the contract's leak cap and compare the length.
+    each; `tolerated_error` is BBM92's Q_tol, by default the error rate of the test basis: the smallest that these
+    counts would have passed. To test a block against a contract, call it with the contract's leak cap and
+    compare the length.
 
     Raises ConfigError where proof and number of intensities do not fit or an option is out of range, and
     DataRefused where the counts do not fit the proof. That there is no key is an answer, not an error.
     """
     formula = _formula(counts, proof)
-    _check(leak_bits, epsilon_sec, epsilon_cor)
+    if tolerated_error is not None and proof is not ProofName.BBM92:
+        raise ConfigError(f"tolerated_error: proof {proof} tolerates no error rate agreed beforehand; leave it out")
+    check_epsilons(epsilon_sec, epsilon_cor)
+    check_leak(leak_bits)
+    if formula is None:
+        return _pairs(counts, leak_bits, epsilon_sec, epsilon_cor, intensity_uncertainty, tolerated_error)
     intensities = counts.intensities
     assumptions = ASSUMPTIONS[proof]
     if intensity_uncertainty is not None:
@@ -110,11 +91,16 @@ def exact_length(
     epsilon_sec: float,
     epsilon_cor: float,
     clamp: bool = True,
+    tolerated_error: float | None = None,
 ) -> float:
     """The length before rounding down, in bits, negative without a key: the light way, for an optimiser.
 
     Arguments are not checked beyond what `Counts` checked; take them from a call of `secret_length` that passed.
     """
+    if proof is ProofName.BBM92:
+        n, k = counts.key.total_detections, counts.test.total_detections
+        tolerated = _observed(counts) if tolerated_error is None else tolerated_error
+        return bbm92_exact(n, k, tolerated, leak_bits, epsilon_sec, epsilon_cor).exact_length
     formula = _FORMULAS[proof]
     return formula(counts, counts.intensities, leak_bits, epsilon_sec, epsilon_cor, clamp).exact_length
 
@@ -133,33 +119,27 @@ def shannon_leak(counts: Counts, f: float) -> float:
 
 
 def fitting_proofs(counts: Counts) -> tuple[ProofName, ...]:
-    """The proofs that take this number of intensities."""
+    """The proofs that take this number of intensities; counts of pairs have none."""
+    if not counts.intensities:
+        return (ProofName.BBM92,)
     if len(counts.intensities) == 2:
         return (ProofName.WIESEMANN, ProofName.RUSCA)
     return (ProofName.LIM,)
 
 
-def check_epsilons(epsilon_sec: float, epsilon_cor: float) -> None:
-    """Raise ConfigError unless both are probabilities strictly between 0 and 1."""
-    for name, value in (("epsilon_sec", epsilon_sec), ("epsilon_cor", epsilon_cor)):
-        if not 0.0 < value < 1.0:
-            raise ConfigError(f"{name}: {value!r} is not a probability between 0 and 1; 1e-10 is usual")
-
-
-def _check(leak_bits: float, epsilon_sec: float, epsilon_cor: float) -> None:
-    check_epsilons(epsilon_sec, epsilon_cor)
-    if not (isfinite(leak_bits) and leak_bits >= 0.0):
-        raise ConfigError(f"leak_bits: {leak_bits!r} is not a number of bits, 0 or more; count what was revealed")
-
-
-def _formula(counts: Counts, proof: ProofName) -> Formula:
-    """The formula of `proof`, once the number and order of intensities are known to fit it."""
+def _formula(counts: Counts, proof: ProofName) -> Formula | None:
+    """The formula of `proof`, once the number and order of intensities are known to fit it; None for BBM92."""
     size = len(counts.intensities)
-    if proof is ProofName.BBM92:
-        raise ConfigError("proof: bbm92 knows no intensities; use poliqi.proof.bbm92_length")
+    if proof is ProofName.BBM92 and size:
+        raise ConfigError(
+            f"proof: bbm92 is for entangled pairs and takes no intensities, {size} given; leave intensities and "
+            "probabilities out"
+        )
     if proof not in fitting_proofs(counts):
         names = ", ".join(fitting_proofs(counts))
         raise ConfigError(f"proof: {proof} does not take {size} intensities; for {size} there is: {names}")
+    if proof is ProofName.BBM92:
+        return None
     if size == 2 and counts.intensities[1] == 0.0:
         raise DataRefused(
             "intensities: with one decoy the weaker must be above 0, since its single photons are what counts; "
@@ -172,6 +152,33 @@ def _formula(counts: Counts, proof: ProofName) -> Formula:
             "weaker decoys"
         )
     return _FORMULAS[proof]
+
+
+def _pairs(
+    counts: Counts,
+    leak_bits: float,
+    epsilon_sec: float,
+    epsilon_cor: float,
+    uncertainty: float | tuple[float, ...] | None,
+    tolerated_error: float | None,
+) -> KeyLength:
+    if uncertainty is not None:
+        raise ConfigError("intensity_uncertainty: entangled pairs have no intensities; leave it out")
+    return bbm92_length(
+        key_bits=counts.key.total_detections,
+        test_bits=counts.test.total_detections,
+        test_errors=counts.test.total_errors,
+        tolerated_error=_observed(counts) if tolerated_error is None else tolerated_error,
+        leak_bits=leak_bits,
+        epsilon_sec=epsilon_sec,
+        epsilon_cor=epsilon_cor,
+    )
+
+
+def _observed(counts: Counts) -> float:
+    """The error rate of the test basis; from 1/2 on no Q_tol lets a key out, and it is taken as just below."""
+    rounds = counts.test.total_detections
+    return min(counts.test.total_errors / rounds, _NEARLY_HALF) if rounds else 0.0
 
 
 def _worst(

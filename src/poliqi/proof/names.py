@@ -67,10 +67,16 @@ ASSUMPTIONS: Final = {
     ProofName.LIM: (*_COMMON, _APPROXIMATE),
     ProofName.BBM92: (
         _FIXED,
-        "Alice measures half of each pair in one of two mutually unbiased qubit bases (q = 1).",
+        (
+            "Alice measures half of each pair in one of two mutually unbiased qubit bases (q = 1); her threshold "
+            "detectors are taken as squashed to a qubit, which asks that double clicks become random bits."
+        ),
         "The source of pairs is not trusted.",
-        "Whether a round is detected does not depend on either basis choice; test rounds are a random sample.",
-        _MEMORYLESS,
+        (
+            "A block is a fixed number of slots; both choose bases at random, whatever was detected before, so "
+            "that test rounds are a random sample, and whether a round is detected depends on neither choice."
+        ),
+        "A detection in one round, at either end, does not depend on earlier rounds.",
         "The tolerated error rate Q_tol was agreed before the block, and the block is dropped above it.",
         _LEAK,
         _AUTHENTIC,

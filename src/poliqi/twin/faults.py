@@ -16,6 +16,7 @@ from poliqi.control.messages import LightState, Report, decode, encode
 from poliqi.optics.parameters import Attack, AttackKind, ClassicalChannel
 from poliqi.twin.light import Condition
 from poliqi.twin.scenario import Fault, FaultKind
+from poliqi.twin.watch import WATCHED
 
 __all__ = ["Expected", "World", "aim", "apply_fault", "expected"]
 
@@ -24,7 +25,8 @@ _T = TypeVar("_T")
 _DRIFT_STEPS: Final = 40
 Undo = Callable[[], None]
 
-KINDS: Final = tuple(FaultKind)
+KINDS: Final = tuple(kind for kind in FaultKind if kind not in (_K.TAMPER, _K.REPLAY))
+"""Kinds that are thrown where a scenario names none."""
 
 
 class World(Protocol):
@@ -126,7 +128,10 @@ def aim(fault: Fault, city: City, dice: np.random.Generator) -> Fault:
             attack = fault.attack
             if fault.kind is None and dice.random() < 0.3:
                 attack = AttackKind.PHOTON_NUMBER_SPLITTING
-            return replace(chosen, span=fault.span or _pick(dice, lit), attack=attack)
+            span = fault.span or _pick(dice, lit)
+            link = next((one.link for one in city.links if span in one.spans), None)
+            is_watched = kind is _K.EAVESDROPPER and attack in WATCHED
+            return replace(chosen, span=span, attack=attack, link=link if is_watched else fault.link)
         case _K.GROUP_CUT:
             return replace(chosen, group=fault.group or _pick(dice, _shared(city)))
         case _K.DEVICE:
@@ -135,7 +140,7 @@ def aim(fault: Fault, city: City, dice: np.random.Generator) -> Fault:
         case _K.SWITCH:
             sites = sorted({site for link in city.links for site in _passed(city, link)})
             return replace(chosen, site=fault.site or _pick(dice, sites))
-        case _K.DRIFT:
+        case _K.DRIFT | _K.TAMPER | _K.REPLAY:
             return replace(chosen, link=fault.link or _pick(dice, city.links).link)
         case _K.GROWTH:
             return replace(chosen, demand=fault.demand or _pick(dice, city.demands).name)
@@ -171,10 +176,15 @@ def apply_fault(fault: Fault, world: World, dice: np.random.Generator) -> Undo:
             channel = ClassicalChannel(fault.launch_dbm)
             return _on_spans(world, [_the(fault.span)], lambda c: replace(c, channels=(*c.channels, channel)))
         case _K.EAVESDROPPER:
-            attack = Attack(fault.attack, fault.fraction if fault.attack is AttackKind.INTERCEPT_RESEND else 1.0)
+            splits = fault.attack is AttackKind.PHOTON_NUMBER_SPLITTING
+            attack = Attack(fault.attack, 1.0 if splits else fault.fraction)
             return _on_spans(world, [_the(fault.span)], lambda c: replace(c, attack=attack))
         case _K.DRIFT:
             return _drift(fault, world)
+        case _K.TAMPER:
+            return world.effect(_the(fault.link), lambda c: replace(c, forged="tampering"))
+        case _K.REPLAY:
+            return world.effect(_the(fault.link), lambda c: replace(c, forged="replay"))
         case _K.PARTITION:
             return world.part(fault.sites, only_controller=False)
         case _K.CONTROLLER:
@@ -294,6 +304,14 @@ class Expected:
     subject: str = ""
 
 
+_WATCHED_CAUSES: Final = {
+    AttackKind.BLINDING: (Cause.BLINDING,),
+    AttackKind.TIME_SHIFT: (Cause.TIME_SHIFT,),
+    AttackKind.TROJAN_HORSE: (Cause.TROJAN_HORSE,),
+    AttackKind.JAMMING: (Cause.JAMMING, Cause.STRAY_LIGHT),
+}
+
+
 def expected(fault: Fault) -> tuple[Expected, ...]:
     """What the first alarm after an aimed fault should name: one of these. Empty where no alarm is due."""
     match fault.kind:
@@ -319,6 +337,11 @@ def expected(fault: Fault) -> tuple[Expected, ...]:
             return (Expected(Cause.PARTITION),)
         case _K.DRIFT:
             return (Expected(Cause.MISALIGNED, str(fault.link)),)
+        case _K.TAMPER | _K.REPLAY:
+            return (Expected(Cause.TAMPERING, str(fault.link)),)
+        case _K.EAVESDROPPER if fault.attack in _WATCHED_CAUSES:
+            causes = _WATCHED_CAUSES[fault.attack]
+            return tuple(Expected(cause, str(name)) for cause in causes for name in (fault.link, fault.span))
         case _K.EAVESDROPPER:
             is_splitting = fault.attack is AttackKind.PHOTON_NUMBER_SPLITTING
             cause = Cause.PHOTON_SPLITTING if is_splitting else Cause.EAVESDROPPER

@@ -21,6 +21,7 @@ from poliqi.optics.parameters import Attack, ClassicalChannel, Fibre, LinkParame
 from poliqi.optics.prediction import predicted_leak
 from poliqi.optics.raman import detected_noise_rate_hz
 from poliqi.proof import Counts, exact_length
+from poliqi.twin.watch import Watch
 
 __all__ = ["Condition", "Light", "Reading"]
 
@@ -30,6 +31,8 @@ _DARK_S: Final = 0.2
 """How long a device looks for light before it says that there is none."""
 _KEYLESS: Final = 3
 """Blocks without key in a row after which a device says so: an honest one fails now and then by chance."""
+_RETRY_S: Final = 1.0
+"""Between two tries to agree on a session."""
 _AWAY_S: Final = 2.0
 """How long an end waits for a session before it says that the other one is away."""
 
@@ -50,6 +53,8 @@ class Condition:
     error: float = 0.0
     attack: Attack = _HONEST
     channels: tuple[ClassicalChannel, ...] = ()
+    forged: str = ""
+    """Somebody changes (`tampering`) or repeats (`replay`) the messages of the two ends: no session is agreed."""
 
     @property
     def is_dark(self) -> bool:
@@ -59,7 +64,7 @@ class Condition:
     @property
     def has_light(self) -> bool:
         """Blocks can be made."""
-        return not (self.is_dark or self.is_away)
+        return not (self.is_dark or self.is_away or self.forged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,10 @@ class Reading:
     blocks: int = 0
     at: float = 0.0
     reason: str = ""
+    verdict: str = ""
+    attack: str = ""
+    evidence: str = ""
+    is_quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +111,8 @@ class Light:
         self._sampler: CountSampler | None = _sampler(link)
         self._noise = _noise(link)
         self._keyless = 0
+        self._watch: Final = Watch(link, self._contract.pulses, dice.spawn(1)[0])
+        self._forged_at = now
         self.reading: Reading = Reading(LightState.SILENT, reason="no block yet")
         self.blocks = 0
         self.secret_bits = 0
@@ -139,6 +150,9 @@ class Light:
     def _look(self, now: float) -> None:
         """Nothing is measured: the devices notice it, each in its time."""
         waited_s = now - self._changed
+        if self.condition.forged and not self.condition.is_away:
+            self._meet_forger(now)
+            return
         if self.condition.is_dark and waited_s >= _DARK_S:
             state, reason = LightState.DARK, "no light arrives"
         elif waited_s >= _AWAY_S:
@@ -148,13 +162,39 @@ class Light:
         if self.reading.state is not state:
             self.reading = Reading(state, blocks=self.blocks, at=now, reason=reason)
 
+    def _meet_forger(self, now: float) -> None:
+        """Each try to agree on a session ends with a tag that does not fit."""
+        if now - self._forged_at < _RETRY_S:
+            return
+        self._forged_at = now
+        self._watch.forged(now)
+        reason = f"authentication failed: somebody meddles with messages ({self.condition.forged})"
+        self.reading = self._judged(Reading(LightState.SILENT, blocks=self.blocks, at=now, reason=reason))
+
+    def _judged(self, reading: Reading) -> Reading:
+        """The reading with what the monitor says."""
+        w = self._watch
+        return replace(
+            reading,
+            verdict=w.verdict,
+            attack=self.condition.forged if w.attack and self.condition.forged else w.attack,
+            evidence=w.evidence,
+            is_quarantined=w.is_quarantined,
+        )
+
     def _block(self, sampler: CountSampler) -> int:
         """One block: its counts, and the key that its contract gives."""
         contract, block = self._contract, self.link.block
-        counts = sampler.draw(contract.pulses, self._dice)
+        clicks = sampler.draw_clicks(contract.pulses, self._dice)
+        counts = sampler.draw_of(clicks, self._dice)
+        refusal = None
+        if self._watch.wants(self.condition.attack.kind):
+            refusal = self._watch.block(_under(self.link, self.condition), clicks, counts, self._since)
         leak = predicted_leak(counts, block.leak_model, block.efficiency)
         reason, length = "", 0
-        if contract.length == 0:
+        if refusal is not None:
+            reason, self._keyless = refusal, _KEYLESS
+        elif contract.length == 0:
             reason = "no block of this size gives key"
         elif leak > contract.leak_cap:
             reason = f"correction reveals {leak:.0f} bits, {contract.leak_cap:.0f} are allowed"
@@ -169,10 +209,13 @@ class Light:
         return length
 
     def _read(self, counts: Counts, length: int, reason: str) -> None:
-        contract = self._contract
         before = self.reading
         is_lit = bool(length) or (before.state is LightState.LIT and self._keyless < _KEYLESS)
-        self.reading = Reading(
+        self.reading = self._judged(self._read_of(counts, length, reason, is_lit=is_lit))
+
+    def _read_of(self, counts: Counts, length: int, reason: str, *, is_lit: bool) -> Reading:
+        contract = self._contract
+        return Reading(
             LightState.LIT if is_lit else LightState.KEYLESS,
             key_rate_bps=(length or is_lit * contract.length) / contract.block_s,
             qber_key=_qber(counts.key.total_errors, counts.key.total_detections),

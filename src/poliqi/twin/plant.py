@@ -214,6 +214,10 @@ class Plant:
             blocks=r.blocks,
             age_s=max(0.0, self._clock.now - r.at),
             reason=r.reason,
+            verdict=r.verdict,
+            attack=r.attack,
+            evidence=r.evidence,
+            is_quarantined=r.is_quarantined,
         )
 
 

@@ -43,7 +43,7 @@ class FaultKind(StrEnum):
     DRIFT = "drift"
     """Errors of a link grow, linearly over the fault's time."""
     EAVESDROPPER = "eavesdropper"
-    """Somebody listens on a span."""
+    """Somebody attacks the light of a span."""
     RAMAN = "raman"
     """A data channel is lit on a span."""
     TAP = "tap"
@@ -54,6 +54,10 @@ class FaultKind(StrEnum):
     """A site reports nonsense."""
     CLOCK = "clock"
     """A site's wall clock is off."""
+    TAMPER = "tamper"
+    """Somebody changes the messages of a link's two ends."""
+    REPLAY = "replay"
+    """Somebody repeats the messages of a link's two ends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -273,3 +273,27 @@ def test_no_link_makes_more_key_than_a_repeaterless_channel_allows() -> None:
     assert most_rate_bps(43.0) == pytest.approx(2.5e9 * 1e-4 / math.log(2.0), rel=1e-3)
     assert most_rate_bps(6.0103) == pytest.approx(2.5e9, rel=1e-3)
     assert most_rate_bps(0.0) > 1e9
+
+
+# ---------------------------------------------------------------- what the ends' own monitors say
+
+
+def test_an_attack_that_a_monitor_names_is_told_once_and_so_is_its_end() -> None:
+    link = watch()
+    kinds = [_K.LINK_ATTACK, _K.LINK_CLEAR]
+
+    def told(now: float, **fields: object) -> list[CityEvent]:
+        link.heard(A, LinkReport(link="a-b", state=LIT, **fields), now)  # type: ignore[arg-type]
+        return [event for event in link.update(now) if event.kind in kinds]
+
+    assert told(0.0, verdict="clear") == []
+    (event,) = told(1.0, verdict="attack", attack="blinding", evidence="photocurrent 9")
+    assert (event.kind, event.site, event.values) == (
+        _K.LINK_ATTACK,
+        A,
+        {"attack": "blinding", "what": "photocurrent 9"},
+    )
+    assert told(2.0, verdict="attack", attack="blinding", evidence="photocurrent 10") == []
+    assert told(3.0) == [], "an end without a monitor says nothing of it"
+    assert [event.kind for event in told(4.0, verdict="clear")] == [_K.LINK_CLEAR]
+    assert told(5.0, verdict="clear") == []

@@ -10,7 +10,7 @@ import pytest
 
 from poliqi.base.bits import BitString
 from poliqi.base.ids import Role
-from poliqi.distill.reconcile import Cascade, CascadeParameters, ReconcilerTerms, efficiency
+from poliqi.distill.reconcile import Cascade, CascadeParameters, ReconcilerTerms, efficiency, expected_leak_bits
 
 FRAME = 65536
 
@@ -79,6 +79,12 @@ def test_few_rounds_cost_one_or_two_percent_of_f(rate: float, limit: float) -> N
     assert f <= min(limit, efficiency(rate, few_rounds=True))
     assert rounds <= 330
     assert wrong == 0
+
+
+@pytest.mark.parametrize("rate", [0.00396, 0.0079, 0.01575, 0.0267, 0.0315, 0.063])
+def test_few_rounds_are_forecast_where_the_blocks_have_just_been_halved(rate: float) -> None:
+    said, _, _, _ = measure(rate, 60, 2, parameters=CascadeParameters(few_rounds=True))
+    assert said <= expected_leak_bits(60 * FRAME, rate, 2.0, few_rounds=True)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.link.device import Watched
+from poliqi.link.health import SelfMeasuring
 from poliqi.link.simulated import SimulatedReceiver
 from poliqi.node.light import PlantLight
 from poliqi.node.plant import FibrePlant, SpanState, read_plant, steer, write_plant
@@ -54,7 +55,7 @@ def test_what_is_steered_is_read(plant: Path) -> None:
         ('{"spans": {"a-b": {"cutt": true}}}', "cutt"),
         ('{"spans": {"../x": {}}}', "regex"),
         ('{"spans": {"a-b": {"extra_loss_db": 61}}}', "60"),
-        ('{"spans": {"a-b": {"eve": "blinding"}}}', "is not an attack"),
+        ('{"spans": {"a-b": {"eve": "dazzling"}}}', "is not an attack"),
         (" " * (1 << 18) + "{}", "larger than"),
     ],
 )
@@ -180,3 +181,31 @@ def test_what_happens_to_a_fibre_stands_in_its_parameters() -> None:
     assert worse.detector.dark_rate_hz == pytest.approx(LINK.detector.dark_rate_hz + 50.0)
     assert worse.attack.kind is AttackKind.PHOTON_NUMBER_SPLITTING
     assert bent(LINK, SpanState()) == LINK
+
+
+# ---------------------------------------------------------------- what the devices say of themselves
+
+
+def test_devices_over_a_plant_measure_what_somebody_does(plant: Path) -> None:
+    light = PlantLight(5, plant, ("a-b",))
+    bob, alice = light.receiver(QUICK, 0), light.transmitter(QUICK)
+    assert isinstance(bob, SelfMeasuring) and isinstance(alice, SelfMeasuring)
+    steer(plant, "a-b", SpanState(eve="blinding"))
+    time.sleep(0.15)
+    bob.detect(1_000_000)
+    health = bob.health()
+    assert health.doubles == 0
+    assert (health.photocurrent_a or 0.0) > 0.9 * QUICK.instruments.blinded_current_a
+    steer(plant, "a-b", SpanState(eve="trojan=1e-6"))
+    time.sleep(0.15)
+    alice.states(np.array([1_000_000], np.int64))
+    # 1e-6 photons a pulse at 1 GHz behind 120 dB: 1e15 photons a second
+    assert alice.health().back_light_w == pytest.approx(1.28e-4, rel=0.05)
+
+
+def test_meddling_with_messages_is_steered_by_span(plant: Path) -> None:
+    steer(plant, "a-b", SpanState(tamper=True))
+    steer(plant, "b-c", SpanState(replay=True))
+    state = FibrePlant(plant).look(("a-b", "b-c"))
+    assert (state.tamper, state.replay) == (True, True)
+    assert bent(LINK, state) == LINK

@@ -177,7 +177,7 @@ def test_ends_have_the_light_that_they_name(tmp_path: Path) -> None:
     [
         (HEAD, "end"),
         ('site = "i"\n' + END + "seed = 7\n", "protect nothing"),
-        (HEAD + END, "one of seed and replay"),
+        (HEAD + END, "one of seed, replay and device"),
         (HEAD + END + "seed = 7\n" + END + "seed = 8\n", "a state of its own"),
         (HEAD + END + 'seed = 7\nconnect = "127.0.0.1:1"\n', "one of listen and connect"),
         (HEAD + END + 'seed = 7\nspans = ["x"]\n', "no `plant`"),

@@ -104,6 +104,17 @@ rho = "3e-9 /(nm km)"
 kind = "intercept-resend"
 fraction = "20 %"
 key_basis = 1.0
+[instruments]
+click_charge = "2 pC"
+blinded_current = "3 mA"
+current_noise = "5 nA"
+mismatch = "40 %"
+mismatch_time = "90 ps"
+time_resolution = "8 ps"
+time_noise = "1 ps"
+pilot_noise = "0.05 dB"
+isolation = "150 dB"
+back_light_noise = "20 pW"
 [block]
 sifted_key = 1e6
 proof = "lim"
@@ -129,6 +140,7 @@ def test_a_short_file_takes_every_default() -> None:
     assert link.receiver.filter_width_m == pytest.approx(0.8e-9)
     assert (link.fibre, link.detector, link.block) == (expected.fibre, expected.detector, expected.block)
     assert link.attack == expected.attack
+    assert asdict(link.instruments) == pytest.approx(asdict(expected.instruments))
 
 
 def test_a_full_file_sets_every_field() -> None:
@@ -171,6 +183,18 @@ def test_a_full_file_sets_every_field() -> None:
         ClassicalChannel(-3.0, Direction.BACKWARD, 3e-9),
     )
     assert link.attack == Attack(AttackKind.INTERCEPT_RESEND, 0.2, 1.0)
+    assert asdict(link.instruments) == {
+        "click_charge_c": pytest.approx(2e-12),
+        "blinded_current_a": pytest.approx(3e-3),
+        "current_noise_a": pytest.approx(5e-9),
+        "mismatch": pytest.approx(0.4),
+        "mismatch_time_s": pytest.approx(90e-12),
+        "time_resolution_s": pytest.approx(8e-12),
+        "time_noise_s": pytest.approx(1e-12),
+        "pilot_noise_db": 0.05,
+        "isolation_db": 150.0,
+        "back_light_noise_w": pytest.approx(20e-12),
+    }
     assert link.block == Block(10**6, ProofName.LIM, False, 1e-9, 1e-12, LeakModel.BOTH_DIRECTIONS, 1.16, 0.01)
 
 

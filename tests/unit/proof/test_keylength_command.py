@@ -55,6 +55,7 @@ def test_the_answer_has_every_field() -> None:
         "epsilon",
         "clamped",
         "intensities",
+        "tolerated_error",
         "block_factor",
         "paper",
         "assumptions",
@@ -124,8 +125,8 @@ def test_every_field_and_option_is_documented() -> None:
 
 def test_the_documented_examples_give_the_documented_answers() -> None:
     page = (DOCS / "reference" / "keylength.md").read_text()
-    one, small, three = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", page, re.DOTALL))
-    for counts, options in ((one, ()), (small, ()), (three, ("--proof", "lim"))):
+    one, small, three, pairs = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+    for counts, options in ((one, ()), (small, ()), (three, ("--proof", "lim")), (pairs, ())):
         output = run(counts, *options)[1]
         first = output.splitlines()[0]
         assert first in page

@@ -121,7 +121,7 @@ def test_options_out_of_range_are_refused(option: dict[str, float]) -> None:
 
 
 def test_bbm92_is_not_a_decoy_proof() -> None:
-    with pytest.raises(ConfigError, match="bbm92_length"):
+    with pytest.raises(ConfigError, match="bbm92 is for entangled pairs"):
         secret_length(ONE, proof=ProofName.BBM92, leak_bits=1.0, **EPS)
 
 

@@ -17,6 +17,7 @@ from two_parties import CountingEntropy, Disk, Wire, make_contract, wire  # noqa
 from poliqi.base.ids import Role  # noqa: E402
 from poliqi.distill.contract import Contract  # noqa: E402
 from poliqi.link.device import Detections  # noqa: E402
+from poliqi.proof import ProofName  # noqa: E402
 
 
 class Recorded(CountingEntropy):
@@ -73,10 +74,12 @@ def result(run: Wire) -> dict[str, Any]:
 
 def main() -> None:
     small = {"pulses": 2_000, "max_detections": 2_000, "leak_cap": 4_000, "expected_qber": 0.02}
+    pairs = {"proof": ProofName.BBM92, "intensities": (), "probabilities": (), "tolerated_error": 0.05}
     accepted = make_contract(pulses=400_000, length=1_200, leak_cap=6_500)
     vectors = {
         "accepted": record("a block that is accepted", accepted, 5),
         "measuring": record("a contract that only measures", make_contract(**small, length=0), 6),
+        "pairs": record("entangled pairs, measured", make_contract(**small, **pairs, length=0), 9),
         "too-long": record("counts that do not support the length", make_contract(**small, length=1024), 7),
         "over-cap": record(
             "reconciliation over the leak cap", make_contract(**(small | {"leak_cap": 20, "length": 1024})), 8

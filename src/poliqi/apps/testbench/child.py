@@ -6,15 +6,11 @@ Requests come on standard input, answers go to standard output; whatever a candi
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, assert_never
-
-import msgspec
 
 from poliqi.apps.testbench import loads
 from poliqi.apps.testbench.catalogue import candidates_at, described
@@ -33,6 +29,7 @@ from poliqi.apps.testbench.dialogue import (
     Serve,
 )
 from poliqi.apps.testbench.ends import FramedStream
+from poliqi.apps.testbench.hosting import serve
 from poliqi.apps.testbench.keychecks import KEY_CHECKS
 from poliqi.apps.testbench.outcome import Finding
 from poliqi.apps.testbench.randomchecks import RANDOM_CHECKS
@@ -48,7 +45,6 @@ _CHECKS: Final[dict[Kind, Any]] = {  # each is given candidates of its own kind
     Kind.RANDOM: RANDOM_CHECKS,
     Kind.KEYS: KEY_CHECKS,
 }
-_MEMORY_BYTES: Final = 16 << 30
 
 
 class Candidates:
@@ -144,15 +140,7 @@ class Candidates:
 
 def main() -> None:
     """Answer until standard input ends."""
-    for kind, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_AS, _MEMORY_BYTES)):
-        resource.setrlimit(kind, (most, most))
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    candidates = Candidates()
-    for line in sys.stdin.buffer:
-        request = msgspec.json.decode(line, type=Request)
-        answers.write(msgspec.json.encode(candidates.answer(request)) + b"\n")
-        answers.flush()
+    serve(Request, Candidates().answer)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from poliqi.apps.testbench.catalogue import Origin, Place
 from poliqi.apps.testbench.outcome import Finding, RecordFigures
 
 __all__ = [
-    "ANSWER_BYTES",
     "Answer",
     "Conform",
     "Describe",
@@ -23,9 +20,6 @@ __all__ = [
     "Send",
     "Serve",
 ]
-
-ANSWER_BYTES: Final = 1 << 20
-"""Longer lines are refused: a child runs code of others."""
 
 
 class Describe(msgspec.Struct, frozen=True, tag=True):

@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Generic, Self, TypeVar
 
 import msgspec
 
-from poliqi.apps.testbench.dialogue import ANSWER_BYTES, Answer, Request
+__all__ = ["ANSWER_BYTES", "Child", "ChildLost", "serve"]
 
-__all__ = ["Child", "ChildLost"]
+ANSWER_BYTES: Final = 1 << 20
+"""Longer lines are refused: a child runs code of others."""
 
 _ERROR_CHARACTERS: Final = 200
+_MEMORY_BYTES: Final = 16 << 30
+
+A = TypeVar("A", bound=msgspec.Struct)
 
 
 class ChildLost(Exception):  # a finding, named as one
     """The child crashed, hung, or answered what is no answer. It is gone."""
 
 
-class Child:
-    """One process, in a session of its own so that what it started ends with it. Use it in a `with`."""
+class Child(Generic[A]):
+    """One process, in a session of its own so that what it started ends with it. Use it in a `with`.
 
-    def __init__(self) -> None:
+    `module` is run with `python -m` and calls `serve`; `answers` is the type of what it answers.
+    """
+
+    def __init__(self, module: str, answers: type[A]) -> None:
+        self._answers: Final = answers
         self._said: Final = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the child
-        self._process: Final = subprocess.Popen(
-            [sys.executable, "-m", "poliqi.apps.testbench.child"],
+        self._process: Final = subprocess.Popen(  # noqa: S603  # a module of ours
+            [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
@@ -49,12 +59,12 @@ class Child:
     ) -> None:
         self.close()
 
-    def ask(self, request: Request, limit_s: float) -> Answer:
+    def ask(self, request: msgspec.Struct, limit_s: float) -> A:
         """Say and wait. Raises ChildLost where no answer came within `limit_s`."""
         self.say(request)
         return self.hear(limit_s)
 
-    def say(self, request: Request) -> None:
+    def say(self, request: msgspec.Struct) -> None:
         """Say, and let `hear` wait. Raises ChildLost."""
         if self._is_lost:
             raise ChildLost("it was lost before")
@@ -65,7 +75,7 @@ class Child:
         except OSError:
             raise self._lost(f"the process ended {self._how()}") from None
 
-    def hear(self, limit_s: float) -> Answer:
+    def hear(self, limit_s: float) -> A:
         """The answer to what was said last. Raises ChildLost."""
         assert self._process.stdout is not None  # a pipe was asked for
         handle, until = self._process.stdout.fileno(), time.monotonic() + limit_s
@@ -81,7 +91,7 @@ class Child:
                 raise self._lost(f"an answer of more than {ANSWER_BYTES} bytes")
         line, _, self._read = self._read.partition(b"\n")
         try:
-            return msgspec.json.decode(line, type=Answer)
+            return msgspec.json.decode(line, type=self._answers)
         except msgspec.DecodeError as error:
             raise self._lost(f"what it answers cannot be read: {error}"[:_ERROR_CHARACTERS]) from None
 
@@ -114,3 +124,17 @@ class Child:
             if pipe is not None:
                 with suppress(OSError):  # what was still to be said is of no use
                     pipe.close()
+
+
+def serve(requests: Any, answer: Callable[[Any], msgspec.Struct]) -> None:
+    """The child's side: answer until standard input ends; what a candidate prints goes to standard error.
+
+    `requests` is the type of what is asked.
+    """
+    for kind, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_AS, _MEMORY_BYTES)):
+        resource.setrlimit(kind, (most, most))
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    for line in sys.stdin.buffer:
+        answers.write(msgspec.json.encode(answer(msgspec.json.decode(line, type=requests))) + b"\n")
+        answers.flush()

@@ -42,7 +42,7 @@ class Plan:
 
 def look_into(origin: Origin) -> list[Place]:
     """What a file or an entry point adds. Its code runs in a process of its own. Raises ConfigError."""
-    with Child() as child:
+    with _child() as child:
         try:
             answer = child.ask(Describe(origin), _START_S)
         except ChildLost as lost:
@@ -75,7 +75,7 @@ class _Desk:
         self._place: Final = place
         self._plan: Final = plan
         self._stack: Final = stack
-        self._children: Final[list[Child]] = []
+        self._children: Final[list[Child[Answer]]] = []
 
     def check(self) -> None:
         """Conformance. A candidate that is lost on the way has failed."""
@@ -162,15 +162,19 @@ class _Desk:
     def _ask(self, request: Records | Draw | Keys) -> Answer:
         return _good(self._child(0).ask(request, 3.0 * self._plan.seconds + _SLACK_S))
 
-    def _child(self, number: int) -> Child:
+    def _child(self, number: int) -> Child[Answer]:
         while len(self._children) <= number:
-            child = self._stack.enter_context(Child())
+            child = self._stack.enter_context(_child())
             self._children.append(child)
             _good(child.ask(Describe(self._place.origin), _START_S))
         return self._children[number]
 
     def _found(self, check: str, verdict: Verdict, text: str) -> None:
         self.trial.findings.append(Finding(check, verdict, text))
+
+
+def _child() -> Child[Answer]:
+    return Child("poliqi.apps.testbench.child", Answer)
 
 
 def _good(answer: Answer) -> Answer:

@@ -177,14 +177,41 @@ def mend(span: str, folder: Path | None, as_json: bool) -> None:
 
 @command.command()
 @SPAN
-@click.option("--eve", metavar="ATTACK", default="intercept=0.3", show_default=True, help="intercept=0.3, pns, ...")
+@click.option(
+    "--eve", metavar="ATTACK", default="intercept=0.3", show_default=True, help="intercept=0.3, pns, blinding, ..."
+)
 @FOLDER
 @JSON
 def listen(span: str, eve: str, folder: Path | None, as_json: bool) -> None:
-    """Have somebody listen on a simulated fibre: its links notice, and give no key."""
+    """Have somebody attack a simulated fibre: its links notice, and give no key.
+
+    \b
+    intercept=0.3       measures and resends 3 pulses in 10
+    intercept-key=0.3   the same, in the key basis only
+    pns                 splits photons off pulses that have several
+    blinding=0.5        steers Bob's detectors with bright light, half of the time
+    time-shift          moves pulses in time, so that one detector sees them better
+    trojan=1e-6         shines into Alice's device: photons that come back, a pulse
+    tap=3dB             takes half of the light
+    cut, jam=0.01       takes all of it; adds photons at Bob's, a slot
+    """
     from poliqi.node.plant import SpanState
 
     _steer(span, SpanState(eve=eve), folder, as_json, f"somebody listens on {span} ({eve})")
+
+
+@command.command()
+@SPAN
+@click.option("--replay", is_flag=True, help="repeat messages in place of changing them")
+@FOLDER
+@JSON
+def tamper(span: str, replay: bool, folder: Path | None, as_json: bool) -> None:
+    """Have somebody change the messages of the links over a fibre: tags do not fit, and no key comes of them."""
+    from poliqi.node.plant import SpanState
+
+    what = "repeats" if replay else "changes"
+    text = f"somebody {what} messages between the ends of {span}"
+    _steer(span, SpanState(tamper=not replay, replay=replay), folder, as_json, text)
 
 
 @command.command()
@@ -207,6 +234,7 @@ def _steer(span: str, state: SpanState, folder: Path | None, as_json: bool, text
     running = _running(folder)
     steer(running.plant, span, state)
     record = {"span": span, "folder": str(running.folder), "cut": state.cut, "eve": state.eve}
+    record |= {"tamper": state.tamper, "replay": state.replay}
     click.echo(json.dumps(record) if as_json else f"{text} (simulated); see {running.dashboard}")
 
 

@@ -18,7 +18,7 @@ from poliqi.base.ids import Origin
 if TYPE_CHECKING:
     from poliqi.distill.contract import Contract
     from poliqi.distill.outcome import BlockReport
-    from poliqi.link.recording import Recording
+    from poliqi.link.recording import LinkFigures, Recording
     from poliqi.node.recorded import Distilled
     from poliqi.optics.parameters import LinkParameters, Source
     from poliqi.proof import Counts
@@ -39,7 +39,9 @@ PATH = click.Path(path_type=Path)
     type=click.IntRange(0),
     help="secret bits of the contract: 0, or 1024 and more (else planned from the link)",
 )
-@click.option("--proof", type=click.Choice(["wiesemann", "rusca", "lim"]), help="security proof (else the link's)")
+@click.option(
+    "--proof", type=click.Choice(["wiesemann", "rusca", "lim", "bbm92"]), help="security proof (else the link's)"
+)
 @click.option("--report", type=PATH, metavar="FILE", help="write the report there as JSON")
 @click.option("--json", "as_json", is_flag=True, help="print the report as JSON")
 def command(
@@ -96,8 +98,7 @@ def _link(recording: Recording, path: Path | None, proof: str | None) -> tuple[L
                 "name the link that was recorded"
             )
     if path is None and known is not None:
-        source = replace(link.source, intensities=known.intensities, probabilities=known.probabilities)
-        link = replace(link, name=known.name, source=source)
+        link = _known(link, known, levels)
     elif path is None and levels <= len(_ASSUMED):
         link = replace(link, source=_assumed(recording, link.source))
     if levels > len(link.source.intensities):
@@ -105,9 +106,26 @@ def _link(recording: Recording, path: Path | None, proof: str | None) -> tuple[L
             f"the recording has {levels} intensities, {link.name} {len(link.source.intensities)}: name its --link"
         )
     chosen = link.block.proof if proof is None else ProofName(proof)
+    if (chosen is ProofName.BBM92) != (link.pairs is not None):
+        kind = "weak pulses" if link.pairs is None else "entangled pairs"
+        raise ConfigError(
+            f"--proof {chosen}: {link.name} is a link of {kind}; bbm92 is for pairs, and pairs for bbm92"
+        )
     if proof is None and len(link.source.intensities) == 3:
         chosen = ProofName.LIM
     return replace(link, block=replace(link.block, proof=chosen)), path is None and known is None
+
+
+def _known(link: LinkParameters, known: LinkFigures, levels: int) -> LinkParameters:
+    """`link` with the public figures of the recorded one in it: of pairs, where it has a single level."""
+    from poliqi.optics.parameters import Pairs
+    from poliqi.proof import ProofName
+
+    source = replace(link.source, intensities=known.intensities, probabilities=known.probabilities)
+    if levels > 1:
+        return replace(link, name=known.name, source=source)
+    source, block = replace(source, intensity_noise=0.0), replace(link.block, proof=ProofName.BBM92)
+    return replace(link, name=known.name, source=source, block=block, pairs=Pairs())
 
 
 def _assumed(recording: Recording, source: Source) -> Source:
@@ -221,6 +239,7 @@ def _bound(r: BlockReport, contract: Contract) -> dict[str, Any] | None:
         "single_photon_key": best.single_photon_key,
         "single_photon_test": best.single_photon_test,
         "single_photon_test_errors": best.single_photon_test_errors,
+        "tolerated_error": best.tolerated_error,
         "assumptions": list(best.assumptions if r.bound is None else r.bound.assumptions),
         "block_needed": None
         if factor is None
@@ -236,18 +255,20 @@ def _text(a: dict[str, Any]) -> str:
     qber, leak, sifted = a["qber"], a["leak"], a["sifted"]
     assumed = a["link"]["intensities_assumed"]
     intensities = ", ".join(f"{mu:g}" for mu in a["contract"]["intensities"])
+    light = f"intensities {intensities}" if intensities else "entangled pairs"
     lines = [
         f"events          {a['recording']['events']:,} in {a['recording']['slots']:,} slots, light: replayed",
         f"link            not named; intensities {intensities} and their shares are ASSUMED: give --link"
         if assumed
-        else f"link            {a['link']['name']}, intensities {intensities}",
+        else f"link            {a['link']['name']}, {light}",
         f"sifted          {sifted['key']:,} key, {sifted['test']:,} test",
         f"QBER            {_percent(qber['key'])} key, {_percent(qber['test'])} test",
     ]
     if a["counts"] is not None:
         for name in ("key", "test"):
-            for mu, n, m, q in zip(a["counts"]["intensities"], *a["counts"][name].values(), strict=True):
-                lines.append(f"  {name:4} at {mu:<6g}  {n:>12,} detections {m:>10,} errors  {_percent(q)}")
+            at = [f"at {mu:<6g}" for mu in a["counts"]["intensities"]] or ["coincid. "]
+            for mu, n, m, q in zip(at, *a["counts"][name].values(), strict=True):
+                lines.append(f"  {name:4} {mu}  {n:>12,} detections {m:>10,} errors  {_percent(q)}")
     f = "-" if a["f"] is None else f"{a['f']:.3f}"
     said = f"{leak['alice']:,} bits by Alice, {leak['bob']:,} by Bob"
     verified = "verified" if a["verified"] else "NOT verified"
@@ -274,10 +295,7 @@ def _verdict(a: dict[str, Any]) -> list[str]:
         return lines
     lines += textwrap.wrap(f"proof           {bound['proof']}: {bound['paper']}", 110, subsequent_indent=" " * 16)
     phase = bound["phase_error"]
-    lines.append(
-        f"bounds          single photons {bound['single_photon_key']:,.0f} key, {bound['single_photon_test']:,.0f} "
-        f"test; phase error {'-' if phase is None else f'{phase:.4f}'}"
-    )
+    lines.append(f"bounds          {_bounded(bound)}; phase error {'-' if phase is None else f'{phase:.4f}'}")
     if bound["largest_length"]:
         lines.append(f"a contract      could have had up to {bound['largest_length']:,} bits with these counts")
         lines.append("this rests on")
@@ -292,6 +310,12 @@ def _verdict(a: dict[str, Any]) -> list[str]:
         else f"block needed    about {need['factor']:,.0f} times longer: {need['sifted_key']:,} sifted key bits"
     )
     return lines
+
+
+def _bounded(bound: dict[str, Any]) -> str:
+    if bound["tolerated_error"] is not None:
+        return f"test error rate {bound['tolerated_error']:.4f} at least to be tolerated"
+    return f"single photons {bound['single_photon_key']:,.0f} key, {bound['single_photon_test']:,.0f} test"
 
 
 def _percent(value: float | None) -> str:

@@ -47,12 +47,13 @@ class BasisFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class CountsFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """The form of COUNTS.json."""
 
-    intensities: list[float]
-    probabilities: list[float]
     key: BasisFile
     test: BasisFile
     epsilon_sec: float
     epsilon_cor: float
+    intensities: list[float] = []
+    probabilities: list[float] = []
+    tolerated_error: float | None = None
     leak_bits: float | None = None
     f: float | None = None
     intensity_uncertainty: float | list[float] | None = None
@@ -67,6 +68,7 @@ class Question(msgspec.Struct, frozen=True):
     epsilon_sec: float
     epsilon_cor: float
     intensity_uncertainty: float | tuple[float, ...] | None
+    tolerated_error: float | None = None
 
 
 def read_counts(data: bytes) -> Question:
@@ -91,7 +93,9 @@ def read_counts(data: bytes) -> Question:
     leak_bits = shannon_leak(counts, file.f) if file.f is not None else file.leak_bits or 0.0
     uncertain = file.intensity_uncertainty
     box = tuple(uncertain) if isinstance(uncertain, list) else uncertain
-    return Question(counts, leak_bits, file.f is not None, file.epsilon_sec, file.epsilon_cor, box)
+    return Question(
+        counts, leak_bits, file.f is not None, file.epsilon_sec, file.epsilon_cor, box, file.tolerated_error
+    )
 
 
 def answer(question: Question, proof: ProofName, *, clamp: bool) -> dict[str, Any]:
@@ -104,6 +108,7 @@ def answer(question: Question, proof: ProofName, *, clamp: bool) -> dict[str, An
         epsilon_cor=question.epsilon_cor,
         clamp=clamp,
         intensity_uncertainty=question.intensity_uncertainty,
+        tolerated_error=question.tolerated_error,
     )
     factor = block_needed(
         question.counts,
@@ -113,6 +118,7 @@ def answer(question: Question, proof: ProofName, *, clamp: bool) -> dict[str, An
         epsilon_cor=question.epsilon_cor,
         clamp=clamp,
         intensity_uncertainty=question.intensity_uncertainty,
+        tolerated_error=question.tolerated_error,
     )
     return {
         "length": result.length,
@@ -127,6 +133,7 @@ def answer(question: Question, proof: ProofName, *, clamp: bool) -> dict[str, An
         "exact_length": result.exact_length,
         "leak_bits": result.leak_bits,
         "epsilon": result.ledger.total,
+        "tolerated_error": result.tolerated_error,
         "clamped": result.clamped,
         "intensities": list(result.intensities),
         "block_factor": factor,
@@ -150,11 +157,9 @@ def table(result: dict[str, Any], key_detections: float) -> str:
     lines += [
         "",
         f"key-basis detections          {key_detections:.0f}",
-        f"single photons, key basis  >= {result['single_photon_key']:.3f}",
-        f"single photons, test basis >= {result['single_photon_test']:.3f}",
-        f"their errors, test basis   <= {result['single_photon_test_errors']:.3f}",
+        *_rounds(result),
         f"phase error, key basis     <= {phi}",
-        f"vacuum detections, key     >= {vacuum}",
+        *([f"vacuum detections, key     >= {vacuum}"] if result["tolerated_error"] is None else []),
         f"bits revealed                 {result['leak_bits']:.3f}",
         f"length before rounding down   {result['exact_length']:.3f}",
         "",
@@ -167,6 +172,21 @@ def table(result: dict[str, Any], key_detections: float) -> str:
     for text in result["assumptions"]:
         lines += _wrapped(f"  - {text}", 4)
     return "\n".join(lines)
+
+
+def _rounds(result: dict[str, Any]) -> list[str]:
+    """What the bounds are counted in: single photons, or the rounds of pairs themselves."""
+    key, test, errors = (result[f"single_photon_{name}"] for name in ("key", "test", "test_errors"))
+    if result["tolerated_error"] is not None:
+        return [
+            f"test-basis detections         {test:.0f}",
+            f"error rate tolerated in it    {result['tolerated_error']:.6f}, {errors:.3f} errors",
+        ]
+    return [
+        f"single photons, key basis  >= {key:.3f}",
+        f"single photons, test basis >= {test:.3f}",
+        f"their errors, test basis   <= {errors:.3f}",
+    ]
 
 
 def _wrapped(text: str, indent: int) -> list[str]:
@@ -201,6 +221,8 @@ def _proof(name: str | None, counts: Counts) -> ProofName:
     if name is not None:
         return ProofName(name)
     fitting = fitting_proofs(counts)
+    if not counts.intensities:
+        return ProofName.BBM92
     if ProofName.WIESEMANN not in fitting:
         raise ConfigError(
             f"proof: the default, wiesemann, takes 2 intensities and there are {len(counts.intensities)}; "
@@ -210,7 +232,7 @@ def _proof(name: str | None, counts: Counts) -> ProofName:
 
 
 @click.command(
-    help=f"""Secret length of a block of decoy-state BB84, from its counts, with its proof.
+    help=f"""Secret length of a block of decoy-state BB84 or of entangled pairs, from its counts, with its proof.
 
     COUNTS is a JSON file, or - for standard input. Lists run from the brightest intensity to the weakest:
 
@@ -224,6 +246,8 @@ def _proof(name: str | None, counts: Counts) -> ProofName:
       f                           efficiency: leak = f x N x h(errors/N) over the key basis, not rounded
       epsilon_sec, epsilon_cor    failure probability of secrecy and of correctness
       intensity_uncertainty       optional: 0.02 for +-2 %; the length is the smallest over the box
+      tolerated_error             entangled pairs only, which have no intensities and one count in each list: the
+                                  error rate of the test basis agreed beforehand (default: the one observed)
 
     The answer is the largest length that a contract, agreed before the block, could have had: a length is not
     chosen from the block it applies to. Where there is no key the reason is named and the exit code is 0.
@@ -233,15 +257,16 @@ def _proof(name: str | None, counts: Counts) -> ProofName:
       poliqi keylength counts.json
       poliqi keylength counts.json --proof rusca --json
       poliqi keylength three.json --proof lim --no-clamp
+      poliqi keylength pairs.json            no intensities in it: proof bbm92
     """
 )
 @click.argument("counts")
 @click.option(
     "--proof",
     "proof",
-    type=click.Choice([ProofName.WIESEMANN.value, ProofName.RUSCA.value, ProofName.LIM.value]),
+    type=click.Choice([name.value for name in ProofName]),
     default=None,
-    help="wiesemann (default) and rusca take two intensities, lim takes three.",
+    help="wiesemann (default) and rusca take two intensities, lim three, bbm92 (entangled pairs) none.",
 )
 @click.option("--no-clamp", is_flag=True, help="lim only: leave lower counts negative, as the paper prints them.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from poliqi.base.errors import ConfigError
-from poliqi.base.ids import Role
+from poliqi.base.ids import Origin, Role
+from poliqi.ops.commands.link_attacks import command as attacks
 from poliqi.ops.commands.link_demo import command as demo
+from poliqi.ops.commands.link_open import command as open_file
 from poliqi.ops.commands.link_record import command as record
+from poliqi.ops.commands.link_tags import command as tags
 from poliqi.ops.commands.pair import JSON, PATH, ROLES, STATE, pair
 
 if TYPE_CHECKING:
@@ -27,7 +30,8 @@ __all__ = ["command"]
 
 @click.group()
 def command() -> None:
-    """Pair two ends, run one of them, or all of a site; look at a state; record simulated light.
+    """Pair two ends, run one of them, or all of a site; look at a state, a recording or time tags; record
+    simulated light.
 
     `demo` shows one link at work in two processes on this machine.
     """
@@ -36,6 +40,9 @@ def command() -> None:
 command.add_command(pair)
 command.add_command(demo)
 command.add_command(record)
+command.add_command(attacks)
+command.add_command(tags)
+command.add_command(open_file)
 
 
 def read_link(path: Path | None, eve: str | None) -> LinkParameters:
@@ -63,8 +70,16 @@ def read_link(path: Path | None, eve: str | None) -> LinkParameters:
     "--seed", type=click.IntRange(0, (1 << 64) - 1), help="simulated light, from the same seed at both ends"
 )
 @click.option("--replay", type=PATH, metavar="EVENTS", help="replayed light, from the same recording at both ends")
+@click.option(
+    "--device", metavar="FILE.py", help="light of a driver: a file of your own, or an installed one's name"
+)
+@click.option("--device-options", type=PATH, metavar="X.toml", help="settings that the driver is given")
 @click.option("--allow-simulated", is_flag=True, help="needed with --seed and --replay: such keys protect nothing")
-@click.option("--eve", metavar="ATTACK", help="attack the simulated light: intercept=0.2, intercept-key=0.2 or pns")
+@click.option(
+    "--eve",
+    metavar="ATTACK",
+    help="attack its light: intercept=0.2, pns, blinding=0.5, time-shift, trojan=1e-6, tap=3dB, cut, jam=0.01",
+)
 @click.option("--sifted-key", type=click.IntRange(1), help="sifted key bits of a block (else LINK.toml's)")
 @click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="seconds a silent peer is waited for")
 @click.option("--json", "as_json", is_flag=True, help="a JSON record a line")
@@ -79,6 +94,8 @@ def run(
     blocks: int | None,
     seed: int | None,
     replay: Path | None,
+    device: str | None,
+    device_options: Path | None,
     allow_simulated: bool,
     eve: str | None,
     sifted_key: int | None,
@@ -103,7 +120,7 @@ def run(
     settings = PartySettings(
         role=Role(role),
         link=link,
-        light=_light(seed, replay, allow_simulated, eve),
+        light=_light(seed, replay, device, device_options, allowed=allow_simulated, eve=eve),
         state=state,
         keys=keys,
         site=site,
@@ -154,21 +171,34 @@ def serve(ends_toml: tuple[Path, ...], as_json: bool) -> None:
         sys.exit(130)
 
 
-def _light(seed: int | None, replay: Path | None, allowed: bool, eve: str | None) -> LightChoice:
-    from poliqi.node.light import ReplayedLight, SimulatedLight
+def _light(
+    seed: int | None,
+    replay: Path | None,
+    device: str | None,
+    device_options: Path | None,
+    *,
+    allowed: bool,
+    eve: str | None,
+) -> LightChoice:
+    from poliqi.edge.driverfile import light_driver, read_options
+    from poliqi.node.light import DeviceLight, ReplayedLight, SimulatedLight
 
-    if (seed is None) == (replay is None):
-        raise ConfigError("light: give one of --seed and --replay (no driver of real hardware is built in yet)")
-    if not allowed:
+    if sum(given is not None for given in (seed, replay, device)) != 1:
+        raise ConfigError("light: give one of --seed, --replay and --device (how-to: add-a-device)")
+    if device is None and device_options is not None:
+        raise ConfigError("--device-options are settings of a driver: name it with --device")
+    if eve is not None and seed is None:
+        raise ConfigError("--eve acts on simulated light (--seed); a recording or a device holds what happened")
+    if device is None:
+        light = SimulatedLight(seed) if seed is not None else None if replay is None else ReplayedLight(replay)
+    else:
+        light = DeviceLight(light_driver(device, read_options(device_options), Path()))
+    assert light is not None
+    if light.origin is not Origin.PHOTONS and not allowed:
         raise ConfigError(
             "simulated and replayed light gives keys that protect nothing: add --allow-simulated if that is meant"
         )
-    if eve is not None and replay is not None:
-        raise ConfigError("--eve acts on simulated light (--seed); a recording holds what happened")
-    if replay is not None:
-        return ReplayedLight(replay)
-    assert seed is not None
-    return SimulatedLight(seed)
+    return light
 
 
 @command.command()
@@ -180,6 +210,27 @@ def status(state: Path, as_json: bool) -> None:
 
     found = link_status(state)
     click.echo(json.dumps(_status_record(found)) if as_json else _status_text(found))
+
+
+@command.command()
+@STATE
+@JSON
+def release(state: Path, as_json: bool) -> None:
+    """End the quarantine of a link's end, running or not: look at the link before you do.
+
+    To commission it anew as well, take baseline.json out of the folder while the end is stopped.
+    """
+    from poliqi.node.linkwatch import release as end
+
+    if not state.is_dir():
+        raise ConfigError(f"{state} is no folder of a link's state; give the --state that the end runs with")
+    held = end(state)
+    if as_json:
+        click.echo(json.dumps({"released": held is not None, "attack": None if held is None else held.attack}))
+    elif held is None:
+        click.echo("not in quarantine")
+    else:
+        click.echo(f"released: it was quarantined for {held.attack}: {held.evidence}")
 
 
 def _status_record(s: LinkStatus) -> dict[str, Any]:

@@ -30,7 +30,11 @@ PATH = click.Path(path_type=Path)
     "--link", "link_toml", type=PATH, metavar="LINK.toml", help="a link of your own (else Leonardo-Bovisa)"
 )
 @click.option("--blocks", type=click.IntRange(1), default=3, show_default=True, help="blocks to make")
-@click.option("--eve", metavar="ATTACK", help="let Eve act on the light: intercept=0.2, intercept-key=0.2 or pns")
+@click.option(
+    "--eve",
+    metavar="ATTACK",
+    help="let Eve act: intercept=0.2, pns, blinding=0.5, time-shift, trojan=1e-6, tap=3dB, cut, jam=0.01",
+)
 @click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), help="seed of the light (random where not given)")
 @click.option("--sifted-key", type=click.IntRange(1), help="sifted key bits of a block")
 @click.option("--keep", type=PATH, metavar="DIR", help="keep states and key files there (a new folder)")
@@ -209,13 +213,13 @@ def _what_eve_did(link: LinkParameters, attack: str, summary: DemoSummary) -> li
     if block is None:
         return [*lines, "error correction stopped at the leak cap: so many errors leave no key", *right]
     counts, pulses = block["counts"], block["pulses"]
-    for k, mu in enumerate(counts["intensities"]):
+    names = [f"key clicks/pulse at {mu:g}" for mu in counts["intensities"]] or ["key coincidences/slot"]
+    for k, name in enumerate(names):
         expected, seen = honest.key.detections[k], counts["key"]["detections"][k] / pulses
-        lines.append(f"{f'key clicks/pulse at {mu:g}':26}{expected:14.3e}{seen:14.3e}")
+        lines.append(f"{name:26}{expected:14.3e}{seen:14.3e}")
     bound = block["bound"]
     if bound is not None:
         phase = "-" if bound["phase_error"] is None else f"{bound['phase_error']:.3f}"
-        lines.append(
-            f"bound: {bound['single_photon_key']:,.0f} single photons in the key basis, phase error {phase}"
-        )
+        of = "rounds" if not counts["intensities"] else "single photons in the key basis"
+        lines.append(f"bound: {bound['single_photon_key']:,.0f} {of}, phase error {phase}")
     return [*lines, *right]

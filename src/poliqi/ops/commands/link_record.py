@@ -47,7 +47,11 @@ def parse_count(text: str, name: str) -> int:
 @click.option("--blocks", metavar="K", help="instead of --pulses: slots for K blocks of the size the link names")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="where to")
 @click.option("--seed", type=click.IntRange(0, _SEEDS), help="same link, same seed: same file (default: drawn)")
-@click.option("--eve", metavar="ATTACK", help="attack the light: intercept=0.2, intercept-key=0.2 or pns")
+@click.option(
+    "--eve",
+    metavar="ATTACK",
+    help="attack the light: intercept=0.2, pns, blinding=0.5, time-shift, trojan=1e-6, tap=3dB, cut, jam=0.01",
+)
 @click.option("--force", is_flag=True, help="replace FILE if it exists")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def command(

@@ -13,11 +13,14 @@ import msgspec
 
 from poliqi.base.errors import ConfigError
 from poliqi.base.units import parse_quantity
-from poliqi.ops.config import default_link, load_link
+from poliqi.ops.config import default_link
+from poliqi.ops.model_toml import load_model
 from poliqi.ops.plots import SweepPoint, check_format, draw_rate
+from poliqi.optics.arms import alice_arm, bob_arm
 from poliqi.optics.attack import parse_attack
 from poliqi.optics.fibre import link_loss_db, loss_budget_db
 from poliqi.optics.optimise import optimise
+from poliqi.optics.pairs import pair_probabilities
 from poliqi.optics.parameters import LinkParameters
 from poliqi.optics.prediction import Prediction, at_length, caveats, predict
 from poliqi.proof import BasisCounts, block_needed
@@ -52,6 +55,7 @@ def answer(prediction: Prediction) -> dict[str, Any]:
             "key_basis": link.source.key_basis,
             "receiver_key_basis": link.receiver_key_basis,
         },
+        "pairs": _pairs(prediction),
         "gains": mean.gains,
         "qber_key": mean.qber_key,
         "qber_test": mean.qber_test,
@@ -71,6 +75,7 @@ def answer(prediction: Prediction) -> dict[str, Any]:
             "phase_error": key.phase_error if math.isfinite(key.phase_error) else None,
             "single_photon_key": key.single_photon_key,
             "single_photon_test": key.single_photon_test,
+            "tolerated_error": key.tolerated_error,
             "ledger": key.ledger.as_dict(),
         },
         "counts": {
@@ -117,7 +122,26 @@ def _factor_needed(p: Prediction) -> float | None:
         epsilon_cor=block.epsilon_cor,
         clamp=block.clamp,
         intensity_uncertainty=block.intensity_uncertainty or None,
+        tolerated_error=p.key.tolerated_error,
     )
+
+
+def _pairs(p: Prediction) -> dict[str, Any] | None:
+    """What a link of entangled pairs has besides: per second, and what lies between the source and each end."""
+    link, clock = p.link, p.link.source.clock_hz
+    if link.pairs is None:
+        return None
+    seen = pair_probabilities(link)
+    return {
+        "mean": link.source.intensities[0],
+        "statistics": link.pairs.statistics,
+        "place": link.pairs.place,
+        "alice_clicks_per_s": seen.alice * clock,
+        "bob_clicks_per_s": p.expectation.clicks * clock,
+        "coincidences_per_s": float(seen.total[:4].sum()) * p.expectation.live * clock,
+        "alice_loss_db": link_loss_db(alice_arm(link)),
+        "bob_loss_db": link_loss_db(bob_arm(link)),
+    }
 
 
 def table(result: dict[str, Any], *, written: dict[str, Any] | None) -> str:
@@ -143,17 +167,8 @@ def table(result: dict[str, Any], *, written: dict[str, Any] | None) -> str:
         + ", ".join(f"{name} {db:.2f}" for name, db in result["loss_db"].items() if db or name == "total")
         + " dB",
         "",
-        "intensity   probability   gain per live slot   QBER key   QBER test",
+        *(_pair_lines(result["pairs"], proof) if result["pairs"] else _intensity_lines(result)),
     ]
-    rows = zip(
-        source["intensities"],
-        source["probabilities"],
-        result["gains"],
-        result["qber_key_by_intensity"],
-        result["qber_test_by_intensity"],
-        strict=True,
-    )
-    lines += [f"{mu:9.4f}   {p:11.4f}   {g:18.6f}   {_percent(k):>8}   {_percent(t):>9}" for mu, p, g, k, t in rows]
     lines.append(f"key basis: Alice {source['key_basis']:.4f}, Bob {source['receiver_key_basis']:.4f}")
     if written is not None:
         before = written["rate_bits_per_s"]
@@ -162,6 +177,39 @@ def table(result: dict[str, Any], *, written: dict[str, Any] | None) -> str:
     for text in result["assumptions"]:
         lines += _wrapped(f"  - {text}", 4)
     return "\n".join(lines)
+
+
+def _intensity_lines(result: dict[str, Any]) -> list[str]:
+    rows = zip(
+        result["source"]["intensities"],
+        result["source"]["probabilities"],
+        result["gains"],
+        result["qber_key_by_intensity"],
+        result["qber_test_by_intensity"],
+        strict=True,
+    )
+    return [
+        "intensity   probability   gain per live slot   QBER key   QBER test",
+        *(f"{mu:9.4f}   {p:11.4f}   {g:18.6f}   {_percent(k):>8}   {_percent(t):>9}" for mu, p, g, k, t in rows),
+    ]
+
+
+def _pair_lines(pairs: dict[str, Any], proof: dict[str, Any]) -> list[str]:
+    light = f"{pairs['mean']:.4g} a slot, {pairs['statistics']}"
+    losses = f"{pairs['alice_loss_db']:.2f} dB to her, {pairs['bob_loss_db']:.2f} dB to Bob"
+    clicks = ", ".join(
+        f"{name} {pairs[key]:.4g} /s"
+        for name, key in (
+            ("Alice", "alice_clicks_per_s"),
+            ("Bob", "bob_clicks_per_s"),
+            ("both", "coincidences_per_s"),
+        )
+    )
+    return [
+        f"entangled pairs    {light}; Q_tol agreed beforehand {_percent(proof['tolerated_error'])}",
+        f"source             at {100 * pairs['place']:g} % of the fibre from Alice: {losses}",
+        f"clicks             {clicks}",
+    ]
 
 
 def _rate(bits_per_s: float) -> str:
@@ -196,12 +244,17 @@ def _wrapped(text: str, indent: int) -> list[str]:
     help="""What a link will give: gains, QBER, finite key per block and per second, block time.
 
     LINK is a LINK.toml (docs: reference/link-toml); without one the Leonardo-Bovisa link of `poliqi link demo` is
-    taken, whose fibre is invented. The numbers are averages of the channel model, put through the proof for a block
-    of the size in the file. Where there is no key the reason is named and the exit code is 0.
+    taken, whose fibre is invented. A table [pairs] in it makes it a link of entangled pairs. The numbers are
+    averages of the channel model, put through the proof for a block of the size in the file. Where there is no
+    key the reason is named and the exit code is 0.
+
+    A file with a table [cv_qkd] (continuous variables) or [mdi] (an untrusted hub) is a rate model: asymptotic, and
+    there is no device or session of that kind here (docs: reference/rate-models).
 
     \b
     Examples:
       poliqi rate examples/reference/snspd-10km.toml
+      poliqi rate examples/models/cv-qkd-25km.toml --plot reach.svg
       poliqi rate LINK.toml --optimise             best intensities, probabilities and key basis
       poliqi rate LINK.toml --plot reach.svg       key rate and QBER against distance
       poliqi rate LINK.toml --eve intercept=0.2    the same link under attack
@@ -211,7 +264,11 @@ def _wrapped(text: str, indent: int) -> list[str]:
 @click.option(
     "--optimise", "optimised", is_flag=True, help="Find the source settings that give most key per second."
 )
-@click.option("--eve", metavar="ATTACK", help="intercept=FRACTION, intercept-key=FRACTION or pns.")
+@click.option(
+    "--eve",
+    metavar="ATTACK",
+    help="intercept=0.2, pns, blinding=0.5, time-shift, trojan=1e-6, tap=3dB, cut, jam=0.01.",
+)
 @click.option(
     "--block", "sifted_key", type=click.IntRange(min=1), help="Sifted key bits of a block, for the file's."
 )
@@ -234,10 +291,17 @@ def command(
     """Print what LINK will give."""
     if plot is not None:
         check_format(Path(plot))
-    parameters = _parameters(link, eve, sifted_key)
+    model = default_link() if link is None else load_model(link)
     farthest = None if max_distance is None else parse_quantity(max_distance, "m", "--max-distance")
     if farthest is not None and not 0.0 < farthest <= _FARTHEST_M:
         raise ConfigError(f"--max-distance: {farthest / 1e3:g} km is outside 0 to {_FARTHEST_M / 1e3:g} km")
+    if not isinstance(model, LinkParameters):
+        from poliqi.ops.commands.rate_models import refuse, say
+
+        refuse({"--optimise": optimised, "--eve": eve is not None, "--block": sifted_key is not None})
+        say(model, plot=plot, farthest_m=farthest, as_json=as_json)
+        return
+    parameters = _parameters(model, eve, sifted_key)
     written = predict(parameters)
     chosen = predict(optimise(parameters)) if optimised else written
     result = answer(chosen) | {"optimised": optimised}
@@ -258,8 +322,7 @@ def command(
         click.echo(f"\nplot written to {plot}")
 
 
-def _parameters(link: str | None, eve: str | None, sifted_key: int | None) -> LinkParameters:
-    parameters = default_link() if link is None else load_link(link)
+def _parameters(parameters: LinkParameters, eve: str | None, sifted_key: int | None) -> LinkParameters:
     if eve is not None:
         parameters = replace(parameters, attack=parse_attack(eve))
     if sifted_key is not None:

@@ -1,0 +1,1 @@
+"""Devices that hand out finished keys, each in one file behind `poliqi.link.keydevice.KeyDevice`."""

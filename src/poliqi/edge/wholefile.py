@@ -1,0 +1,64 @@
+"""Large files that are there whole or not at all: made under a hidden name beside, renamed once all is on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from typing import BinaryIO
+
+from poliqi.base.errors import ConfigError, StoreError
+
+__all__ = ["check_target", "whole_file"]
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, *, overwrite: bool = False) -> Generator[BinaryIO]:
+    """A new file to write, readable by its owner alone; it gets the name `path` where the body ends without an
+    error.
+
+    Raises ConfigError where `path` exists and `overwrite` is not set, StoreError where the disk does not take it.
+    """
+    check_target(path, overwrite=overwrite)
+    try:
+        with _beside(path) as (partial, file):
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            check_target(path, overwrite=overwrite)
+            partial.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror or error}; make room, or name another place"
+        ) from error
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse a name that is taken, unless it may be replaced (ConfigError)."""
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is not a regular file; name a file that is still to be made")
+    if path.exists() and not overwrite:
+        raise ConfigError(f"{path} exists already; name another file, or allow it to be replaced (--force)")
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Generator[tuple[Path, BinaryIO]]:
+    """A private new file in the same folder; removed if it still has its own name at the end."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield partial, file
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

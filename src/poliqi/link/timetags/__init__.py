@@ -1,0 +1,1 @@
+"""Time tags: when each detector clicked, in integer picoseconds of the tagger's clock."""

@@ -1,0 +1,101 @@
+"""Attacks in a twin that leave the counts alone, and forged messages: who notices, what it is called, its end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from twin_city import DEVICE, quiet, ring
+
+from poliqi.control.causes import Cause
+from poliqi.control.messages import LightState
+from poliqi.optics.parameters import Attack, AttackKind
+from poliqi.twin.faults import aim, expected
+from poliqi.twin.light import Condition, Light
+from poliqi.twin.scenario import Fault, FaultKind, Pace
+from poliqi.twin.world import run
+
+CITY = ring(3)
+SPAN = CITY.spans[0].span
+LINK = replace(DEVICE, fibre=replace(DEVICE.fibre, length_m=5e3, connectors_db=1.5, switch_db=3.0))
+
+
+def light(seed: int = 4) -> Light:
+    return Light(LINK, np.random.Generator(np.random.PCG64(seed)), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("attack", "named"),
+    [
+        (Attack(AttackKind.BLINDING, 0.3), "blinding"),
+        (Attack(AttackKind.TIME_SHIFT, 0.3), "time-shift"),
+        (Attack(AttackKind.TROJAN_HORSE, 1e-6), "trojan-horse"),
+    ],
+)
+def test_an_attack_outside_the_proofs_gives_no_key_and_is_named(attack: Attack, named: str) -> None:
+    lit = light()
+    lit.change(Condition(attack=attack), 0.0)
+    assert lit.gather(3.5 * lit.block_s) == []
+    reading = lit.reading
+    assert (reading.state, reading.verdict, reading.attack) == (LightState.KEYLESS, "attack", named)
+    assert reading.is_quarantined
+    assert reading.evidence
+    assert lit.secret_bits == 0
+
+
+def test_a_quarantine_ends_by_itself_once_blocks_are_clear() -> None:
+    lit = light()
+    lit.change(Condition(attack=Attack(AttackKind.BLINDING, 0.5)), 0.0)
+    over = 3.5 * lit.block_s
+    lit.gather(over)
+    lit.change(Condition(), over)
+    lit.gather(over + 10.0 + 8 * lit.block_s)
+    assert lit.secret_bits > 0
+    assert (lit.reading.verdict, lit.reading.attack, lit.reading.is_quarantined) == ("clear", "", False)
+
+
+@pytest.mark.parametrize("forged", ["tampering", "replay"])
+def test_forged_messages_let_no_session_be_agreed(forged: str) -> None:
+    lit = light()
+    lit.change(Condition(forged=forged), 0.0)
+    for second in range(1, 9):
+        assert lit.gather(float(second)) == []
+    assert lit.reading.state is LightState.SILENT
+    assert "authentication failed" in lit.reading.reason
+    assert (lit.reading.verdict, lit.reading.attack) == ("attack", forged)
+
+
+def test_honest_light_is_as_it_was_without_a_monitor() -> None:
+    """The meters draw from dice of their own: counts of a seed do not depend on who looks."""
+    one, other = light(9), light(9)
+    other.change(Condition(attack=Attack(AttackKind.TROJAN_HORSE, 1e-9)), 0.0)
+    one.gather(5.5 * one.block_s)
+    other.gather(5.5 * other.block_s)
+    assert one.reading.qber_key == other.reading.qber_key
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        (Fault(FaultKind.EAVESDROPPER, span=SPAN, attack=AttackKind.BLINDING), Cause.BLINDING),
+        (Fault(FaultKind.TAMPER, link=CITY.links[0].link), Cause.TAMPERING),
+    ],
+    ids=["blinding", "tamper"],
+)
+def test_the_city_names_it_and_keys_flow_again(fault: Fault, cause: Cause) -> None:
+    fault = replace(fault, at_s=15.0, for_s=30.0)
+    result = run(replace(quiet(CITY, 60.0, fault), pace=Pace(0.5, 0.25, 5.0)), 1)
+    assert result.broken == ""
+    injected = result.injected[0]
+    assert injected.first_alarm is not None, "no alarm"
+    assert cause.value in str(injected.first_alarm.cause), injected.first_alarm
+    assert injected.is_named_first, injected.first_alarm.line
+
+
+def test_an_aimed_attack_knows_its_link() -> None:
+    dice = np.random.default_rng(1)
+    aimed = aim(Fault(FaultKind.EAVESDROPPER, span=SPAN, attack=AttackKind.JAMMING), CITY, dice)
+    assert aimed.link == CITY.links[0].link
+    assert {e.cause for e in expected(aimed)} == {Cause.JAMMING, Cause.STRAY_LIGHT}
+    assert expected(aim(Fault(FaultKind.REPLAY), CITY, dice))[0].cause is Cause.TAMPERING
