@@ -13,6 +13,7 @@ from poliqi.base.ids import KmeId, LinkId
 from poliqi.control.alarms import AlarmBook
 from poliqi.control.city import City, ClassicalChannel, Demand, QuantumLink, Site, Span, SpanId
 from poliqi.control.events import CityEvent, CityEventKind
+from poliqi.link.monitor import Level, Suspected
 
 K = CityEventKind
 
@@ -245,26 +246,37 @@ def photon_splitting(city: City, draw: Random) -> Fault:
     return fault
 
 
-WATCHED = {
-    "blinding": "blinding",
-    "time-shift": "time-shift",
-    "trojan-horse": "trojan-horse",
-    "tampering": "tampering",
-    "unknown": "unknown-attack",
+_CALLED = {
+    Suspected.INTERCEPT_RESEND: "eavesdropper",
+    Suspected.PHOTON_SPLITTING: "photon-splitting",
+    Suspected.TAP: "tap-or-bend",
+    Suspected.REPLAY: "tampering",
+    Suspected.UNKNOWN: "unknown-attack",
 }
-"""What a link's own monitor calls it, and the cause that should be named."""
+WATCHED = {attack.value: _CALLED.get(attack, attack.value) for attack in Suspected} | {
+    level.value: "quarantined" for level in (Level.BLIND, Level.SUSPECT)
+}
+"""All for which a link's own monitor puts it into quarantine, and the cause that should be named: of that name, but for
+those called otherwise."""
+
+
+def stopped(link: QuantumLink, attack: str, draw: Random) -> Fault:
+    """A monitor at one end stops the link; in quarantine that end meets nobody, so that the other one misses it."""
+    end, other = draw.sample([str(e) for e in link.ends], 2)
+    what = "photocurrent 1.2e-05, honest 9e-06 to 1e-05"
+    named = event(K.LINK_ATTACK, end, link.link, attack=attack, what=what, quarantined=1)
+    place = " + ".join(link.spans) if attack == "tap" else str(link.link)
+    fault = Fault(WATCHED[attack], place, [named])
+    if attack not in ("tampering", "replay"):
+        fault.likely = [event(K.LINK_KEYLESS, end, link.link, what=f"quarantined: {attack}", **QUIET)]
+    fault.slow = [(2.0, 3.0, event(K.LINK_SILENT, other, link.link, what="the other end is away"))]
+    return fault
 
 
 def watched(city: City, draw: Random) -> Fault:
-    """A monitor at one end stops the link; in quarantine that end meets nobody, so that the other one misses it."""
-    link, attack = draw.choice(city.links), draw.choice(sorted(WATCHED))
-    end, other = draw.sample([str(e) for e in link.ends], 2)
-    named = event(K.LINK_ATTACK, end, link.link, attack=attack, what="photocurrent 1.2e-05, honest 9e-06 to 1e-05")
-    fault = Fault(WATCHED[attack], link.link, [named])
-    if attack != "tampering":
-        fault.likely = [event(K.LINK_KEYLESS, end, link.link, what=f"quarantined: {attack}", **QUIET)]
-    fault.slow = [(2.0, 3.0, event(K.LINK_SILENT, other, link.link, what="the other end is away"))]
-    fault.late = symptoms(city, draw, {end, other})
+    link = draw.choice(city.links)
+    fault = stopped(link, draw.choice(sorted(WATCHED)), draw)
+    fault.late = symptoms(city, draw, {str(end) for end in link.ends})
     return fault
 
 

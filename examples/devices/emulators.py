@@ -17,6 +17,9 @@ from poliqi.link.simulated import SimulatedReceiver, SimulatedTransmitter
 from poliqi.ops.config import load_link
 
 
+MOST_CLICKS = 2_000_000  # in one answer: a line of some 40 MB
+
+
 class Lines(socketserver.StreamRequestHandler):
     """Answers each line with the `answer` of its server, one connection's at a time."""
 
@@ -74,6 +77,8 @@ class BoardEmulator:
         light = SimulatedReceiver(self.link, self.seed, first)
         until = self.began + (first + count - self.start) / self.link.source.clock_hz
         time.sleep(max(0.0, until - time.monotonic()))
+        if count * light.clicks_per_pulse > MOST_CLICKS:
+            return f"ERR more than {MOST_CLICKS} clicks in one answer: ask for fewer slots"
         seen = light.detect(count)
         table = np.column_stack((seen.slots, seen.outcomes)).ravel().tolist()
         reading = light.health()

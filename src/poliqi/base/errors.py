@@ -26,7 +26,10 @@ __all__ = [
     "PoliqiError",
     "ProtocolError",
     "StoreError",
+    "words_of",
 ]
+
+_MOST_TOLD = 160
 
 
 class PoliqiError(Exception):
@@ -59,3 +62,11 @@ class LinkDown(PoliqiError):
 
 class StoreError(PoliqiError):
     """State on disk could not be read or written."""
+
+
+def words_of(error: BaseException) -> str:
+    """An error's kind and words, at most 160 characters of printable ASCII: words may quote what came from outside.
+
+    Where what came may hold key, say the kind alone: `type(error).__name__`.
+    """
+    return f"{type(error).__name__}: {ascii(str(error)[:_MOST_TOLD])[1:-1]}"[:_MOST_TOLD]

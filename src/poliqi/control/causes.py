@@ -36,6 +36,7 @@ class Cause(StrEnum):
     JAMMING = "jamming"
     TAMPERING = "tampering"
     UNKNOWN_ATTACK = "unknown-attack"
+    QUARANTINED = "quarantined"
     MISALIGNED = "misaligned"
     STRAY_LIGHT = "stray-light"
     TAP_OR_BEND = "tap-or-bend"
@@ -159,9 +160,11 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
         "qualcuno potrebbe essere in ascolto su {span}: il tasso d'errore di {link} è salito di colpo, la perdita "
         "no",
         "Inform the security officer and inspect {span}. Keys stay safe: the measured errors pay for what was "
-        "heard, and above the limit none is made.",
+        "heard, and above the limit none is made. Where the monitor quarantined {link}, release it afterwards with "
+        "`poliqi link release`.",
         "Avvisare il responsabile della sicurezza e ispezionare {span}. Le chiavi restano sicure: gli errori "
-        "misurati compensano quanto ascoltato e oltre il limite non se ne producono.",
+        "misurati compensano quanto ascoltato e oltre il limite non se ne producono. Se il monitor ha messo {link} in "
+        "quarantena, rilasciarlo poi con `poliqi link release`.",
     ),
     _C.PHOTON_SPLITTING: CauseRow(
         _S.CRITICAL,
@@ -171,8 +174,10 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
         "is as usual",
         "qualcuno potrebbe separare fotoni su {span}: {link} non dà chiave per gli stati esca, e il tasso d'errore "
         "è nella norma",
-        "Inform the security officer; check the source's intensities at Alice's end, then inspect {span}.",
-        "Avvisare il responsabile della sicurezza; verificare le intensità della sorgente, poi ispezionare {span}.",
+        "Inform the security officer; check the source's intensities at Alice's end, then inspect {span}. Where the "
+        "monitor quarantined {link}, release it afterwards with `poliqi link release`.",
+        "Avvisare il responsabile della sicurezza; verificare le intensità della sorgente, poi ispezionare {span}. Se "
+        "il monitor ha messo {link} in quarantena, rilasciarlo poi con `poliqi link release`.",
     ),
     _C.BLINDING: CauseRow(
         _S.CRITICAL,
@@ -180,10 +185,11 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
         1.0,
         "somebody may be steering Bob's detectors on {link} with bright light",
         "qualcuno potrebbe pilotare i rivelatori di {link} con luce intensa",
-        "Keep the link in quarantine: no proof covers this. Inspect {span} and Bob's receiver, then release it "
-        "with `poliqi link release`.",
+        "Keep the link in quarantine: no proof covers this. Inspect {span} and Bob's receiver, then release it at "
+        "the end that is quarantined (its `poliqi link status` says so): `poliqi link release --state DIR`.",
         "Tenere il collegamento in quarantena: nessuna dimostrazione copre questo caso. Ispezionare {span} e il "
-        "ricevitore, poi rilasciarlo con `poliqi link release`.",
+        "ricevitore, poi rilasciarlo all'estremo in quarantena (lo dice il suo `poliqi link status`): "
+        "`poliqi link release --state DIR`.",
     ),
     _C.TIME_SHIFT: CauseRow(
         _S.CRITICAL,
@@ -192,9 +198,11 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
         "light on {link} arrives at other times than before: somebody may be choosing which detector sees it",
         "la luce su {link} arriva in tempi diversi da prima: qualcuno potrebbe scegliere quale rivelatore la vede",
         "Keep the link in quarantine: no proof covers this. Check the gates' timing first, then inspect {span}; "
-        "release it with `poliqi link release`.",
+        "release it at the end that is quarantined (its `poliqi link status` says so): "
+        "`poliqi link release --state DIR`.",
         "Tenere il collegamento in quarantena: nessuna dimostrazione copre questo caso. Controllare prima la "
-        "temporizzazione, poi ispezionare {span}; rilasciarlo con `poliqi link release`.",
+        "temporizzazione, poi ispezionare {span}; rilasciarlo all'estremo in quarantena (lo dice il suo "
+        "`poliqi link status`): `poliqi link release --state DIR`.",
     ),
     _C.TROJAN_HORSE: CauseRow(
         _S.CRITICAL,
@@ -203,9 +211,11 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
         "light enters Alice's device of {link} from the fibre: somebody may be reading her settings",
         "entra luce dalla fibra nel dispositivo di Alice di {link}: qualcuno potrebbe leggerne le impostazioni",
         "Keep the link in quarantine: what its keys leak is unknown. Inspect {span} and Alice's isolators, then "
-        "release it with `poliqi link release`.",
+        "release it at the end that is quarantined (its `poliqi link status` says so): "
+        "`poliqi link release --state DIR`.",
         "Tenere il collegamento in quarantena: non si sa quanto trapeli dalle chiavi. Ispezionare {span} e gli "
-        "isolatori di Alice, poi rilasciarlo con `poliqi link release`.",
+        "isolatori di Alice, poi rilasciarlo all'estremo in quarantena (lo dice il suo `poliqi link status`): "
+        "`poliqi link release --state DIR`.",
     ),
     _C.JAMMING: CauseRow(
         _S.ERROR,
@@ -233,10 +243,25 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
         1.0,
         "{link} behaves as no sound link and no known attack does",
         "{link} si comporta come nessun collegamento sano e nessun attacco noto",
-        "Keep the link in quarantine and read its log: the figures that left their place stand there. Where "
-        "devices were changed, commission the link anew.",
-        "Tenere il collegamento in quarantena e leggerne il registro, che riporta le grandezze anomale. Se i "
+        "Keep the link in quarantine and read its log: the figures that left their place stand there. Then "
+        "`poliqi link release --state DIR` at the end that is quarantined (its `poliqi link status` says so). "
+        "Where devices were changed, commission the link anew.",
+        "Tenere il collegamento in quarantena e leggerne il registro, che riporta le grandezze anomale. Poi "
+        "`poliqi link release --state DIR` all'estremo in quarantena (lo dice il suo `poliqi link status`). Se i "
         "dispositivi sono cambiati, ripetere la messa in servizio.",
+    ),
+    _C.QUARANTINED: CauseRow(
+        _S.ERROR,
+        -0.5,
+        1.0,
+        "{link} is quarantined by its own monitor, which names no known attack: {what}",
+        "{link} è in quarantena per decisione del suo monitor, che non indica alcun attacco noto: {what}",
+        "Read the log of both ends: a meter that reads nothing any more, or too few clicks to judge by. Mend it, "
+        "then release the link at the end that is quarantined (its `poliqi link status` says so): "
+        "`poliqi link release --state DIR`.",
+        "Leggere il registro dei due estremi: uno strumento che non misura più, o troppo pochi conteggi. "
+        "Rimediare, poi rilasciare il collegamento all'estremo in quarantena (lo dice il suo "
+        "`poliqi link status`): `poliqi link release --state DIR`.",
     ),
     _C.MISALIGNED: CauseRow(
         _S.WARNING,
@@ -265,8 +290,10 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
         "{span} loses more light than before, the error rate did not change: a bend, a connector or a tap",
         "{span} perde più luce di prima, il tasso d'errore non è cambiato: una curva, un connettore o una "
         "derivazione",
-        "Measure {span} with an OTDR and inspect the place it shows; keys made are still safe.",
-        "Misurare {span} con un OTDR e ispezionare il punto indicato; le chiavi prodotte restano sicure.",
+        "Measure {span} with an OTDR and inspect the place it shows; keys made are still safe. Where the monitor "
+        "quarantined {link}, release it afterwards with `poliqi link release`.",
+        "Misurare {span} con un OTDR e ispezionare il punto indicato; le chiavi prodotte restano sicure. Se il monitor "
+        "ha messo {link} in quarantena, rilasciarlo poi con `poliqi link release`.",
     ),
     _C.NO_KEY: CauseRow(
         _S.ERROR,

@@ -88,7 +88,7 @@ def decode_light(frame: bytes) -> LinkReport:
     try:
         told = _DECODER.decode(frame)
     except _BAD as error:
-        raise ProtocolError(f"not a report of light: {error}") from error
+        raise ProtocolError(f"not a report of light: {type(error).__name__} in {len(frame)} bytes") from None
     if told.version != _VERSION:
         raise ProtocolError(f"a report of light of version {told.version}; this site takes version {_VERSION}")
     if not _LINK.fullmatch(told.link):

@@ -41,6 +41,8 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "tampering": ("tampering with messages", "alterazione di messaggi"),
     "replay": ("repeated messages", "messaggi ripetuti"),
     "unknown": ("something unknown", "qualcosa di ignoto"),
+    "blind": ("that it cannot judge", "di non poter giudicare"),
+    "suspect": ("a suspicion", "un sospetto"),
 }
 """Words from closed sets that stand in lines: English, Italian."""
 

@@ -97,8 +97,8 @@ class LinkWatch:
     """Of a dark or silent link: what was told of each end."""
     _is_told: bool = False
     _is_decoy_told: bool = False
-    _attack: str = ""
-    """What a monitor at an end names, as far as it was told."""
+    _attack: tuple[str, bool] | None = None
+    """What a monitor at an end names, and whether it stopped the link for it, as far as it was told."""
     _fresh_ends: int = 0
     _baselines: dict[str, Baseline] = field(init=False)
 
@@ -258,16 +258,18 @@ class LinkWatch:
     def _heed_monitors(self, fresh: list[tuple[KmeId, _End]], now: float, events: list[CityEvent]) -> None:
         """What the ends' own monitors say: an attack at either, or that it is over at all that watch."""
         told = [(site, end.report) for site, end in fresh if end.report is not None and end.report.verdict]
-        named = next(((site, report) for site, report in told if report.attack), None)
-        if named is None:
-            if self._attack and told:
-                self._attack = ""
+        named = [(site, report) for site, report in told if report.attack or report.is_quarantined]
+        if not named:
+            if self._attack is not None and told:
+                self._attack = None
                 events.append(CityEvent(_K.LINK_CLEAR, now, link=self.link.link))
             return
-        site, report = named
-        if report.attack != self._attack:
-            self._attack = report.attack
-            values: dict[str, Value] = {"attack": report.attack, "what": report.evidence or report.verdict}
+        site, report = max(named, key=lambda pair: pair[1].is_quarantined)
+        attack = report.attack or "unknown", report.is_quarantined
+        if attack != self._attack:
+            self._attack = attack
+            values: dict[str, Value] = {"attack": attack[0], "what": report.evidence or report.verdict}
+            values["quarantined"] = int(report.is_quarantined)
             events.append(CityEvent(_K.LINK_ATTACK, now, site=site, link=self.link.link, values=values))
 
     def _watch(self, now: float, events: list[CityEvent]) -> None:

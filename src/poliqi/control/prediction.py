@@ -15,7 +15,7 @@ from typing import Final
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.control.city import City, QuantumLink, Site, Span
 from poliqi.control.city import ClassicalChannel as PlannedChannel
-from poliqi.optics.fibre import transmittance
+from poliqi.optics.fibre import transmittance, way_loss_db
 from poliqi.optics.optimise import optimise
 from poliqi.optics.parameters import ClassicalChannel, Direction, LinkParameters, Source
 from poliqi.optics.prediction import Prediction, predict
@@ -167,7 +167,7 @@ class Predictor:
     def _best(self, parameters: LinkParameters, device: str) -> Source:
         """The best settings at the nearest whole decibel; beyond the reach those of the last one within it."""
         within = math.floor(self._reach_db(parameters, device))
-        return self._settings_at(parameters, device, min(round(_between_db(parameters)), within))
+        return self._settings_at(parameters, device, min(round(way_loss_db(parameters.fibre)), within))
 
     def _settings_at(self, parameters: LinkParameters, device: str, loss_db: int) -> Source:
         key = (device, loss_db, _noise_class(parameters))
@@ -208,13 +208,6 @@ def _gives_key(parameters: LinkParameters) -> bool:
     except (ConfigError, DataRefused):
         return False
     return found.rate_hz > 0.0 and found.block_s <= _PATIENCE_S
-
-
-def _between_db(parameters: LinkParameters) -> float:
-    """Loss between the two devices: fibre, connectors, multiplexers and switches."""
-    fibre = parameters.fibre
-    glass = fibre.attenuation_db_per_km * fibre.length_m / 1e3
-    return glass + fibre.connectors_db + fibre.mux_db + fibre.switch_db
 
 
 def _with_loss(parameters: LinkParameters, loss_db: float) -> LinkParameters:

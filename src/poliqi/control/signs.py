@@ -45,7 +45,7 @@ class SignKind(StrEnum):
     RATE = "rate"
     """(link): less key than before; alone it says nothing"""
     BLINDED = "blinded"
-    """(link): this and the next five: its own monitor says so"""
+    """(link): this and the next nine: its own monitor says so"""
     SHIFTED = "shifted"
     """(link)"""
     PROBED = "probed"
@@ -56,6 +56,14 @@ class SignKind(StrEnum):
     """(link)"""
     STRANGE = "strange"
     """(link)"""
+    INTERCEPTED = "intercepted"
+    """(link): this and the next three: only where the monitor stopped the link for it"""
+    SPLIT = "split"
+    """(link)"""
+    TAPPED = "tapped"
+    """(link)"""
+    STOPPED = "stopped"
+    """(link): and named nothing that is known here"""
     DISAGREE = "disagree"
     """(link)"""
     NONSENSE = "nonsense"
@@ -95,9 +103,14 @@ ATTACKS: Final = {
     "tampering": _S.FORGED,
     "replay": _S.FORGED,
     "unknown": _S.STRANGE,
+    "intercept-resend": _S.INTERCEPTED,
+    "photon-number-splitting": _S.SPLIT,
+    "tap": _S.TAPPED,
 }
-"""Attacks that a link's own monitor names (link.monitor), and the sign of each. What it takes for interception,
-photon splitting or a tap is judged here by the figures, beside what else could look the same."""
+"""Every attack that a link's own monitor names (link.monitor.Suspected), and its sign."""
+_BY_FIGURES: Final = frozenset({_S.INTERCEPTED, _S.SPLIT, _S.TAPPED})
+"""What the monitor takes for one of these is judged here by the figures, beside what else could look the same, as
+long as the link makes key: one that it stopped shows no figures of its own."""
 _FIGURES: Final = {
     "qber": (_S.QBER_STEP, _S.QBER_RAMP),
     "loss": (_S.LOSS, _S.GAIN),
@@ -195,8 +208,7 @@ def _sign_of(event: CityEvent) -> Sign | None:
         case _K.LINK_DISAGREE:
             return Sign(_S.DISAGREE, (link,))
         case _K.LINK_ATTACK:
-            kind = ATTACKS.get(str(values.get("attack", "")))
-            return None if kind is None else Sign(kind, (link,))
+            return _named(link, str(values.get("attack", "")), is_quarantined=bool(values.get("quarantined")))
         case _K.PEERS_PARTED:
             return Sign(_S.PARTED, tuple(sorted((site, str(values.get("other", ""))))))
         case _K.CONTROLLER_RIVAL:
@@ -211,6 +223,14 @@ def _sign_of(event: CityEvent) -> Sign | None:
                 _K.STORE_FAILED: _S.STORE,
             }.get(event.kind)
             return None if kind is None else Sign(kind, (site,))
+
+
+def _named(link: str, attack: str, *, is_quarantined: bool) -> Sign | None:
+    """What a link's own monitor says of it, as a sign."""
+    kind = ATTACKS.get(attack)
+    if is_quarantined:
+        return Sign(_S.STOPPED if kind is None else kind, (link,))
+    return None if kind is None or kind in _BY_FIGURES else Sign(kind, (link,))
 
 
 def _is_less(values: dict[str, Value], name: str) -> bool:
@@ -235,7 +255,7 @@ def _ended_by(event: CityEvent) -> tuple[tuple[SignKind, ...], str]:
         case _K.LINK_AGREE:
             return (_S.DISAGREE,), link
         case _K.LINK_ATTACK | _K.LINK_CLEAR:
-            return tuple(dict.fromkeys(ATTACKS.values())), link
+            return (*dict.fromkeys(ATTACKS.values()), _S.STOPPED), link
         case _K.SITE_CONNECTED:
             return (_S.LOST, _S.STORE), site
         case _K.SITE_SENSE:

@@ -61,6 +61,7 @@ LINK_PATTERNS: Final[dict[Cause, dict[SignKind, Grade]]] = {
     _C.JAMMING: {_S.JAMMED: _MUST, _S.NOISE: _LIKELY, _S.GAIN: _MAY, _S.QBER_STEP: _LIKELY, **_WITH_IT},
     _C.TAMPERING: {_S.FORGED: _MUST, **_WITH_IT},
     _C.UNKNOWN_ATTACK: {_S.STRANGE: _MUST, **_WITH_IT},
+    _C.QUARANTINED: {_S.STOPPED: _MUST, **_WITH_IT},
     _C.STRAY_LIGHT: {
         _S.JAMMED: _TELLING,
         _S.NOISE: _LIKELY,
@@ -85,8 +86,15 @@ _TOLD: Final = {
     _C.JAMMING: _S.JAMMED,
     _C.TAMPERING: _S.FORGED,
     _C.UNKNOWN_ATTACK: _S.STRANGE,
+    _C.QUARANTINED: _S.STOPPED,
 }
 """Causes that only a link's own monitor can tell, and its sign."""
+_STOPPED_FOR: Final = {
+    _C.EAVESDROPPER: _S.INTERCEPTED,
+    _C.PHOTON_SPLITTING: _S.SPLIT,
+    _C.TAP_OR_BEND: _S.TAPPED,
+}
+"""Causes that figures show, and the sign that the link's own monitor stopped it for one."""
 _IN_FIBRE: Final = (_C.EAVESDROPPER, _C.PHOTON_SPLITTING, _C.STRAY_LIGHT, _C.TAP_OR_BEND)
 
 
@@ -144,6 +152,7 @@ class _Search:
         self._city = city
         self._newly_lit = newly_lit
         self._up = set(signs.up)
+        self._told_by = signs.up
         self._draining = signs.draining
         self._of: dict[SignKind, list[tuple[str, ...]]] = {}
         for sign in self._up:
@@ -236,7 +245,7 @@ class _Search:
         return Suspect(
             cause,
             (span,),
-            self._pattern(LINK_PATTERNS[cause], over),
+            self._shown_by(cause, over),
             lean,
             link=LinkId(shown[0]),
             span=span,
@@ -244,7 +253,22 @@ class _Search:
         )
 
     def _on_link(self, cause: Cause, link: QuantumLink) -> Suspect:
-        return self._at_link(cause, link, LINK_PATTERNS[cause], _ONE_LINK)
+        found = self._at_link(cause, link, LINK_PATTERNS[cause], _ONE_LINK)
+        return replace(found, expects=self._shown_by(cause, (link,)))
+
+    def _shown_by(self, cause: Cause, links: Iterable[QuantumLink]) -> dict[Sign, Grade]:
+        """What a cause in the fibre shows on links over it. One that its own monitor stopped for this need not show
+        it by its figures, gives no key and meets its other end no more.
+        """
+        expects: dict[Sign, Grade] = {}
+        for link in links:
+            stopped = Sign(_STOPPED_FOR.get(cause, _S.STOPPED), (link.link,))
+            if cause not in _STOPPED_FOR or stopped not in self._up:
+                expects |= self._pattern(LINK_PATTERNS[cause], (link,))
+                continue
+            plain = {k: _TELLING if g.missing else g for k, g in LINK_PATTERNS[cause].items()}
+            expects |= self._pattern({**_WITH_IT, **plain}, (link,)) | _unheard((link,), _MAY) | {stopped: _MUST}
+        return expects
 
     def _at_link(
         self, cause: Cause, link: QuantumLink, pattern: dict[SignKind, Grade], lean: float = 0.0
@@ -262,9 +286,12 @@ class _Search:
     def _watched(self, link: QuantumLink) -> Iterator[Suspect]:
         """Attacks that the link's own monitor names. A link in quarantine meets its other end no more."""
         for cause, sign in _TOLD.items():
-            if Sign(sign, (link.link,)) in self._up:
+            event = self._told_by.get(Sign(sign, (link.link,)))
+            if event is not None:
                 found = self._at_link(cause, link, LINK_PATTERNS[cause])
-                yield replace(found, expects=found.expects | _unheard((link,), _MAY))
+                what = str(event.values.get("what", ""))[:200]
+                expects = found.expects | _unheard((link,), _MAY)
+                yield replace(found, expects=expects, values={**found.values, "what": what})
 
     def _device(self, link: QuantumLink, end: KmeId) -> Suspect:
         other = link.ends[0] if end == link.ends[1] else link.ends[1]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -247,18 +246,24 @@ class Block:
             self._authenticator,
             self._earlier,
         )
-        condemned = self._line.vet(self._verdict.report)
-        if condemned is not None and self._verdict.accepted:
-            seen = replace(self._verdict.report, gross_bits=0, refill_bits=0, net_bits=0)
-            self._verdict = replace(self._verdict, accepted=False, reason=condemned, report=seen)
-            self._line.condemn(condemned)
-        elif self._role is Role.BOB:
+        if self._role is Role.BOB:
             self.step = Step.AMPLIFY
         elif self._verdict.accepted:
-            self._send_amplify()
+            # Bob's announcement is tagged, and Bob holds nothing yet: a later no would leave him a key to burn
+            if not self._is_condemned():
+                self._send_amplify()
         else:
             self._line.send(Refused(number=self.number))
             self._drop()
+
+    def _is_condemned(self) -> bool:
+        """Ask the owner about a block that the contract accepts; the session ends where it must not give a key."""
+        assert self._verdict is not None
+        condemned = self._line.vet(self._verdict.report)
+        if condemned is not None:
+            self._made = None
+            self._line.condemn(condemned)
+        return condemned is not None
 
     def _send_amplify(self) -> None:
         self._line.send(Amplify(seed=self._draw_seed()))
@@ -295,8 +300,10 @@ class Block:
     def _on_confirm_tag(self, message: Message) -> None:
         assert isinstance(message, Tag)
         self._line.check(message.value)
-        self.work()
-        assert self._made is not None
+        if self._role is Role.BOB and self._is_condemned():
+            return
+        if self._made is None:
+            self._made = self._make_key()
         self._line.mark(self._made)
         if self._role is Role.BOB:
             self._line.send(self._account())

@@ -162,7 +162,7 @@ class BlockConfirmed:
 @dataclass(frozen=True, slots=True)
 class Aborted:
     """A block or the session ended without a key. `fatal`: the session is over, drop the connection. `is_forged`: a
-    tag did not fit what was received.
+    tag did not fit what was received, after one that did: whoever merely knocks can show none.
     """
 
     reason: str

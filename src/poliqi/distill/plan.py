@@ -104,8 +104,10 @@ def plan_contract(
     400 blocks are drawn from the link's count level (from a fixed seed, so that the answer is the same each
     time). The leak cap and the length that the proof grants under it stand four standard deviations of these
     draws beyond their means. `length` sets it by hand instead, `reconciler` what `choose_reconciler` would say.
-    A length of 0 (no block of this size gives a key) makes a contract that only measures.
+    A length of 0 (no block of this size gives a key) makes a contract that only measures. ConfigError where no
+    block of this link could keep it, whoever chose the reconciler or the length.
     """
+    _check_promise(link, pulses)
     honest = _honest(link)
     named = reconciler or DEFAULT_RECONCILER
     measured = _contract(honest, pulses, link_id=link_id, origin=origin, entropy=entropy, reconciler=named)
@@ -135,10 +137,10 @@ def _promise(
 
 def _check_promise(link: LinkParameters, pulses: int) -> None:
     """Refuse what no block of this link could keep, whatever its counts."""
-    if depends_on_basis(link):
+    if depends := depends_on_basis(link):
         raise ConfigError(
-            f"link {link.name}: receiver.test_loss {link.receiver.test_loss_db:g} dB with an active basis choice "
-            "makes detection depend on the basis, which the proofs exclude; balance the two bases"
+            f"link {link.name}: {depends} makes detection depend on the basis, which the proofs exclude; balance "
+            "the two bases"
         )
     n = math.ceil(pulses * math.fsum(expectation(_honest(link)).key.detections))
     reached = verification_epsilon([n])

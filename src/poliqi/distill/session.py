@@ -7,6 +7,7 @@ durable in one transaction before anything else happens; output, the frames to s
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
@@ -61,8 +62,9 @@ class Session:
     """One end of a session. Alice proposes `contract`; both check it against their policy.
 
     The peer's faults never raise: the session ends with `Aborted(fatal=True)` and an `Abort` frame. `vet` sees the
-    report of every block that was corrected, before either end holds a key of it; a word of it why the block must
-    not give one ends the session, and the key is never made.
+    report of every accepted block before either end holds a key of it: Bob once Alice's tag covers all that she said,
+    Alice before she sends the seed, when Bob's tag covers all but the errors of the key basis. A word of it why the
+    block must not give a key ends the session, and the key is never held.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Session:
             contract=contract,
         )
         self._state = _State.NEW
+        self._is_paired = False
         self._block: Block | None = None
         self._next_block = history.next_block
         self._next_slot = history.next_slot
@@ -327,6 +330,7 @@ class Session:
     def check(self, tag: bytes) -> None:
         """Verify the peer's tag."""
         self._authenticator.check(tag)
+        self._is_paired = True
 
     def mark(self, mark: Mark) -> None:
         """Queue a mark."""
@@ -352,7 +356,7 @@ class Session:
         try:
             step()
         except AuthenticationError as error:
-            self._end(str(error), is_forged=True)
+            self._end(str(error), is_forged=self._is_paired)
         except PoliqiError as error:
             self._end(str(error))
         except Exception:
@@ -368,6 +372,8 @@ class Session:
             self._output.append(encode_message(Abort(reason=text[:_REASON_LIMIT])))
         block, self._block = self._block, None
         report = block.report() if block is not None else None
+        if report is not None:
+            report = replace(report, gross_bits=0, refill_bits=0, net_bits=0)
         number = block.number if block is not None else None
         self._state, self._deadline = _State.ENDED, None
         self._events.append(Aborted(reason, True, number, report, is_forged))

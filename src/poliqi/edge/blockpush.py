@@ -68,7 +68,7 @@ def read_push(frame: bytes) -> PushedBlock:
     try:
         told = _DECODER.decode(frame)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"not a pushed block: {error}") from error
+        raise ProtocolError(f"not a pushed block: {type(error).__name__} in {len(frame)} bytes") from None
     if not (told.link_id.isprintable() and told.block_id.isprintable()):
         raise ProtocolError("a pushed block whose link_id or block_id cannot be printed")
     if isinstance(told.material, str):

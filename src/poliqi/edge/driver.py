@@ -39,11 +39,11 @@ class _Gathered(NamedTuple):
 
 
 def _health(device: object) -> Health | None:
-    """A device whose readings fail is one that gives none: the monitor is for noticing that."""
+    """A device whose readings fail, or are no numbers, is one that gives none: the monitor is for noticing that."""
     if not isinstance(device, SelfMeasuring):
         return None
     try:
-        return device.health()
+        return device.health().sound()
     except PoliqiError:
         return None
 

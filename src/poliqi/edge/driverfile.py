@@ -7,8 +7,6 @@ run with this process's rights.
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,18 +14,18 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final, cast
 
-from poliqi.base.errors import ConfigError, PoliqiError
+from poliqi.base.errors import ConfigError, PoliqiError, words_of
 from poliqi.base.ids import Origin
+from poliqi.edge.pythonfile import load_file
 from poliqi.link.device import Receiver, Transmitter
 from poliqi.optics.parameters import LinkParameters
 
-__all__ = ["GROUP", "LightDriver", "light_driver", "load_file", "read_options"]
+__all__ = ["GROUP", "LightDriver", "light_driver", "read_options"]
 
 GROUP: Final = "poliqi.devices"
 """Entry points of installed drivers of light: a module, or an object with the same functions."""
 
 _FILE_BYTES: Final = 1 << 20
-_WORDS: Final = 300
 
 Opened = Callable[..., object]
 
@@ -60,7 +58,7 @@ class LightDriver:
         except PoliqiError:
             raise
         except Exception as error:  # code of others: whatever it raises is why it cannot be had
-            raise ConfigError(f"device {self.device} cannot be opened: {_words(error)}") from error
+            raise ConfigError(f"device {self.device} cannot be opened: {words_of(error)}") from error
         missing = [member for member in face if not hasattr(made, member)]
         if missing:
             raise ConfigError(f"device {self.device}: {name} gave a {type(made).__name__} without {missing[0]}")
@@ -75,7 +73,7 @@ class LightDriver:
 
 def light_driver(device: str, options: Mapping[str, Any], base: Path) -> LightDriver:
     """The driver of a FILE.py (under `base`) or of an entry point. Runs its code. Raises ConfigError."""
-    found = load_file(base / device) if device.endswith(".py") else _entry(device)
+    found = load_file(base / device, "device") if device.endswith(".py") else _entry(device)
     ends: list[object] = [getattr(found, name, None) for name in ("open_transmitter", "open_receiver")]
     if not any(callable(end) for end in ends):
         raise ConfigError(f"device {device} has neither open_transmitter(link, options) nor open_receiver(...)")
@@ -93,7 +91,7 @@ def _origin(device: str, found: object, options: Mapping[str, Any]) -> Origin:
     except PoliqiError:
         raise
     except Exception as error:  # as above
-        raise ConfigError(f"device {device}: origin(options) gives no origin: {_words(error)}") from error
+        raise ConfigError(f"device {device}: origin(options) gives no origin: {words_of(error)}") from error
 
 
 def _entry(device: str) -> object:
@@ -104,23 +102,7 @@ def _entry(device: str) -> object:
     try:
         return points[device].load()
     except Exception as error:  # as above
-        raise ConfigError(f"device {device} cannot be loaded: {_words(error)}") from error
-
-
-def load_file(path: Path) -> object:
-    """Run a Python file and give its module. Raises ConfigError."""
-    if path.suffix != ".py" or not path.is_file() or path.stat().st_size > _FILE_BYTES:
-        raise ConfigError(f"device {path}: there is no Python file of at most {_FILE_BYTES} bytes")
-    spec = importlib.util.spec_from_file_location(f"poliqi_device_{path.stem}", path)
-    assert spec is not None  # of a .py file there always is one
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module  # dataclasses look themselves up there
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # as above
-        raise ConfigError(f"device {path} cannot be imported: {_words(error)}") from error
-    return module
+        raise ConfigError(f"device {device} cannot be loaded: {words_of(error)}") from error
 
 
 def read_options(path: Path | None) -> dict[str, Any]:
@@ -136,8 +118,4 @@ def read_options(path: Path | None) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a TOML file") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from None
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:_WORDS]
+        raise ConfigError(f"{path}: not TOML: {words_of(error)}") from None

@@ -27,9 +27,9 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
 def replace_file(path: Path, data: bytes) -> None:
     """A file's content, all of it or what stood before. Raises StoreError."""
     draft = path.with_name(f".{path.name}.new")
-    with suppress(FileNotFoundError):
-        draft.unlink()
     try:
+        with suppress(FileNotFoundError):
+            draft.unlink()
         file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         _fill(file, draft, data)
         draft.replace(path)

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.base.errors import ConfigError, DataRefused, words_of
 from poliqi.link.timetags.tags import MAX_TIME_PS, Tagging, Tags, check_tags, code_table
 
 __all__ = ["MAGIC", "PtuTags"]
@@ -104,13 +104,13 @@ class PtuTags:
         try:
             ptu: Any = self._module.PtuFile(io.BytesIO(head))
         except Exception as error:  # ptufile fails in ways of its own on what is damaged
-            raise DataRefused(f"{self._path}: its header is corrupt ({str(error)[:160]!a}); {_REMEDY}") from error
+            raise DataRefused(f"{self._path}: its header is corrupt ({words_of(error)}); {_REMEDY}") from error
         finally:
             logger.removeHandler(said)
         at = int(ptu.record_offset)
         if said.errors or head[at - _TAG : at - _TAG + len(_END)] != _END:
             why = said.errors[0] if said.errors else f"no {_END.decode()} in its first {len(head)} bytes"
-            raise DataRefused(f"{self._path}: its header is corrupt ({why[:160]!a}); {_REMEDY}")
+            raise DataRefused(f"{self._path}: its header is corrupt ({ascii(why)[:160]}); {_REMEDY}")
         return ptu
 
     def _read_mode(self) -> _Mode:

@@ -98,7 +98,9 @@ def decode_greeting(frame: bytes) -> Greeting:
     try:
         hello = _HELLO.decode(frame)
     except _BAD as error:
-        raise ProtocolError(f"this is not the ingest socket of a site: {error}") from error
+        raise ProtocolError(
+            f"this is not the ingest socket of a site: {type(error).__name__} in {len(frame)} bytes"
+        ) from None
     if hello.version != _VERSION:
         raise ProtocolError(f"site {hello.kme_id} speaks version {hello.version} of ingest, this end {_VERSION}")
     takes = cast("list[Any]", hello.takes) if isinstance(hello.takes, list) else []
@@ -117,7 +119,7 @@ def decode_block(frame: bytes) -> Block:
     try:
         told = _BLOCK.decode(frame)
     except _BAD as error:
-        raise ProtocolError(f"not a block: {error}") from error
+        raise ProtocolError(f"not a block: {type(error).__name__} in {len(frame)} bytes") from None
     if told.version != _VERSION:
         raise ProtocolError(f"a block of version {told.version}; this site takes version {_VERSION}")
     if not _LINK.fullmatch(told.link_id):
@@ -146,7 +148,7 @@ def decode_answer(frame: bytes) -> Accepted | Refused:
     try:
         told = _ANSWER.decode(frame)
     except _BAD as error:
-        raise ProtocolError(f"not an answer of a site: {error}") from error
+        raise ProtocolError(f"not an answer of a site: {type(error).__name__} in {len(frame)} bytes") from None
     if told.reason is None:
         return Accepted()
     wait = told.retry_s

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from poliqi.base.errors import DataRefused
+from poliqi.base.errors import DataRefused, words_of
 from poliqi.base.ids import Origin
 from poliqi.link.device import MAX_SLOT
 from poliqi.link.recording import MAX_EVENTS, Light, LinkFigures, Recording, check_light, check_recording
@@ -202,7 +202,7 @@ def _decode_metadata(text: memoryview) -> LinkFigures | None:
     try:
         return msgspec.json.decode(text, type=LinkFigures | None)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DataRefused(f"recording: metadata: {str(error)[:200]!a}; {_REMEDY}") from error
+        raise DataRefused(f"recording: metadata: {words_of(error)}; {_REMEDY}") from None
 
 
 def _check_padding(data: memoryview, gaps: Sequence[tuple[int, int]]) -> None:

@@ -6,10 +6,14 @@ away. A device reports what it can measure and leaves the rest None.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Final, Protocol, runtime_checkable
 
 __all__ = ["Health", "SelfMeasuring"]
+
+_MOST: Final = 1 << 62
+"""No count is larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,22 @@ class Health:
     pilot_loss_db: float | None = None
     back_light_w: float | None = None
 
+    def sound(self) -> Health:
+        """The same without what is no measurement: NaN, an infinity or a negative count compares with nothing, so that a
+        monitor has to call it missing.
+        """
+        clicks, arrival_s = self.clicks, self.arrival_s
+        return replace(
+            self,
+            clicks=clicks if clicks is not None and all(map(_is_count, clicks)) else None,
+            doubles=self.doubles if self.doubles is not None and _is_count(self.doubles) else None,
+            photocurrent_a=_finite(self.photocurrent_a),
+            arrival_s=None if arrival_s is None else tuple(map(_finite, arrival_s)),
+            arrival_spread_s=_finite(self.arrival_spread_s),
+            pilot_loss_db=_finite(self.pilot_loss_db),
+            back_light_w=_finite(self.back_light_w),
+        )
+
 
 @runtime_checkable
 class SelfMeasuring(Protocol):
@@ -41,3 +61,11 @@ class SelfMeasuring(Protocol):
     def health(self) -> Health:
         """Readings since the call before; never blocks, any thread."""
         ...
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and isfinite(value) else None
+
+
+def _is_count(value: int) -> bool:
+    return 0 <= value < _MOST

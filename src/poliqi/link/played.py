@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from poliqi.link.health import Health
+from poliqi.link.monitor.observation import Observation
 from poliqi.link.readings import alice_health, bob_health, gone_by
 from poliqi.optics.counts import CountSampler
 from poliqi.optics.parameters import LinkParameters
@@ -29,6 +30,21 @@ class PlayedBlock:
     detections: int
     health_bob: Health
     health_alice: Health
+
+    def observation(self) -> Observation:
+        """What both ends together report of it."""
+        key, test = self.counts.key, self.counts.test
+        return Observation(
+            pulses=self.pulses,
+            detections=self.detections,
+            counts=self.counts,
+            sifted_key=int(key.total_detections),
+            sifted_test=int(test.total_detections),
+            test_errors=test.total_errors,
+            bob=self.health_bob,
+            alice=self.health_alice,
+            sessions=1,
+        )
 
 
 class PlayedLink:

@@ -1,6 +1,7 @@
 """What a link does about a verdict: policy, and the quarantine that it may lead to. Everything fails closed.
 
-A verdict can only take key away. A block that is refused here is dropped by the session before either end holds it.
+A verdict can only take key away. A block that is refused here is dropped by the session before it is delivered at
+either end. What no tag covers teaches nothing and quarantines nothing: it could come from anybody on the line.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ import msgspec
 
 from poliqi.base.errors import ConfigError
 from poliqi.link.monitor import LEAST_BLOCKS, Baseline, Learned, Level, Monitor, Observation, Tolerance, Verdict
+from poliqi.link.monitor.observation import figures_of
 from poliqi.optics.parameters import LinkParameters
 
 __all__ = ["Action", "Decision", "Guard", "Quarantine", "WatchSettings"]
 
+_ODD_BLOCKS: Final = 10
+"""So many blocks may give key during commissioning and teach nothing; from then on none does before it is over: else
+blocks that are never clear would keep every reading unwatched for ever."""
 _CLEAR_BLOCKS: Final = 3
 """A quarantine ends by itself after so many clear blocks at least, however long they took."""
 
@@ -87,6 +92,8 @@ class Decision:
     refusal: str | None = None
     learned: Learned | None = None
     """Where commissioning ended with this block: what it found."""
+    is_authentic: bool = True
+    """Whether the peer's tag covered what was judged: what did not may be the line's doing, not the light's."""
 
 
 class Guard:
@@ -104,6 +111,8 @@ class Guard:
         self._lessons: list[Observation] | None = [] if learned is None and settings.commissioning else None
         if learned is not None:
             self._baseline = self._baseline.with_learned(learned)
+        self._figures: frozenset[str] = frozenset()
+        self._odd_blocks = 0
         self._monitor = self._made()
         self._clear_since: float | None = None
         self._clear_blocks = 0
@@ -126,7 +135,9 @@ class Guard:
         self._monitor = self._made()
 
     def see(self, seen: Observation, now: float, wall_s: float) -> Decision:
-        """Judge a block before anything is made of it. `now` is any steady clock's, `wall_s` Unix time."""
+        """Judge a block that the peer's tag covers, before anything is made of it, or what happened to messages. `now`
+        is any steady clock's, `wall_s` Unix time.
+        """
         verdict = self._monitor.see(seen, now)
         action = self._action(verdict)
         held = self.quarantine
@@ -137,7 +148,23 @@ class Guard:
             self.quarantine = Quarantine(str(verdict.attack or verdict.level), verdict.text[:400], wall_s)
         if action in (Action.ABORT, Action.QUARANTINE):
             return Decision(verdict, action, f"the monitor refuses the block: {verdict}")
-        return Decision(verdict, action, learned=self._lesson(seen, verdict))
+        lessons = self.commissioning
+        learned = self._lesson(seen, verdict)
+        if lessons is not None and lessons == self.commissioning and seen.pulses:
+            self._odd_blocks += 1
+        if self._lessons is not None and seen.pulses and self._odd_blocks > _ODD_BLOCKS:
+            return Decision(verdict, Action.ABORT, self._stalled_text(len(self._lessons)), learned)
+        return Decision(verdict, action, learned=learned)
+
+    def glance(self, seen: Observation, now: float) -> Decision:
+        """Judge a block that ended without the peer's tag. It gives no key anyway, and its figures may be the work of
+        anybody on the line: nothing is learned from it, added up over blocks or quarantined.
+        """
+        verdict = self._made().see(seen, now)
+        if self.quarantine is not None and verdict.level is not Level.CLEAR:
+            self._clear_since, self._clear_blocks = None, 0
+        action = min(self._action(verdict), Action.ABORT, key=_ORDER.index)
+        return Decision(verdict, action, is_authentic=False)
 
     def _action(self, verdict: Verdict) -> Action:
         s = self._settings
@@ -155,14 +182,25 @@ class Guard:
                 # until commissioning is over it may be the LINK.toml that is wrong: no key, and it goes on
                 return chosen if self._lessons is None else min(chosen, Action.ABORT, key=_ORDER.index)
 
+    def _stalled_text(self, lessons: int) -> str:
+        return (
+            f"the monitor is not commissioned: {lessons} of {self._settings.commissioning} lessons, and "
+            f"{self._odd_blocks} blocks that taught nothing, of which {_ODD_BLOCKS} may give key; see what the monitor "
+            "says of them, and whether the LINK.toml is that of this link"
+        )
+
     def _lesson(self, seen: Observation, verdict: Verdict) -> Learned | None:
-        """Take a clear block into the lessons; what they say, once there are enough."""
+        """Take a clear block that lacks no figure of earlier ones into the lessons; what they say, once enough."""
         if self._lessons is None or verdict.level is not Level.CLEAR or not seen.pulses or seen.counts is None:
             return None
+        figures = figures_of(seen)
+        if self._figures - figures:
+            return None
+        self._figures |= figures
         self._lessons.append(seen)
         if len(self._lessons) < self._settings.commissioning:
             return None
-        self._baseline = self._baseline.commissioned(self._lessons)
+        self._baseline = self._baseline.commissioned(self._lessons, self._settings.alpha)
         self._lessons = None
         self._monitor = self._made()
         return self._baseline.learned

@@ -210,7 +210,10 @@ class TagPass:
                 waiting = Events(waiting.slots[cut:], waiting.outcomes[cut:])
                 yield self._counted(ready, done, final)
                 done = final
-        self.beyond = waiting.slots.size
+            if done == last:  # what lies beyond the states is counted, not kept
+                self.beyond += waiting.slots.size
+                waiting = Events(*_NO_TAGS)
+        self.beyond += waiting.slots.size
 
     @property
     def sync(self) -> Sync:

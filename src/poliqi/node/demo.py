@@ -33,6 +33,7 @@ LINK_ID: Final = LinkId("demo")
 _WORDS: Final = 1024
 _REAP_S: Final = 5.0
 _LINE_LIMIT: Final = 1 << 20
+_REFUSED: Final = frozenset(("abort", "quarantine"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class DemoSummary:
     blocks: list[dict[str, Any]] = field(repr=False)
     digests: dict[Role, str]
     first_key_s: float | None
+    quarantine: str | None = None
+    """Why the monitor gave up on the link before all blocks were made."""
 
     @property
     def equal(self) -> bool:
@@ -66,7 +69,8 @@ class DemoSummary:
 
 
 async def run_demo(settings: DemoSettings, say: Say) -> DemoSummary:
-    """Pair, start both ends, pass on what they say, compare their key files.
+    """Pair, start both ends, pass on what they say, compare their key files. A block that a monitor refuses counts as
+    made, and a link that is put in quarantine ends the demonstration: nobody comes to release it.
 
     Raises LinkDown where a child fails, StoreError where the two key files differ.
     """
@@ -80,7 +84,7 @@ async def run_demo(settings: DemoSettings, say: Say) -> DemoSummary:
     await children.run()
     digests = {role: _digest(_keys(s, role)) for role in Role}
     first = next((b["time_s"] for b in children.blocks if b["gross_bits"]), None)
-    summary = DemoSummary(children.blocks, digests, first)
+    summary = DemoSummary(children.blocks, digests, first, children.quarantine)
     if not summary.equal:
         raise StoreError(f"the key files differ: {digests}; this must never happen, keep {s.folder} and report it")
     return summary
@@ -113,6 +117,9 @@ class _Children:
         self._began: Final = asyncio.get_running_loop().time()
         self._errors: dict[Role, str] = {}
         self._running: list[asyncio.subprocess.Process] = []
+        self._stopped = False
+        self._refused = False
+        self.quarantine: str | None = None
         self.blocks: list[dict[str, Any]] = []
 
     async def run(self) -> None:
@@ -148,13 +155,15 @@ class _Children:
             limit=_LINE_LIMIT,
         )
         self._running.append(child)
+        if self._stopped:
+            self._stop()
         assert child.stdout is not None
         assert child.stderr is not None
         complaints = asyncio.create_task(child.stderr.read())
         async for line in child.stdout:
             self._take(role, line)
         complaint, code = (await complaints).decode(errors="replace").strip(), await child.wait()
-        if code != 0:
+        if code != 0 and not self._stopped:
             raise LinkDown(
                 f"{role} ended with exit code {code}: {complaint.splitlines()[-1] if complaint else '-'}"
             )
@@ -165,6 +174,19 @@ class _Children:
         if record["event"] == "block" and role is Role.BOB:
             self.blocks.append(record)
         self._say(record)
+        if record["event"] == "quarantined" and self.quarantine is None:
+            self.quarantine = record["text"]
+        self._refused = self._refused or (record["event"] == "monitor" and record["action"] in _REFUSED)
+        if self.quarantine is not None or (self._refused and len(self.blocks) >= self._settings.blocks):
+            self._stop()
+
+    def _stop(self) -> None:
+        """Once there is nothing more to show: an end whose session was refused would try for ever."""
+        self._stopped = True
+        for child in self._running:
+            if child.returncode is None:
+                with suppress(ProcessLookupError):
+                    child.terminate()
 
     async def _reap(self) -> None:
         """Ask every child that still runs to stop, then insist; none is left behind."""

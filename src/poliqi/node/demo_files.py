@@ -31,10 +31,21 @@ from poliqi.edge.sitetrust import add_trust
 from poliqi.node.demo_applications import make_applications
 from poliqi.node.plant import SpanState, write_plant
 
-__all__ = ["CONTROLLER", "HOST", "DemoFolder", "DemoSite", "make_demo_folder", "ports_of", "reserve_ports"]
+__all__ = [
+    "CONTROLLER",
+    "HOST",
+    "RELEASE_S",
+    "DemoFolder",
+    "DemoSite",
+    "make_demo_folder",
+    "ports_of",
+    "reserve_ports",
+]
 
 CONTROLLER: Final = KmeId("controller")
 HOST: Final = "127.0.0.1"
+RELEASE_S: Final = 10
+"""A quarantine ends by itself after so long of clear blocks: a real link waits for a person."""
 _PAD_WORDS: Final = 8192
 _APPLICATIONS: Final = {
     "leonardo": ("lab", "Leonardo"),
@@ -156,6 +167,7 @@ def make_demo_folder(
     for site in sites.values():
         (site.folder / "site.toml").write_text(_site_toml(made, site, door), encoding="utf-8")
         head = 'site = "state/ingest.sock"\nplant = "../plant.json"\nallow_simulated = true\n'
+        head += f'\n[monitor]\nrelease_after = "{RELEASE_S} s"\n'
         if ends[site.kme]:
             (site.folder / "ends.toml").write_text(head + "".join(ends[site.kme]), encoding="utf-8")
     make_applications(sites.values())

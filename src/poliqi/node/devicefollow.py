@@ -8,12 +8,14 @@ from typing import Final
 from poliqi.base.errors import ConfigError, LinkDown, ProtocolError
 from poliqi.keys.devices.messages import Announce, Hello, Settle, Welcome
 from poliqi.keys.devices.pairing import Dropped, Follower
-from poliqi.link.keydevice import DeviceKey
-from poliqi.node.devicetalk import ANSWER_S, HELLO_S, DeviceTalk
+from poliqi.link.keydevice import MOST_KEY_BYTES, DeviceKey
+from poliqi.node.devicetalk import ANSWER_S, HELLO_S, MOST_BLOCK_BYTES, DeviceTalk
 
 __all__ = ["Following"]
 
 _TEND_S: Final = 15.0
+_MOST_BYTES: Final = MOST_BLOCK_BYTES + MOST_KEY_BYTES
+"""A leading end announces no more: it stops gathering from the first of these on, with one key more at most."""
 
 
 class Following(DeviceTalk):
@@ -27,7 +29,8 @@ class Following(DeviceTalk):
         frame = end.hello(await self.read(Hello, HELLO_S))
         await self.mark(end)
         await self.send(frame)
-        number = end.welcomed(await self.read(Welcome, HELLO_S))
+        welcome = await self.read(Welcome, HELLO_S)
+        number = await self.checked(end, lambda: end.welcomed(welcome))
         marks = await asyncio.to_thread(at.store.settle, number, end.marks())
         if marks is not None:
             await asyncio.to_thread(at.judge.remember, marks)
@@ -59,7 +62,11 @@ class Following(DeviceTalk):
         at = self.at
         keys, refusal, is_later = await self._named(names)
         found = [key for key in keys if key is not None]
-        why = None if refusal or not found else await asyncio.to_thread(at.judge.refusal, found)
+        why = (
+            None
+            if refusal or not found
+            else (_too_large(found) or await asyncio.to_thread(at.judge.refusal, found))
+        )
         frame, block = end.have(keys, why or refusal, is_later=is_later)
         if block is None:
             await self.send(frame)
@@ -73,7 +80,8 @@ class Following(DeviceTalk):
         await asyncio.to_thread(lambda: at.store.hold(held, marks, end.marks()))
         await self.send(frame)
         try:
-            outcome = end.settled(await self.read(Settle, ANSWER_S))
+            told = await self.read(Settle, ANSWER_S)
+            outcome = await self.checked(end, lambda: end.settled(told))
         finally:
             for key in found:
                 key.bits.close()
@@ -104,3 +112,11 @@ class Following(DeviceTalk):
         if missing:
             at.say("missing", f"this end's device lacks {missing} of {len(names)} keys", keys=missing)
         return keys, "", False
+
+
+def _too_large(keys: list[DeviceKey]) -> str | None:
+    """Why these are no block, or None."""
+    size = sum(len(key.bits) for key in keys)
+    if size <= _MOST_BYTES:
+        return None
+    return f"{len(keys)} announced keys have {size} bytes, a block has at most {_MOST_BYTES}"

@@ -10,9 +10,9 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from poliqi.base.errors import ConfigError, LinkDown, ProtocolError
+from poliqi.base.errors import AuthenticationError, ConfigError, LinkDown, ProtocolError
 from poliqi.base.secret import Entropy
 from poliqi.edge.devicestate import DeviceStore
 from poliqi.edge.framing import FrameStream
@@ -32,6 +32,8 @@ ANSWER_S: Final = 60.0
 _CLOSE_S: Final = 5.0
 _FAULT_FIRST_S: Final = 5.0
 _FAULT_MOST_S: Final = 300.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,14 @@ class DeviceTalk:
 
     async def mark(self, end: Leader | Follower) -> None:
         await asyncio.to_thread(self.at.store.mark, end.marks())
+
+    async def checked(self, end: Leader | Follower, step: Callable[[], T]) -> T:
+        """What a step that checks a tag gives; where the tag is wrong its pad word is used up, durable, too."""
+        try:
+            return step()
+        except AuthenticationError:
+            await self.mark(end)
+            raise
 
     async def send(self, frame: bytes) -> None:
         async with asyncio.timeout(ANSWER_S):

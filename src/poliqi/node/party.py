@@ -148,6 +148,7 @@ class Party:
         self._keyless = 0
         self._fruitless = 0
         self._last_reason = ""
+        self._trouble = ""
         self._courier: Courier | None = None
         self._wait_s = 0.0
 
@@ -304,6 +305,7 @@ class Party:
             if condition.dark != dark:
                 dark = condition.dark
                 self._say("light", f"no light: {dark}" if dark else "light comes again", dark=dark or None)
+            self._say_trouble()
             if self._watch is not None and self._watch.look():
                 self._light.released()
                 self._wait_s, self._keyless = 0.0, 0
@@ -314,6 +316,13 @@ class Party:
                 self._wait_s, self._keyless = 0.0, 0
                 self._anew.set()
             await asyncio.sleep(_LOOK_S)
+
+    def _say_trouble(self) -> None:
+        """Once for each: why the monitor's word is not on disk."""
+        trouble = "" if self._watch is None else self._watch.trouble
+        if trouble and trouble != self._trouble:
+            self._say("monitor-disk", f"monitor: {trouble}", reason=trouble)
+        self._trouble = trouble
 
     # ---------------------------------------------------------------- connections
 
@@ -409,7 +418,7 @@ class Party:
         )
 
     def _vet(self, report: BlockReport) -> str | None:
-        """The monitor's word on a block, before either end holds a key of it."""
+        """The monitor's word on a block that the peer's tag covers, before this end holds a key of it."""
         assert self._watch is not None
         assert self._owner is not None
         return self._watch.vet(report, self._owner.health(), self._settings.role, time.monotonic())
@@ -438,6 +447,8 @@ class Party:
             case Aborted(reason, fatal, _, report, is_forged):
                 if is_forged and self._watch is not None:
                     self._watch.forged(time.monotonic())
+                if not fatal and report is not None and self._watch is not None and self._owner is not None:
+                    self._watch.dropped(report, self._owner.health(), self._settings.role, time.monotonic())
                 self._on_block(report, reason, finished=not fatal)
                 if not fatal:
                     self._on_keyless(session, reason)

@@ -75,6 +75,8 @@ class Point:
     seeds: int
     outcomes: dict[Outcome, int]
     with_key: int
+    too_long: int
+    """Of those that were not detected, keys longer than the entropy that Eve is known to leave."""
     named: int
     """Of the detected ones, those in which the attack's own name stood among the candidates."""
     signs: tuple[tuple[str, int], ...]
@@ -89,13 +91,15 @@ def outcome_of(
     verdict: Verdict, length: float, known: Truth, sifted_key: float, leak_bits: float, *, is_covered: bool
 ) -> Outcome:
     """The rule. `length` is what the contract gives (0: no key), `known` what Eve leaves, `is_covered` whether the
-    proof claims to pay for this attack.
+    proof claims to pay for this attack: one that it does not pay for is outside it, however little Eve learns.
     """
     if verdict.level is Level.ATTACK:
         return Outcome.DETECTED
-    if not known.is_unsafe(length, sifted_key, leak_bits):
+    if length == 0:
         return Outcome.HARMLESS
-    return Outcome.WRONG if is_covered else Outcome.OUTSIDE
+    if not is_covered:
+        return Outcome.OUTSIDE
+    return Outcome.WRONG if known.is_unsafe(length, sifted_key, leak_bits) else Outcome.HARMLESS
 
 
 def observed(block: PlayedBlock) -> Observation:
@@ -153,12 +157,12 @@ class Bench:
     def point(self, attack: Attack, seeds: int, seed: int = 0) -> Point:
         """`seeds` blocks under an attack, each the first that the monitor sees of it."""
         suspected = _SUSPECTED[attack.kind]
-        is_covered = SIGNATURES[suspected].is_covered
+        is_covered = SIGNATURES[suspected].is_covered or attack.fraction == 0.0
         link = replace(self.link, attack=attack)
         played, known = PlayedLink(link), truth(link)
         outcomes: Counter[Outcome] = Counter()
         signs: Counter[str] = Counter()
-        with_key = named = 0
+        with_key = named = too_long = 0
         for each in range(seeds):
             dice = np.random.default_rng([seed, list(AttackKind).index(attack.kind), each])
             block = played.block(self.pulses, dice)
@@ -172,9 +176,10 @@ class Bench:
             if outcome is Outcome.DETECTED:
                 named += any(candidate.attack is suspected for candidate in verdict.candidates)
                 signs.update({row.sign for row in verdict.evidence})
-        return _point(
-            str(attack.kind), attack.fraction, attack_text(attack) or "", seeds, outcomes, with_key, named, signs
-        )
+            else:
+                too_long += known.is_unsafe(length, sifted, leak)
+        text = attack_text(attack) or ""
+        return _point(str(attack.kind), attack.fraction, text, outcomes, (with_key, too_long, named), signs)
 
 
 def sweep(bench: Bench, seeds: int, seed: int = 0) -> Iterator[Point]:
@@ -213,19 +218,18 @@ def classical_points(bench: Bench, seeds: int, seed: int = 0) -> Iterator[Point]
                         break
                 outcomes[found] += 1
             text = f"{strength:g} of {_SESSIONS} sessions"
-            yield _point(str(suspected), strength, text, seeds, outcomes, 0, named, signs)
+            yield _point(str(suspected), strength, text, outcomes, (0, 0, named), signs)
 
 
 def _point(
     attack: str,
     strength: float,
     text: str,
-    seeds: int,
     outcomes: Counter[Outcome],
-    with_key: int,
-    named: int,
+    counted: tuple[int, int, int],
     signs: Counter[str],
 ) -> Point:
+    """`counted`: `with_key`, `too_long`, `named`."""
     found = {outcome: outcomes[outcome] for outcome in Outcome}
     shown = sorted(signs.items(), key=lambda sign: (-sign[1], sign[0]))[:4]
-    return Point(attack, strength, text, seeds, found, with_key, named, tuple(shown))
+    return Point(attack, strength, text, outcomes.total(), found, *counted, tuple(shown))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
@@ -17,23 +17,18 @@ from poliqi.base.ids import KmeId, LinkId
 from poliqi.base.units import parse_quantity
 from poliqi.control.city import City, SpanId
 from poliqi.ops.city_toml import CityPlan, load_city
+from poliqi.optics.attack import ATTACK_WORDS
 from poliqi.optics.parameters import AttackKind
 from poliqi.twin.scenario import Fault, FaultKind, Load, Pace, Scenario
 
-__all__ = ["FAULT_KEYS", "TABLES", "load_scenario", "read_scenario"]
+__all__ = ["ATTACKS", "FAULT_KEYS", "TABLES", "load_scenario", "read_scenario"]
 
 _LARGEST: Final = 1 << 20
 _MOST_FAULTS: Final = 10_000
 _PAGE: Final = "docs/reference/scenario.md lists every key"
 _K = FaultKind
-_ATTACKS: Final = {
-    "intercept": AttackKind.INTERCEPT_RESEND,
-    "pns": AttackKind.PHOTON_NUMBER_SPLITTING,
-    "blinding": AttackKind.BLINDING,
-    "time-shift": AttackKind.TIME_SHIFT,
-    "trojan": AttackKind.TROJAN_HORSE,
-    "jam": AttackKind.JAMMING,
-}
+ATTACKS: Final = {word: kind for word, kind in ATTACK_WORDS.items() if word not in ("intercept-key", "tap", "cut")}
+"""What an `eavesdropper` may do. Taps and cuts are faults of their own; a basis of hers has no key here."""
 
 Quantity = str | float
 
@@ -67,7 +62,7 @@ class FaultTable(Table):
     sites: tuple[str, ...] | None = None
     link: str | None = None
     demand: str | None = None
-    attack: Literal["intercept", "pns", "blinding", "time-shift", "trojan", "jam"] | None = None
+    attack: str | None = None
     fraction: Quantity | None = None
     error: Quantity | None = None
     loss: Quantity | None = None
@@ -236,7 +231,7 @@ def _fault(t: FaultTable, key: str, city: City) -> Fault:
     strikes = _strikes(t, key, city)
     at, most = _seconds(t.at, f"{key}: at", 0.0, 400 * 86400.0), 400 * 86400.0
     given: dict[str, Any] = {
-        "attack": None if t.attack is None else _ATTACKS[t.attack],
+        "attack": _attack(t.attack, key),
         "fraction": _figure(t.fraction, "1", f"{key}: fraction", 0.0, 1.0),
         "error": _figure(t.error, "1", f"{key}: error", 0.0, 0.5),
         "loss_db": _figure(t.loss, "dB", f"{key}: loss", 0.0, 60.0),
@@ -252,6 +247,12 @@ def _fault(t: FaultTable, key: str, city: City) -> Fault:
         **strikes,
         **{name: value for name, value in given.items() if value is not None},
     )
+
+
+def _attack(word: str | None, key: str) -> AttackKind | None:
+    if word is not None and word not in ATTACKS:
+        raise ConfigError(f"{key}: attack {word[:40]!r}: write one of {', '.join(ATTACKS)}")
+    return None if word is None else ATTACKS[word]
 
 
 def _check_keys(t: FaultTable, kind: FaultKind | None, key: str) -> None:

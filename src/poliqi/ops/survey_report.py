@@ -70,7 +70,7 @@ def tag_figures(found: TagPass, tagging: Tagging, settings: SyncSettings, window
                 strict=True,
             )
         ),
-        "dead_time_s": max(settings.filters.dead_s, settings.filters.afterpulse_s),
+        "dead_time_s": settings.filters.common_s,
         "doubles": counters.doubles,
         "beyond_states": found.beyond,
         "rates_over_time": {

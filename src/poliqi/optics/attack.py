@@ -6,13 +6,14 @@ import math
 from typing import Final, NamedTuple, assert_never
 
 from poliqi.base.errors import ConfigError
-from poliqi.optics.fibre import transmittance
+from poliqi.optics.fibre import transmittance, way_loss_db
 from poliqi.optics.parameters import Attack, AttackKind, BasisChoice, LinkParameters
 from poliqi.optics.receiver import Optics
 from poliqi.optics.source import intensity_nodes, photon_number_probability
 
 __all__ = [
     "ATTACK_FORMS",
+    "ATTACK_WORDS",
     "OUTSIDE_PROOFS",
     "Delivered",
     "attack_text",
@@ -27,7 +28,7 @@ ATTACK_FORMS: Final = (
     "(each alone or with =FRACTION of the pulses), trojan=PHOTONS (that come back out of Alice's device, a pulse), "
     "tap=LOSS (such as 3dB, or a share of the light), cut, jam=PHOTONS (of false light at Bob's, a slot)"
 )
-_KINDS: Final = {
+ATTACK_WORDS: Final = {
     "intercept": AttackKind.INTERCEPT_RESEND,
     "intercept-key": AttackKind.INTERCEPT_RESEND,
     "pns": AttackKind.PHOTON_NUMBER_SPLITTING,
@@ -38,6 +39,7 @@ _KINDS: Final = {
     "cut": AttackKind.CUT,
     "jam": AttackKind.JAMMING,
 }
+"""Attacks as people write them."""
 OUTSIDE_PROOFS: Final = frozenset({AttackKind.BLINDING, AttackKind.TIME_SHIFT, AttackKind.TROJAN_HORSE})
 """Attacks that break an assumption of every proof here: what a proof grants under them need not be secret."""
 _WHOLE: Final = ("pns", "blinding", "time-shift", "cut")
@@ -68,7 +70,7 @@ class Delivered(NamedTuple):
 def parse_attack(text: str) -> Attack:
     """Read `intercept=0.2`, `pns`, `tap=3dB` and their like. Raises ConfigError."""
     name, _, number = text.partition("=")
-    if name not in _KINDS or (not number and name not in _WHOLE):
+    if name not in ATTACK_WORDS or (not number and name not in _WHOLE):
         raise ConfigError(f"eve: {text[:40]!r} is not an attack; write {ATTACK_FORMS}")
     in_db = name == "tap" and number.endswith("dB")
     try:
@@ -79,14 +81,14 @@ def parse_attack(text: str) -> Attack:
         if not 0.0 <= strength <= 100.0:
             raise ConfigError(f"eve: a tap of {strength:g} dB is outside 0 to 100 dB")
         strength = 1.0 - transmittance(strength)
-    return Attack(_KINDS[name], strength, 1.0 if name == "intercept-key" else 0.5)
+    return Attack(ATTACK_WORDS[name], strength, 1.0 if name == "intercept-key" else 0.5)
 
 
 def attack_text(attack: Attack) -> str | None:
     """An attack as `parse_attack` reads it (but for a basis that has no word of its own); None for none."""
     if attack.kind is AttackKind.NONE:
         return None
-    name = next(word for word, kind in _KINDS.items() if kind is attack.kind)
+    name = next(word for word, kind in ATTACK_WORDS.items() if kind is attack.kind)
     if attack.kind is AttackKind.INTERCEPT_RESEND and attack.key_basis == 1.0:
         name = "intercept-key"
     elif attack.kind is AttackKind.INTERCEPT_RESEND and attack.key_basis != 0.5:
@@ -145,9 +147,7 @@ def shifted(link: LinkParameters) -> tuple[float, float]:
     gain as it was, where the fibre's loss allows it.
     """
     r = link.instruments.mismatch
-    fibre = link.fibre
-    loss = fibre.attenuation_db_per_km * fibre.length_m / 1e3 + fibre.connectors_db + fibre.mux_db + fibre.switch_db
-    gain = min(2.0 / (1.0 + r), 1.0 / transmittance(loss))
+    gain = min(2.0 / (1.0 + r), 1.0 / transmittance(way_loss_db(link.fibre)))
     return gain, gain * r
 
 

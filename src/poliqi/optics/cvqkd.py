@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from poliqi.base.errors import ConfigError
-from poliqi.optics.fibre import fibre_loss_db, transmittance
+from poliqi.optics.fibre import transmittance, way_loss_db
 from poliqi.optics.parameters import Fibre
 
 __all__ = ["CvLink", "CvRate", "cv_at_length", "cv_rate", "symplectic_eigenvalues"]
@@ -130,8 +130,7 @@ def _pair(total: float, product: float) -> tuple[float, float]:
 
 
 def _at(link: CvLink, modulation: float) -> CvRate:
-    fibre = link.fibre
-    loss_db = fibre_loss_db(fibre) + fibre.connectors_db + fibre.mux_db + fibre.switch_db
+    loss_db = way_loss_db(link.fibre)
     t, v = transmittance(loss_db), modulation + 1.0
     line = 1.0 / t - 1.0 + link.excess_noise
     total = line + (2.0 - link.efficiency + 2.0 * link.electronic_noise) / link.efficiency / t

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from poliqi.optics.parameters import Fibre, LinkParameters
 
-__all__ = ["dispersion_s", "fibre_loss_db", "link_loss_db", "loss_budget_db", "transmittance"]
+__all__ = ["dispersion_s", "fibre_loss_db", "link_loss_db", "loss_budget_db", "transmittance", "way_loss_db"]
 
 
 def transmittance(loss_db: float) -> float:
@@ -15,6 +15,11 @@ def transmittance(loss_db: float) -> float:
 def fibre_loss_db(fibre: Fibre) -> float:
     """Loss of the fibre alone, without its connectors."""
     return fibre.attenuation_db_per_km * fibre.length_m / 1e3
+
+
+def way_loss_db(fibre: Fibre) -> float:
+    """Loss from Alice's output to Bob's input: the fibre with its connectors, multiplexers and switches."""
+    return fibre_loss_db(fibre) + fibre.connectors_db + fibre.mux_db + fibre.switch_db
 
 
 def loss_budget_db(link: LinkParameters) -> dict[str, float]:

@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from poliqi.base.errors import ConfigError
-from poliqi.optics.fibre import fibre_loss_db, transmittance
+from poliqi.optics.fibre import transmittance, way_loss_db
 from poliqi.optics.parameters import Detector, DetectorKind, Fibre
 from poliqi.proof import h
 
@@ -167,8 +167,7 @@ def mdi_at_length(link: MdiLink, length_m: float) -> MdiLink:
 
 
 def _at(link: MdiLink, intensities: tuple[float, float]) -> MdiRate:
-    fibre = link.fibre
-    loss_db = fibre_loss_db(fibre) + fibre.connectors_db + fibre.mux_db + fibre.switch_db
+    loss_db = way_loss_db(link.fibre)
     s, t = (
         transmittance(loss_db * share + link.hub_loss_db) * link.detector.efficiency
         for share in (link.place, 1.0 - link.place)

@@ -13,6 +13,7 @@ from poliqi.base.errors import ConfigError
 from poliqi.base.ids import LeakModel
 from poliqi.optics.attack import OUTSIDE_PROOFS
 from poliqi.optics.channel import Expectation, expectation, stated_intensities
+from poliqi.optics.fibre import transmittance
 from poliqi.optics.parameters import Attack, AttackKind, BasisChoice, LinkParameters
 from poliqi.proof import LARGEST_COUNT, BasisCounts, Counts, KeyLength, exact_length, secret_length, shannon_leak
 
@@ -96,11 +97,8 @@ def caveats(link: LinkParameters) -> tuple[str, ...]:
             f"{detector.pixels} pixels share the light and are taken as one detector of 1/{detector.pixels} of the "
             "dead time; the proof asks that rounds in which any of them is dead be dropped in both bases."
         )
-    if depends_on_basis(link):
-        notes.append(
-            "receiver.test_loss with an active basis choice makes detection depend on the basis, which the proof "
-            "excludes: no contract is made for this link."
-        )
+    if depends := depends_on_basis(link):
+        notes.append(f"{depends}: detection depends on the basis, which the proof excludes. No contract is made.")
     if detector.afterpulse > 0.0:
         notes.append("Afterpulses are counted as errors, but the proof asks for detectors without memory.")
     if link.source.intensity_noise > 0.0:
@@ -131,12 +129,27 @@ def _strength(attack: Attack) -> str:
             return f"on {attack.fraction:.0%} of the pulses"
 
 
-def depends_on_basis(link: LinkParameters) -> bool:
-    """Whether the chance of a detection depends on Bob's basis, against the assumption of every proof here.
+def depends_on_basis(link: LinkParameters) -> str:
+    """How the chance of a detection depends on the basis at either end, against the assumption of every proof here.
 
-    With a passive choice a loss in one arm only shifts the splitting ratio and the common loss.
+    Empty where it does not. Each end's detectors are alike, key and test have as many windows, and visibility moves
+    errors alone. What is left: an active choice with a loss in one basis only; and a passive choice whose splitter
+    favours the test basis. With a passive choice a loss in one arm only shifts the splitting ratio and the common
+    loss, but dark counts and bright light fall on both arms alike, single photons as the ratio says: where the key
+    arm has the smaller share of photons it has the larger share of such clicks, and the test basis says too little.
     """
-    return link.receiver.basis_choice is BasisChoice.ACTIVE and link.receiver.test_loss_db > 0.0
+    ends = [("receiver", link.receiver, link.receiver_key_basis)]
+    if link.pairs is not None:
+        own = link.pairs.receiver
+        name = "pairs.receiver" if own is not None else "receiver (Alice's like Bob's)"
+        ends.append((name, own or link.receiver, link.source.key_basis))
+    for name, receiver, share in ends:
+        if receiver.basis_choice is BasisChoice.ACTIVE:
+            if receiver.test_loss_db > 0.0:
+                return f"{name}.test_loss {receiver.test_loss_db:g} dB with an active basis choice"
+        elif share < (1.0 - share) * transmittance(receiver.test_loss_db) * (1.0 - 1e-9):
+            return f"{name}: a passive basis choice whose key arm gets less light ({share:g}) than its test arm"
+    return ""
 
 
 def predicted_leak(counts: Counts, leak_model: LeakModel, efficiency: float) -> float:

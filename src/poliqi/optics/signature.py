@@ -9,7 +9,7 @@ from typing import Final
 from poliqi.optics.attack import deliveries, shifted
 from poliqi.optics.channel import expectation
 from poliqi.optics.detector import timing
-from poliqi.optics.fibre import fibre_loss_db, transmittance
+from poliqi.optics.fibre import transmittance, way_loss_db
 from poliqi.optics.pairs import prepared
 from poliqi.optics.parameters import Attack, AttackKind, LinkParameters
 from poliqi.optics.raman import LIGHT_SPEED, PLANCK
@@ -116,10 +116,9 @@ def _arrival(link: LinkParameters, click: float) -> tuple[float, float]:
 
 
 def _pilot_loss_db(link: LinkParameters) -> float:
-    fibre, left = link.fibre, share_left(link)
-    sound = fibre_loss_db(fibre) + fibre.connectors_db + fibre.mux_db + fibre.switch_db
+    left = share_left(link)
     lost = _PILOT_RANGE_DB if left <= transmittance(_PILOT_RANGE_DB) else -10.0 * math.log10(left)
-    return sound + lost
+    return way_loss_db(link.fibre) + lost
 
 
 def back_light_w(link: LinkParameters) -> float:

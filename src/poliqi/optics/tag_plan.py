@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from poliqi.base.errors import ConfigError
 from poliqi.optics.channel import expectation
 from poliqi.optics.counter import thresholds
 from poliqi.optics.detector import Timing, timing
@@ -75,7 +76,12 @@ class TagPlan:
 
 
 def tag_plan(link: LinkParameters) -> TagPlan:
-    """The tables of `link`. Raises ConfigError where no detector can ever click."""
+    """The tables of `link`. Raises ConfigError for entangled pairs, and where no detector can ever click."""
+    if link.pairs is not None:
+        raise ConfigError(
+            f"link {link.name}: tags are made of prepared light alone, and it has a source of entangled pairs; "
+            "leave its [pairs] out, or use recordings of it"
+        )
     table = outcome_probabilities(responses(link, bob_optics(link)))
     single, double = table[:, :4], table[:, 4:]
     seen = single + double

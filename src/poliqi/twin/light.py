@@ -15,9 +15,11 @@ from typing import Final
 import numpy as np
 
 from poliqi.control.messages import LightState
+from poliqi.optics.attack import OUTSIDE_PROOFS
 from poliqi.optics.channel import Expectation, expectation
 from poliqi.optics.counts import CountSampler
-from poliqi.optics.parameters import Attack, ClassicalChannel, Fibre, LinkParameters
+from poliqi.optics.fibre import way_loss_db
+from poliqi.optics.parameters import Attack, ClassicalChannel, LinkParameters
 from poliqi.optics.prediction import predicted_leak
 from poliqi.optics.raman import detected_noise_rate_hz
 from poliqi.proof import Counts, exact_length
@@ -54,7 +56,8 @@ class Condition:
     attack: Attack = _HONEST
     channels: tuple[ClassicalChannel, ...] = ()
     forged: str = ""
-    """Somebody changes (`tampering`) or repeats (`replay`) the messages of the two ends: no session is agreed."""
+    """Somebody changes (`tampering`) or repeats (`replay`) the messages of the two ends: no session is agreed. The
+    ends see the same of both: a tag that does not fit."""
 
     @property
     def is_dark(self) -> bool:
@@ -65,6 +68,14 @@ class Condition:
     def has_light(self) -> bool:
         """Blocks can be made."""
         return not (self.is_dark or self.is_away or self.forged)
+
+    @property
+    def is_useless(self) -> bool:
+        """No key comes of it, or none that a proof covers: keys should take another way."""
+        return not self.has_light or self.attack.kind in OUTSIDE_PROOFS
+
+
+_SOUND: Final = Condition()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +179,14 @@ class Light:
             return
         self._forged_at = now
         self._watch.forged(now)
-        reason = f"authentication failed: somebody meddles with messages ({self.condition.forged})"
-        self.reading = self._judged(Reading(LightState.SILENT, blocks=self.blocks, at=now, reason=reason))
-
-    def _judged(self, reading: Reading) -> Reading:
-        """The reading with what the monitor says."""
-        w = self._watch
-        return replace(
-            reading,
+        w, reason = self._watch, "authentication failed: a tag does not fit"
+        self.reading = Reading(
+            LightState.SILENT,
+            blocks=self.blocks,
+            at=now,
+            reason=reason,
             verdict=w.verdict,
-            attack=self.condition.forged if w.attack and self.condition.forged else w.attack,
+            attack=w.attack,
             evidence=w.evidence,
             is_quarantined=w.is_quarantined,
         )
@@ -190,6 +199,8 @@ class Light:
         refusal = None
         if self._watch.wants(self.condition.attack.kind):
             refusal = self._watch.block(_under(self.link, self.condition), clicks, counts, self._since)
+        elif self._watch.verdict and self.condition != _SOUND:
+            self._watch.unasked()
         leak = predicted_leak(counts, block.leak_model, block.efficiency)
         reason, length = "", 0
         if refusal is not None:
@@ -211,11 +222,8 @@ class Light:
     def _read(self, counts: Counts, length: int, reason: str) -> None:
         before = self.reading
         is_lit = bool(length) or (before.state is LightState.LIT and self._keyless < _KEYLESS)
-        self.reading = self._judged(self._read_of(counts, length, reason, is_lit=is_lit))
-
-    def _read_of(self, counts: Counts, length: int, reason: str, *, is_lit: bool) -> Reading:
-        contract = self._contract
-        return Reading(
+        contract, w = self._contract, self._watch
+        self.reading = Reading(
             LightState.LIT if is_lit else LightState.KEYLESS,
             key_rate_bps=(length or is_lit * contract.length) / contract.block_s,
             qber_key=_qber(counts.key.total_errors, counts.key.total_detections),
@@ -225,6 +233,10 @@ class Light:
             blocks=self.blocks,
             at=self._since,
             reason="" if is_lit else reason,
+            verdict=w.verdict,
+            attack=w.attack,
+            evidence=w.evidence,
+            is_quarantined=w.is_quarantined,
         )
 
     def _loss_db(self, counts: Counts) -> float:
@@ -237,15 +249,11 @@ class Light:
         seen = (counts.key.total_detections + counts.test.total_detections) / self._contract.pulses
         clicks = honest.clicks * seen / planned
         live = max(1e-3, 1.0 - clicks * self.link.dead_slots)
-        return _fibre_db(self.link.fibre) - 10.0 * math.log10(max(1e-12, clicks / live / honest.click))
+        return way_loss_db(self.link.fibre) - 10.0 * math.log10(max(1e-12, clicks / live / honest.click))
 
 
 def _qber(errors: float, detections: float) -> float | None:
     return errors / detections if detections else None
-
-
-def _fibre_db(fibre: Fibre) -> float:
-    return fibre.length_m / 1e3 * fibre.attenuation_db_per_km + fibre.connectors_db + fibre.mux_db + fibre.switch_db
 
 
 def _under(link: LinkParameters, condition: Condition) -> LinkParameters:

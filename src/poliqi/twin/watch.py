@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from poliqi.link.monitor import Learned, Level, Observation
-from poliqi.link.played import PlayedBlock, PlayedLink
+from poliqi.link.played import PlayedLink
 from poliqi.link.response import Decision, Guard, WatchSettings
 from poliqi.optics.attack import OUTSIDE_PROOFS
 from poliqi.optics.parameters import AttackKind, LinkParameters
@@ -35,7 +35,8 @@ class Watch:
         self._pulses: Final = pulses
         self._dice: Final = dice
         self._guard: Guard | None = None
-        self.verdict: str = Level.CLEAR.value
+        self.verdict: str = ""
+        """Empty where nobody asked the monitor of the light as it is."""
         self.attack: str = ""
         self.evidence: str = ""
 
@@ -51,7 +52,11 @@ class Watch:
     def block(self, under: LinkParameters, clicks: int, counts: Counts, now: float) -> str | None:
         """Judge a block; why it gives no key, None where it may."""
         block = played(under).read(self._pulses, clicks, counts, self._dice)
-        return self._heed(self._made().see(_observation(block), now, now))
+        return self._heed(self._made().see(block.observation(), now, now))
+
+    def unasked(self) -> None:
+        """A block went by at which nobody looked."""
+        self.verdict = self.evidence = ""
 
     def forged(self, now: float) -> None:
         """A session ended because a tag did not fit."""
@@ -85,22 +90,7 @@ def _learned(link: LinkParameters, pulses: int) -> Learned | None:
     """What commissioning on honest blocks finds."""
     guard, dice = Guard(link, _SETTINGS), np.random.Generator(np.random.PCG64(1))
     for number in range(4 * _SETTINGS.commissioning):
-        decision = guard.see(_observation(played(link).block(pulses, dice)), float(number), float(number))
+        decision = guard.see(played(link).block(pulses, dice).observation(), float(number), float(number))
         if decision.learned is not None:
             return decision.learned
     return None
-
-
-def _observation(block: PlayedBlock) -> Observation:
-    counts = block.counts
-    return Observation(
-        pulses=block.pulses,
-        detections=block.detections,
-        counts=counts,
-        sifted_key=int(counts.key.total_detections),
-        sifted_test=int(counts.test.total_detections),
-        test_errors=counts.test.total_errors,
-        bob=block.health_bob,
-        alice=block.health_alice,
-        sessions=1,
-    )

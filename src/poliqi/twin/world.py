@@ -370,12 +370,11 @@ class TwinWorld:
             self._log("repaired", number=number)
 
     def _dead_hops(self) -> set[frozenset[KmeId]]:
-        """Pairs of neighbours none of whose links has light, and everything around a site without power."""
+        """Pairs of neighbours none of whose links is of use, and everything around a site without power."""
         alive: dict[frozenset[KmeId], bool] = {}
         for lit in self.plant.links.values():
             hop = frozenset(lit.link.ends)
-            c = lit.light.condition
-            alive[hop] = alive.get(hop, False) or not (c.is_dark or c.is_away)
+            alive[hop] = alive.get(hop, False) or not lit.light.condition.is_useless
         return {hop for hop, is_alive in alive.items() if not is_alive}
 
     # ---------------------------------------------------------------- faults: how

@@ -12,6 +12,7 @@ import pytest
 from alarm_faults import (
     FAULTS,
     QUIET,
+    WATCHED,
     Fault,
     K,
     dark,
@@ -22,6 +23,7 @@ from alarm_faults import (
     raised,
     ring,
     site_down,
+    stopped,
     stray_light,
 )
 
@@ -30,8 +32,10 @@ from poliqi.control.alarms import AlarmBook
 from poliqi.control.causes import CAUSES, Cause, cause_advice, cause_line
 from poliqi.control.city import City
 from poliqi.control.events import CityEvent, CityEventKind, Language, event_line
-from poliqi.control.signs import SignKind, signs_of
+from poliqi.control.lines import WORDS
+from poliqi.control.signs import ATTACKS, SignKind, signs_of
 from poliqi.control.suspects import LINK_PATTERNS, Grade
+from poliqi.link.monitor import Suspected
 
 Make = Callable[[City, Random], Fault]
 
@@ -72,6 +76,44 @@ def test_the_place_is_named_too(make: Make) -> None:
         fault = make(CITY, draw)
         said = raised(play(CITY, fault, draw, lost=0.0))
         assert fault.place in event_line(said[0])
+
+
+@pytest.mark.parametrize("attack", sorted(WATCHED))
+def test_a_quarantine_is_one_alarm_whatever_the_monitor_calls_it(attack: str) -> None:
+    """It explains that the link gives no key and that the other end misses it."""
+    for number, link in enumerate(CITY.links):
+        for turn in range(3):
+            said = raised(play(CITY, stopped(link, attack, Random(turn)), Random(10 * number + turn), lost=0.0))
+            assert [e.values["cause"] for e in said] == [WATCHED[attack]], (link.link, turn)
+
+
+def test_a_link_that_was_quarantined_for_interception_and_one_whose_errors_jumped_are_one_listener() -> None:
+    one, other = (link for link in CITY.links if link.spans == ("fibre-leonardo-bovisa",))
+    fault = stopped(one, "intercept-resend", Random(1))
+    fault.sure.append(event(K.LINK_QBER, link=other.link, qber=0.08, usual=0.02, basis="test", pattern="step"))
+    (said,) = raised(play(CITY, fault, Random(1), lost=0.0))
+    assert (said.values["cause"], said.span) == ("eavesdropper", "fibre-leonardo-bovisa")
+
+
+@pytest.mark.parametrize("attack", ["intercept-resend", "photon-number-splitting", "tap"])
+def test_what_the_monitor_only_says_of_a_link_with_key_is_left_to_the_figures(attack: str) -> None:
+    book = lit_book(CITY)
+    heed(book, 10.0, event(K.LINK_ATTACK, "aria", "aria-leonardo", attack=attack, what="x", quarantined=0))
+    assert raised(run(book, 10.0, 30.0)) == []
+
+
+def test_the_end_of_a_quarantine_ends_its_alarm() -> None:
+    book = lit_book(CITY)
+    heed(book, 10.0, event(K.LINK_ATTACK, "aria", "aria-leonardo", attack="blind", what="x", quarantined=1))
+    assert [e.values["cause"] for e in raised(run(book, 10.0, 20.0))] == ["quarantined"]
+    heed(book, 20.0, event(K.LINK_CLEAR, link="aria-leonardo"), event(K.LINK_LIT, link="aria-leonardo"))
+    assert [e.kind for e in run(book, 20.0, 30.0)] == [K.ALARM_CLEARED]
+
+
+def test_every_attack_of_the_monitor_has_its_sign_a_cause_and_words() -> None:
+    assert set(ATTACKS) == {attack.value for attack in Suspected}
+    assert WORDS.keys() >= WATCHED.keys()
+    assert set(WATCHED.values()) <= {cause.value for cause in Cause}
 
 
 def test_a_cut_span_explains_its_links_stock_and_routes() -> None:

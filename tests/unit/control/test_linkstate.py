@@ -291,9 +291,20 @@ def test_an_attack_that_a_monitor_names_is_told_once_and_so_is_its_end() -> None
     assert (event.kind, event.site, event.values) == (
         _K.LINK_ATTACK,
         A,
-        {"attack": "blinding", "what": "photocurrent 9"},
+        {"attack": "blinding", "what": "photocurrent 9", "quarantined": 0},
     )
     assert told(2.0, verdict="attack", attack="blinding", evidence="photocurrent 10") == []
+    (event,) = told(2.5, verdict="attack", attack="blinding", evidence="photocurrent 9", is_quarantined=True)
+    assert event.values["quarantined"] == 1, "that the link was stopped is news"
     assert told(3.0) == [], "an end without a monitor says nothing of it"
     assert [event.kind for event in told(4.0, verdict="clear")] == [_K.LINK_CLEAR]
     assert told(5.0, verdict="clear") == []
+
+
+def test_the_end_that_stopped_the_link_is_heeded_before_one_that_only_names_something() -> None:
+    link = watch()
+    link.heard(A, LinkReport(link="a-b", state=LIT, verdict="attack", attack="tap"), 0.0)
+    stopped = LinkReport(link="a-b", state=KEYLESS, verdict="attack", attack="blind", is_quarantined=True)
+    link.heard(B, stopped, 0.0)
+    (event,) = (event for event in link.update(0.0) if event.kind is _K.LINK_ATTACK)
+    assert (event.site, event.values["attack"], event.values["quarantined"]) == (B, "blind", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,6 +85,23 @@ def test_what_no_block_could_keep_is_refused(change: dict[str, dict[str, object]
         link = replace(link, **{part: replace(getattr(link, part), **values)})
     with pytest.raises(ConfigError, match=words):
         plan_contract(link, 10**8, **NAMES)
+
+
+@pytest.mark.parametrize("asked", [{}, {"reconciler": "cascade"}, {"reconciler": "cascade", "length": 13_190}])
+@pytest.mark.parametrize("end", ["bob", "alice"])
+def test_a_receiver_whose_clicks_depend_on_its_basis_gets_no_contract(end: str, asked: dict[str, Any]) -> None:
+    """Whichever end it stands at, and whoever chose the reconciler."""
+    link = link_named("reference/bbm92-20km")
+    assert link.pairs is not None
+    bad = replace(link.receiver, basis_choice=BasisChoice.ACTIVE, test_loss_db=3.0, key_basis=None)
+    good = replace(link.receiver, key_basis=None)
+    link = replace(
+        link,
+        receiver=bad if end == "bob" else link.receiver,
+        pairs=replace(link.pairs, receiver=bad if end == "alice" else good),
+    )
+    with pytest.raises(ConfigError, match=r"receiver\.test_loss 3 dB .*detection depend on the basis"):
+        plan_contract(link, 10**9, **NAMES, **asked)
 
 
 def test_a_length_too_short_to_repay_the_pad_is_no_length() -> None:

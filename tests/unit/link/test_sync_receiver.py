@@ -15,6 +15,7 @@ from poliqi.base.ids import Origin
 from poliqi.link.device import Detections, Receiver, Watched, check_detections
 from poliqi.link.health import SelfMeasuring
 from poliqi.link.recording import Light, Recording, ReplayTransmitter
+from poliqi.link.sync.gates import Filters
 from poliqi.link.sync.receiver import TagReceiver
 from poliqi.link.sync.recover import SyncSettings
 from poliqi.link.sync.window import SyncWindows, WindowedTransmitter
@@ -193,6 +194,27 @@ def test_darkness_alone_never_locks() -> None:
     with pytest.raises(DataRefused, match="no periodic signal"):
         device.detect(1000)
     assert device.condition.dark
+
+
+@pytest.mark.parametrize(
+    ("origin", "filters", "refused"),
+    [
+        (Origin.PHOTONS, Filters(), True),
+        (Origin.PHOTONS, Filters(afterpulse_s=1e-6), True),
+        (Origin.PHOTONS, Filters(dead_s=0.0), False),
+        (Origin.PHOTONS, Filters(dead_s=50e-9), False),
+        (Origin.SIMULATED, Filters(), False),
+    ],
+)
+def test_photons_need_a_dead_time_that_somebody_stated(origin: Origin, filters: Filters, refused: bool) -> None:
+    scene = world(replace(SCENE, slots=300_000))
+    source = ListSource(scene.scene.tagging, scene.tags, 20_000)
+    named = {"origin": origin, "settings": replace(SETTINGS, filters=filters)}
+    if refused:
+        with pytest.raises(DataRefused, match=r"filters\.dead_s is not stated.*or 0 if none has any"):
+            TagReceiver(source, scene.published, ONCE, FixedEntropy(), **named)
+    else:
+        assert TagReceiver(source, scene.published, ONCE, FixedEntropy(), **named).origin is origin
 
 
 def test_a_closed_device_ends_its_detect() -> None:

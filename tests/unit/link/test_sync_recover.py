@@ -13,6 +13,7 @@ from poliqi.base.errors import DataRefused
 from poliqi.link.sync.clock import find_clock, look_for_clock
 from poliqi.link.sync.gates import Filters
 from poliqi.link.sync.ingest import Ingest
+from poliqi.link.sync.offset import Offset, find_offset
 from poliqi.link.sync.recover import Recovered, SyncSettings, recover
 from poliqi.link.sync.rows import Agreement, alice_row, click_values, weights
 from poliqi.link.sync.tracking import Tracker
@@ -172,6 +173,45 @@ def test_a_window_that_is_not_there_gives_no_offset() -> None:
     other = world(replace(SHORT, seed=99))
     with pytest.raises(DataRefused, match=r"no offset: .* at none of \d+ offsets .*same window"):
         recover(scene.tags, POLARISATION, other.published(0, WINDOW), SyncSettings())
+
+
+def fitted(states: np.ndarray, reach: int, seed: int, clicks: float = 0.02, echo: float = 0.0) -> Offset:
+    """The offset of clicks at an Alice who plays `states` again and again, `reach` slots after the first guess.
+
+    Of each click there is an `echo` 50 slots later: a tagger that counts some pulses twice.
+    """
+    draw = np.random.default_rng(seed)
+    slots = np.flatnonzero(draw.random(states.size + 2 * reach) < clicks)
+    state = states[(slots - reach) % states.size]
+    basis = draw.integers(0, 2, slots.size)
+    bit = np.where(basis == state >> 1, state & 1, draw.integers(0, 2, slots.size))
+    twice = np.flatnonzero(draw.random(slots.size) < echo)
+    at, codes = np.concatenate([slots, slots[twice] + 50]), (2 * basis + bit).astype(np.uint8)
+    codes = np.concatenate([codes, codes[twice]])
+    order = np.argsort(at, kind="stable")
+    return find_offset(at[order].astype(np.int64), codes[order], states, 1, 0, 2 * reach)
+
+
+@pytest.mark.parametrize("period", [1 << 15, 127, 1])
+@pytest.mark.parametrize("seed", range(2))
+def test_states_that_repeat_are_refused_since_two_offsets_fit(period: int, seed: int) -> None:
+    """As a pattern generator of a laboratory repeats them; each of the offsets fits by far more than chance."""
+    pattern = np.random.default_rng(seed).integers(0, 4, period).astype(np.uint8)
+    with pytest.raises(DataRefused, match=r"no offset: two fit.*states repeat.*draw .* one by one"):
+        fitted(np.resize(pattern, WINDOW), 100_000, seed)
+
+
+def test_states_that_repeat_every_turn_of_the_search_are_refused() -> None:
+    """A period of 2^18 slots falls on one place of a search of that length: the multiple is what does not show."""
+    pattern = np.random.default_rng(4).integers(0, 4, 1 << 18).astype(np.uint8)
+    with pytest.raises(DataRefused, match="no offset: two fit, 262144 slots apart"):
+        fitted(np.tile(pattern, 4), 300_000, 4, clicks=0.05)
+
+
+def test_clicks_that_are_counted_twice_are_no_second_offset() -> None:
+    """An echo of a tenth fits by more than chance too, but a tenth as well as the light itself."""
+    states = np.random.default_rng(5).integers(0, 4, WINDOW).astype(np.uint8)
+    assert fitted(states, 100_000, 5, clicks=0.1, echo=0.1).bins == 100_000
 
 
 def test_a_start_outside_its_uncertainty_gives_no_offset() -> None:

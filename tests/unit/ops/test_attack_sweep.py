@@ -65,9 +65,18 @@ def test_the_rule_of_outcomes() -> None:
         (clear, 400, True, Outcome.HARMLESS),
         (clear, 600, True, Outcome.WRONG),
         (clear, 600, False, Outcome.OUTSIDE),
+        (clear, 1, False, Outcome.OUTSIDE),  # however little Eve learns: the proof says nothing of her
+        (clear, 0, False, Outcome.HARMLESS),
         (Verdict(Level.SUSPECT), 600, True, Outcome.WRONG),
     ):
         assert outcome_of(verdict, length, half, 1000.0, 0.0, is_covered=is_covered) is outcome
+
+
+def test_what_a_proof_does_not_pay_for_is_never_harmless_with_a_key(points: list[Point]) -> None:
+    for name in (AttackKind.BLINDING, AttackKind.TIME_SHIFT, AttackKind.TROJAN_HORSE):
+        weak = [point for point in points if point.attack == name and point.strength > 0]
+        assert all(point.outcomes[Outcome.HARMLESS] == 0 for point in weak), name
+        assert weak[-1].outcomes[Outcome.OUTSIDE] > 0, name
 
 
 def test_a_blinded_link_would_have_given_key(points: list[Point]) -> None:

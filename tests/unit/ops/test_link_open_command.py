@@ -125,6 +125,12 @@ def test_the_recording_holds_the_private_slots(desk: Path, found: dict) -> None:
     assert recording.light.link is not None
 
 
+def test_the_common_dead_time_is_that_of_one_pixel_in_full(desk: Path) -> None:
+    """A detector of four pixels loses as much light as one of a quarter of the dead time, and forgets no faster."""
+    (desk / "PIXELS.toml").write_text(TOML + 'dead_time = "40 ns"\npixels = 4\n')
+    assert opened(desk, "--link", desk / "PIXELS.toml")["dead_time_s"] == pytest.approx(40e-9)
+
+
 def test_a_recording_opens_to_the_same_errors(desk: Path, found: dict) -> None:
     told = json.loads(run("link", "open", desk / "light.events", "--json"))
     assert (told["form"], told["slots"]) == ("events", PULSES)

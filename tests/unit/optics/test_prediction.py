@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from optical_links import make_link
+from optical_links import PLAIN, make_link
+from pair_links import pair_link
 
 from poliqi.base.errors import ConfigError
 from poliqi.base.ids import LeakModel
@@ -15,8 +16,8 @@ from poliqi.ops.config import load_link
 from poliqi.optics.attack import parse_attack
 from poliqi.optics.channel import expectation, expected_counts
 from poliqi.optics.optimise import optimise
-from poliqi.optics.parameters import ClassicalChannel
-from poliqi.optics.prediction import at_length, caveats, merit, predict, predicted_leak
+from poliqi.optics.parameters import BasisChoice, ClassicalChannel, LinkParameters, Receiver
+from poliqi.optics.prediction import at_length, caveats, depends_on_basis, merit, predict, predicted_leak
 from poliqi.proof import ProofName, h, secret_length
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -172,6 +173,50 @@ def test_caveats_name_what_the_model_adds() -> None:
     text = " ".join(caveats(link))
     for word in ("2 f n h(q)", "5 slots", "pixels", "Afterpulses", "noise", "photon-number-splitting"):
         assert word in text
+
+
+ACTIVE = {"receiver__basis_choice": BasisChoice.ACTIVE}
+ALICE = Receiver(0.01, 0.02, basis_choice=BasisChoice.ACTIVE, test_loss_db=3.0)
+
+
+@pytest.mark.parametrize(
+    ("link", "said"),
+    [
+        (make_link(), ""),
+        (make_link(**ACTIVE), ""),
+        (make_link(receiver__test_loss_db=3.0), ""),
+        (make_link(**ACTIVE, receiver__test_loss_db=3.0), "receiver.test_loss 3 dB with an active"),
+        (make_link(receiver__key_basis=0.5), ""),
+        (
+            make_link(receiver__key_basis=0.4),
+            "receiver: a passive basis choice whose key arm gets less light (0.4",
+        ),
+        (make_link(receiver__key_basis=0.4, receiver__test_loss_db=3.0), ""),
+        (make_link(receiver__key_basis=0.4, **ACTIVE), ""),
+        (pair_link(), ""),
+        (pair_link(**ACTIVE, receiver__test_loss_db=3.0), "receiver.test_loss 3 dB"),
+        (pair_link(pairs__receiver=ALICE), "pairs.receiver.test_loss 3 dB"),
+        (pair_link(pairs__receiver=replace(ALICE, test_loss_db=0.0)), ""),
+        (pair_link(source__key_basis=0.3, receiver__key_basis=0.7), "receiver (Alice's like Bob's): a passive"),
+        (pair_link(pairs__detector=replace(PLAIN.detector, efficiency=0.1, dark_rate_hz=1e5)), ""),
+    ],
+)
+def test_detection_that_depends_on_the_basis_of_either_end_is_named(link: LinkParameters, said: str) -> None:
+    depends = depends_on_basis(link)
+    assert depends.startswith(said)
+    assert bool(depends) == bool(said)
+    assert any("No contract is made" in note for note in caveats(link)) == bool(said)
+
+
+@pytest.mark.parametrize(("share", "errs_safely"), [(0.3, False), (0.7, True)])
+def test_dark_counts_behind_a_splitter_err_more_in_the_arm_with_less_light(share: float, errs_safely: bool) -> None:
+    """The reason why a splitter that favours the test basis is refused: its error rate is below the key basis's."""
+    link = make_link(
+        receiver__key_basis=share, receiver__error_test=0.01, detector__dark_rate_hz=1e4, fibre__length_m=150e3
+    )
+    mean = expectation(link)
+    assert (mean.qber_test > mean.qber_key) == errs_safely
+    assert bool(depends_on_basis(link)) != errs_safely
 
 
 def test_raman_light_is_noise_in_both_bases() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,11 +11,14 @@ from twin_city import DEVICE, quiet, ring
 
 from poliqi.control.causes import Cause
 from poliqi.control.messages import LightState
+from poliqi.ops.scenario_toml import ATTACKS
+from poliqi.optics.attack import ATTACK_WORDS
 from poliqi.optics.parameters import Attack, AttackKind
 from poliqi.twin.faults import aim, expected
 from poliqi.twin.light import Condition, Light
 from poliqi.twin.scenario import Fault, FaultKind, Pace
-from poliqi.twin.world import run
+from poliqi.twin.watch import WATCHED
+from poliqi.twin.world import TwinWorld
 
 CITY = ring(3)
 SPAN = CITY.spans[0].span
@@ -63,7 +67,54 @@ def test_forged_messages_let_no_session_be_agreed(forged: str) -> None:
         assert lit.gather(float(second)) == []
     assert lit.reading.state is LightState.SILENT
     assert "authentication failed" in lit.reading.reason
-    assert (lit.reading.verdict, lit.reading.attack) == ("attack", forged)
+    assert (lit.reading.verdict, lit.reading.attack) == ("attack", "tampering"), (
+        "a tag that does not fit is all they see"
+    )
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Condition(),
+        Condition(attack=Attack(AttackKind.TAP, 0.9)),
+        Condition(attack=Attack(AttackKind.INTERCEPT_RESEND, 1.0)),
+        Condition(extra_db=3.0),
+    ],
+)
+def test_a_monitor_that_nobody_asked_says_nothing(condition: Condition) -> None:
+    lit = light()
+    lit.change(condition, 0.0)
+    lit.gather(2.5 * lit.block_s)
+    assert (lit.reading.verdict, lit.reading.attack, lit.reading.evidence) == ("", "", "")
+
+
+def test_a_monitor_that_was_asked_once_does_not_clear_what_comes_later() -> None:
+    lit = light()
+    lit.change(Condition(attack=Attack(AttackKind.TROJAN_HORSE, 1e-12)), 0.0)
+    over = 2.5 * lit.block_s
+    lit.gather(over)
+    assert lit.reading.verdict == "clear", "so little light comes from outside as no meter sees"
+    lit.change(Condition(attack=Attack(AttackKind.TAP, 0.9)), over)
+    lit.gather(over + 3.0 * lit.block_s)
+    assert lit.reading.verdict == ""
+
+
+def test_each_attack_is_watched_or_left_to_the_figures() -> None:
+    """Whoever adds one decides which, what an alarm should call it, and how people write it."""
+    by_figures = {
+        AttackKind.NONE,
+        AttackKind.INTERCEPT_RESEND,
+        AttackKind.PHOTON_NUMBER_SPLITTING,
+        AttackKind.TAP,
+        AttackKind.CUT,
+    }
+    assert set(AttackKind) == WATCHED | by_figures
+    assert not WATCHED & by_figures
+    for kind in WATCHED:
+        aimed = aim(Fault(FaultKind.EAVESDROPPER, span=SPAN, attack=kind), CITY, np.random.default_rng(1))
+        assert kind.value in {one.cause.value for one in expected(aimed)}
+    assert set(ATTACK_WORDS.values()) == set(AttackKind) - {AttackKind.NONE}
+    assert set(ATTACKS.values()) == set(AttackKind) - {AttackKind.NONE, AttackKind.TAP, AttackKind.CUT}
 
 
 def test_honest_light_is_as_it_was_without_a_monitor() -> None:
@@ -83,14 +134,25 @@ def test_honest_light_is_as_it_was_without_a_monitor() -> None:
     ],
     ids=["blinding", "tamper"],
 )
-def test_the_city_names_it_and_keys_flow_again(fault: Fault, cause: Cause) -> None:
+def test_the_city_names_it_and_keys_take_another_way(fault: Fault, cause: Cause) -> None:
     fault = replace(fault, at_s=15.0, for_s=30.0)
-    result = run(replace(quiet(CITY, 60.0, fault), pace=Pace(0.5, 0.25, 5.0)), 1)
+    world = TwinWorld(replace(quiet(CITY, 60.0, fault), pace=Pace(0.5, 0.25, 5.0)), 1)
+    a, b = CITY.links[0].ends
+    got: list[float] = []
+    for second in range(36, 45):  # while it goes on
+        order = partial(world.applications.exchange, "probes", a, b, 4, done=lambda: got.append(world.clock.now))
+        world.clock.at(float(second), order)
+    result = world.run()
     assert result.broken == ""
     injected = result.injected[0]
     assert injected.first_alarm is not None, "no alarm"
-    assert cause.value in str(injected.first_alarm.cause), injected.first_alarm
+    assert injected.first_alarm.cause == cause
     assert injected.is_named_first, injected.first_alarm.line
+    assert injected.heal_s is not None, "a site's routes still go over the link"
+    assert injected.heal_s < 20.0
+    assert len(got) == 9
+    assert any(CITY.links[0].link not in point.lit for point in result.points if 36.0 <= point.at_s < 45.0)
+    assert result.recovered_s is not None
 
 
 def test_an_aimed_attack_knows_its_link() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -19,6 +17,7 @@ from poliqi.apps.testbench.seams import Candidate, Kind, kind_of
 from poliqi.apps.testbench.trialkeys import DerivedPlaces
 from poliqi.base.errors import ConfigError
 from poliqi.edge.entropy import OperatingSystemEntropy
+from poliqi.edge.pythonfile import load_file
 
 __all__ = [
     "GROUPS",
@@ -35,7 +34,6 @@ __all__ = [
 ]
 
 GROUPS: Final = ("poliqi.encryptors", "poliqi.random_sources", "poliqi.key_sources")
-_FILE_BYTES: Final = 1 << 20
 _MOST_CANDIDATES: Final = 32
 REFERENCE: Final = PlainStream.name
 """What is measured and never judged: no encryption at all."""
@@ -109,21 +107,7 @@ def entries() -> list[Origin]:
 
 def from_file(path: Path) -> list[Candidate]:
     """Run a Python file and take its CANDIDATES. Raises ConfigError."""
-    if path.suffix != ".py" or not path.is_file():
-        raise ConfigError(f"{path}: there is no such Python file")
-    if path.stat().st_size > _FILE_BYTES:
-        raise ConfigError(
-            f"{path}: {path.stat().st_size} bytes are too many for a candidate, at most {_FILE_BYTES}"
-        )
-    spec = importlib.util.spec_from_file_location(f"candidate_{path.stem}", path)
-    assert spec is not None  # of a .py file there always is one
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module  # dataclasses look themselves up there
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # code of others: whatever it raises is why it cannot be tried
-        raise ConfigError(f"{path.name} cannot be imported: {type(error).__name__}: {error}") from error
+    module = load_file(path, "candidate")
     named: object = getattr(module, "CANDIDATES", None)
     if not isinstance(named, list | tuple) or not named:
         raise ConfigError(

@@ -131,7 +131,9 @@ def serve(requests: Any, answer: Callable[[Any], msgspec.Struct]) -> None:
 
     `requests` is the type of what is asked.
     """
-    for kind, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_AS, _MEMORY_BYTES)):
+    for kind, wanted in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_AS, _MEMORY_BYTES)):
+        allowed = resource.getrlimit(kind)[1]
+        most = wanted if allowed == resource.RLIM_INFINITY else min(wanted, allowed)
         resource.setrlimit(kind, (most, most))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

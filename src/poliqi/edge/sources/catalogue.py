@@ -9,8 +9,6 @@ rights.
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -18,14 +16,14 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from poliqi.base.errors import ConfigError, PoliqiError
+from poliqi.base.errors import ConfigError, PoliqiError, words_of
+from poliqi.edge.pythonfile import load_file
 from poliqi.link.keydevice import KeyDevice
 
 __all__ = ["BUILT_IN", "GROUP", "Opener", "device_names", "opener_of", "options_type"]
 
 GROUP: Final = "poliqi.key_devices"
 BUILT_IN: Final = ("etsi004", "etsi014", "folder", "qsn")
-_FILE_BYTES: Final = 1 << 20
 _FACE: Final = ("description", "fresh", "named", "close")
 
 Opener = Callable[[], KeyDevice]
@@ -45,20 +43,22 @@ def options_type(name: str) -> type[msgspec.Struct]:
 def opener_of(device: str, options: Mapping[str, Any], base: Path) -> Opener:
     """How to open `device`; its settings are read now, relative paths under `base`. Raises ConfigError."""
     if device.endswith(".py"):
-        return _checked(device, _function_of(base / device), options)
+        return _checked(device, getattr(load_file(base / device, "device"), "open_device", None), options)
     if device in BUILT_IN:
         module = _module(device)
         try:
             read = msgspec.convert(dict(options), module.Options, dec_hook=_paths_under(base))
         except msgspec.ValidationError as error:
-            raise ConfigError(f"options: {error}; docs/reference/device-toml.md lists every key") from None
+            raise ConfigError(
+                f"options: {words_of(error)}; docs/reference/device-toml.md lists every key"
+            ) from None
         return lambda: module.open_device(read)
     for point in entry_points(group=GROUP):
         if point.name == device:
             try:
                 found: object = point.load()
             except Exception as error:  # code of others: whatever it raises is why it cannot be had
-                raise ConfigError(f"device {device!r} cannot be loaded: {_words(error)}") from error
+                raise ConfigError(f"device {device!r} cannot be loaded: {words_of(error)}") from error
             return _checked(device, found, options)
     known = ", ".join(device_names())
     raise ConfigError(f"device {device[:64]!r} is not known; there are {known}, and any FILE.py")
@@ -77,22 +77,6 @@ def _paths_under(base: Path) -> Callable[[type, object], object]:
     return convert
 
 
-def _function_of(path: Path) -> object:
-    """Run a Python file and take its `open_device`."""
-    if not path.is_file() or path.stat().st_size > _FILE_BYTES:
-        raise ConfigError(f"device {path}: there is no Python file of at most {_FILE_BYTES} bytes")
-    spec = importlib.util.spec_from_file_location(f"poliqi_key_device_{path.stem}", path)
-    assert spec is not None  # of a .py file there always is one
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module  # dataclasses look themselves up there
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # as above
-        raise ConfigError(f"device {path} cannot be imported: {_words(error)}") from error
-    return getattr(module, "open_device", None)
-
-
 def _checked(device: str, found: object, options: Mapping[str, Any]) -> Opener:
     if not callable(found):
         raise ConfigError(f"device {device!r} has no function open_device(options)")
@@ -104,14 +88,10 @@ def _checked(device: str, found: object, options: Mapping[str, Any]) -> Opener:
         except PoliqiError:
             raise
         except Exception as error:  # as above
-            raise ConfigError(f"device {device!r} cannot be opened: {_words(error)}") from error
+            raise ConfigError(f"device {device!r} cannot be opened: {words_of(error)}") from error
         missing = [name for name in _FACE if not hasattr(made, name)]
         if missing:
             raise ConfigError(f"device {device!r} gave a {type(made).__name__}, which has no {', '.join(missing)}")
         return cast("KeyDevice", made)
 
     return opened
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:300]

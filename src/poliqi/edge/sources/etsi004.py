@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import quote
@@ -23,6 +23,7 @@ from poliqi.base.errors import ConfigError, LinkDown, PoliqiError, ProtocolError
 from poliqi.base.secret import Entropy, SecretBytes
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.keyclient import client_context
+from poliqi.edge.sources.letgo import until_let_go
 from poliqi.edge.stream_client import StreamClient
 from poliqi.keys.etsi004_messages import GetKeyReply, Qos, Status
 from poliqi.link.keydevice import DeviceKey
@@ -119,7 +120,7 @@ class Etsi004Device:
 
     def _chunk(self, index: int | None) -> GetKeyReply | None:
         """A chunk; None where it is not there now."""
-        with self._line():
+        with until_let_go(self._closed, self):
             reply = self._client.get_key(self._options.stream, index)
         if reply.status in _LATER:
             return None
@@ -136,7 +137,7 @@ class Etsi004Device:
         o = self._options
         qos = Qos(chunk_bytes=o.key_bytes)
         ends = f"qkd://{quote(o.own, safe='')}", f"qkd://{quote(o.other, safe='')}"
-        with self._line():
+        with until_let_go(self._closed, self):
             reply = self._client.open(*ends, qos, o.stream)
             if reply.status is Status.KSID_IN_USE and not is_new:
                 return
@@ -151,15 +152,3 @@ class Etsi004Device:
             )
         if reply.status not in _OPENED:
             raise LinkDown(f"{self.description}: it cannot be opened: {reply.status.name}")
-
-    @contextmanager
-    def _line(self) -> Generator[None]:
-        """For a question: LinkDown where another thread hangs up."""
-        if self._closed.is_set():
-            raise LinkDown(f"{self.description}: it was let go")
-        try:
-            yield
-        except Exception as error:
-            if self._closed.is_set():  # httpx says so in many ways
-                raise LinkDown(f"{self.description}: it was let go") from error
-            raise

@@ -8,18 +8,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-from poliqi.base.errors import DataRefused, LinkDown
+from poliqi.base.errors import DataRefused
 from poliqi.base.secret import SecretBytes
 from poliqi.edge.keyanswers import Key, KeysNotReady
 from poliqi.edge.keyclient import KeyClient
+from poliqi.edge.sources.letgo import until_let_go
 from poliqi.link.keydevice import DeviceKey
 
 __all__ = ["Etsi014Device", "Options", "open_device"]
@@ -102,7 +102,7 @@ class Etsi014Device:
 
     def _ready(self, most: int) -> int:
         """How many keys may be asked for now."""
-        with self._open():
+        with until_let_go(self._closed, self):
             try:
                 status = self._client.status(self._options.other)
             except KeysNotReady:
@@ -113,21 +113,9 @@ class Etsi014Device:
         return max(0, min(most, self._most, stored))
 
     def _get(self, number: int) -> list[Key]:
-        with self._open():
+        with until_let_go(self._closed, self):
             return self._client.get_keys(self._options.other, number, self._options.key_bits)
 
     def _get_named(self, names: list[str]) -> list[Key]:
-        with self._open():
+        with until_let_go(self._closed, self):
             return self._client.get_named_keys(self._options.other, names)
-
-    @contextmanager
-    def _open(self) -> Generator[None]:
-        """For a question: LinkDown where another thread hangs up."""
-        if self._closed.is_set():
-            raise LinkDown(f"{self.description}: it was let go")
-        try:
-            yield
-        except Exception as error:
-            if self._closed.is_set():  # httpx says so in many ways
-                raise LinkDown(f"{self.description}: it was let go") from error
-            raise

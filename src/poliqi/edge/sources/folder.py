@@ -46,7 +46,8 @@ class FolderDevice:
 
     def __init__(self, folder: Path) -> None:
         self._folder: Final = folder
-        self._given: Final[set[str]] = set()
+        self._given: Final[dict[str, tuple[int, int]]] = {}
+        """Names that were given, each with the device and inode of the file that was read."""
         self._refused: Final[dict[str, str]] = {}
         self._closed: Final = threading.Event()
         try:
@@ -83,12 +84,17 @@ class FolderDevice:
                 return [found.get(name) for name in names]
 
     def settled(self, names: Sequence[str]) -> None:
-        """Overwrite and delete these files."""
+        """Overwrite and delete these files. What cannot be deleted is told of, and not given again."""
         for name in names:
             if _NAME.fullmatch(name):
-                with suppress(FileNotFoundError):
-                    self._wipe(name + _SUFFIX)
-                self._given.discard(name)
+                read = self._given.pop(name, None)
+                try:
+                    self._wipe(name + _SUFFIX, read)
+                    os.unlink(name + _SUFFIX, dir_fd=self._handle)
+                except FileNotFoundError:
+                    pass
+                except OSError as error:
+                    self._refuse(name, f"its key is stored, and it cannot be deleted: {error.strerror}")
 
     def close(self) -> None:
         """Ends whatever waits."""
@@ -134,7 +140,6 @@ class FolderDevice:
                 break
             key = self._read(name)
             if key is not None:
-                self._given.add(name)
                 taken.append(key)
         return taken
 
@@ -161,6 +166,7 @@ class FolderDevice:
             os.close(handle)
         if len(data) != before.st_size or after.st_mtime_ns != before.st_mtime_ns:
             return self._refuse(name, "it was written to after it had its name: rename it when it is complete")
+        self._given[name] = before.st_dev, before.st_ino
         return DeviceKey(name, SecretBytes(data))
 
     def _refuse(self, name: str, why: str) -> None:
@@ -168,19 +174,20 @@ class FolderDevice:
             shown = "".join(c if c.isprintable() else "?" for c in name[:40])
             self._refused[name] = f"{shown}{_SUFFIX}: {why}"
 
-    def _wipe(self, file_name: str) -> None:
+    def _wipe(self, file_name: str, read: tuple[int, int] | None) -> None:
+        """Overwrite the file that was read; one of an earlier life, if it is plain. Whatever else has the name by
+        now, a link or a pipe, is not written to.
+        """
+        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            handle = os.open(
-                file_name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._handle
-            )
-            try:
-                size = os.fstat(handle).st_size
-                os.pwrite(handle, bytes(min(size, MOST_KEY_BYTES)), 0)
+            handle = os.open(file_name, flags, dir_fd=self._handle)
+        except OSError:
+            return  # no plain file that may be written to: its name goes all the same
+        try:
+            found = os.fstat(handle)
+            is_plain = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+            if is_plain and read in (None, (found.st_dev, found.st_ino)):
+                os.pwrite(handle, bytes(min(found.st_size, MOST_KEY_BYTES)), 0)
                 os.fsync(handle)
-            finally:
-                os.close(handle)
-            os.unlink(file_name, dir_fd=self._handle)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise LinkDown(f"folder {self._folder}: {file_name} cannot be deleted: {error.strerror}") from error
+        finally:
+            os.close(handle)

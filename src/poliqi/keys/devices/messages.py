@@ -132,7 +132,8 @@ def decode(frame: bytes, kind: type[M]) -> M:
     try:
         message = _DECODER.decode(frame)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"not a message of a key device's other end: {error}") from error
+        why = f"{type(error).__name__} in {len(frame)} bytes"
+        raise ProtocolError(f"not a message of a key device's other end: {why}") from None
     if not isinstance(message, kind):
         raise ProtocolError(f"{type(message).__name__.lower()} came where {kind.__name__.lower()} was due")
     if isinstance(message, Announce) and not _are_names(message.names):

@@ -56,7 +56,9 @@ class Baseline:
 
     tolerance: Tolerance
     dispersion: float
-    """Variance of counts over a binomial's, at most: afterpulses make neighbouring clicks alike."""
+    """Variance of counts over a binomial's, at most: a click with its afterpulses, each of which may have its own,
+    counts as one. Their number is geometric, 1/(1-p) on average, and a compound count has the variance
+    (1+p)/(1-p) of a plain one."""
     rates: tuple[float, ...]
     """Clicks a pulse at the points of the table, rising."""
     table: dict[str, tuple[float, ...]]
@@ -79,7 +81,7 @@ class Baseline:
         points.sort(key=lambda point: point["clicks"])
         return cls(
             tolerance=tolerance or Tolerance(),
-            dispersion=1.0 + 2.0 * link.detector.afterpulse,
+            dispersion=(1.0 + link.detector.afterpulse) / (1.0 - link.detector.afterpulse),
             rates=tuple(point["clicks"] for point in points),
             table={name: tuple(point[name] for point in points) for name in points[0] if name != "clicks"},
             planned=expectation(honest).clicks,
@@ -98,9 +100,13 @@ class Baseline:
 
     @property
     def figures(self) -> tuple[str, ...]:
-        """Shares that can be judged: the model's, and those that commissioning saw."""
-        more = () if self.learned is None else self.learned.shifts
-        return tuple(dict.fromkeys(("clicks", *self.table, *more)))
+        """Shares that can be judged: the model's, and those that commissioning saw.
+
+        How detectors share their clicks is learned first: no two are alike, and the model knows of no difference.
+        """
+        if self.learned is not None:
+            return tuple(dict.fromkeys(("clicks", *self.table, *self.learned.shifts)))
+        return ("clicks", *(name for name in self.table if not name.startswith("detectors")))
 
     @property
     def readings(self) -> dict[str, Usual]:
@@ -156,8 +162,10 @@ class Baseline:
                 ratio = 1.0 + t.detectors
             case "doubles":
                 ratio = 1.0 + t.doubles
-            case _:
+            case "basis" | "sifted" | "arms":
                 ratio = 1.0 + t.basis
+            case _:
+                raise ValueError(f"share {figure}: no tolerance is stated for it")
         return math.exp(max(low, -_FAR)) / ratio, math.exp(min(high, _FAR)) * ratio
 
     def tolerated(self, reading: Reading, usual: Usual) -> tuple[float, float]:
@@ -172,11 +180,13 @@ class Baseline:
                 away = t.spread * abs(mean)
             case "back":
                 away = t.back_light * abs(mean)
-            case _:
+            case "photocurrent":
                 if usual.rate > 0.0 and mean > 0.0:
                     ratio = reading.rate / usual.rate
                     least, most = mean * min(1.0, ratio), mean * max(1.0, ratio)
                 away = t.photocurrent * abs(most)
+            case _:
+                raise ValueError(f"reading {reading.figure}: no tolerance is stated for it")
         return least - away - usual.error, most + away + usual.error
 
 

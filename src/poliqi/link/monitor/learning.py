@@ -19,7 +19,7 @@ from poliqi.link.monitor.tails import chi_square_lower, quantile, share_bounds, 
 __all__ = ["LEAST_BLOCKS", "Learned", "Usual", "learn"]
 
 LEAST_BLOCKS: Final = 8
-"""Fewer commissioning blocks tell too little of how readings scatter."""
+"""Fewer commissioning blocks tell too little of how readings scatter: of a reading as well as of all together."""
 _EDGE: Final = 1e-300
 
 
@@ -56,7 +56,8 @@ def learn(
     """What commissioning blocks say: with probability 1 - `alpha` all of it is true.
 
     `model` has what the link's model says of every share (`Baseline.model` at the blocks' click rate), `dispersion`
-    is the baseline's. Raises ConfigError where there are too few blocks.
+    is the baseline's. A reading is learned that at least `LEAST_BLOCKS` of the blocks have: one that a block lacks is
+    not unwatched for that. Raises ConfigError where there are too few blocks.
     """
     seen = list(blocks)
     if len(seen) < LEAST_BLOCKS:
@@ -72,7 +73,7 @@ def learn(
             total[1] += share.trials
         for reading in readings_of(observation):
             values.setdefault(reading.figure, []).append(reading)
-    whole = {name: rows for name, rows in values.items() if len(rows) == len(seen)}
+    whole = {name: rows for name, rows in values.items() if len(rows) >= LEAST_BLOCKS}
     each = alpha / (2 * (len(pooled) + len(whole)))
     shifts: dict[str, tuple[float, float]] = {}
     for figure, (hits, trials) in pooled.items():

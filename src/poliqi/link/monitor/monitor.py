@@ -105,7 +105,7 @@ class Monitor:
         rows.sort(key=lambda row: row[0])
         evidence = tuple({row.sign: row for _, row in reversed(rows)}.values())[::-1]
         worst = rows[0][0] if rows else math.inf
-        found = candidates(evidence, self._watched)
+        found = candidates(evidence, self._watched, {row.sign for weight, row in rows if weight <= 1.0})
         if worst <= 1.0:
             return Verdict(Level.ATTACK, found, evidence, missing, self._unwatched)
         if missing:
@@ -123,6 +123,8 @@ class Monitor:
         if seen.counts is None:
             lacks.append("error counts")
             gone = {name for name in gone if not name.startswith(("qber", "decoy"))}
+        if not seen.has_key_errors:
+            gone = gone - {"qber-key"}
         return (*lacks, *sorted(gone))
 
     # ---------------------------------------------------------------- shares
@@ -137,6 +139,8 @@ class Monitor:
                 tail = min(1.0, self._each / gathering.weight)
                 row = self._row(share.figure, honest, gathering.hits, gathering.trials, tail, is_high=is_high)
                 rows.append((1.0 / gathering.weight, replace(row, blocks=gathering.blocks)))
+                if gathering.weight >= 1.0:  # said: what comes after is another alarm, with the same rate
+                    gathering.forget()
             if (value > edge) if is_high else (value < edge):
                 tail = binomial_upper(hits, trials, edge) if is_high else binomial_lower(hits, trials, edge)
                 if tail <= self._alone * self._ratio:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite
 
 from poliqi.link.health import Health
 from poliqi.proof import Counts
 
-__all__ = ["Observation", "Reading", "Share", "readings_of", "shares_of"]
+__all__ = ["Observation", "Reading", "Share", "figures_of", "readings_of", "shares_of"]
 
 _OUTCOMES = ("key-0", "key-1", "test-0", "test-1")
 
@@ -23,7 +24,8 @@ class Observation:
 
     `counts` is None where error correction did not finish; then `sifted_key`, `sifted_test` and `test_errors` are
     known all the same. `sessions` were agreed or refused since the observation before; in `forged` of them a tag
-    did not fit, and `repeated` messages or keys came that had come before.
+    did not fit, and `repeated` messages or keys came that had come before. `has_key_errors`: errors of the key basis
+    are those that the peer's tag covers, so that they may be judged.
     """
 
     pulses: int = 0
@@ -37,6 +39,7 @@ class Observation:
     sessions: int = 0
     forged: int = 0
     repeated: int = 0
+    has_key_errors: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +74,18 @@ def shares_of(seen: Observation) -> Iterator[Share]:
     if sifted > 0:
         yield Share("basis", seen.sifted_test, sifted)
     if seen.counts is not None:
-        yield from _counted(seen.counts)
+        yield from _counted(seen.counts, ("key", "test") if seen.has_key_errors else ("test",))
     elif seen.test_errors is not None and seen.sifted_test > 0:
         yield Share("qber-test", seen.test_errors, seen.sifted_test)
     if seen.bob is not None:
         yield from _fired(seen.bob)
 
 
-def _counted(counts: Counts) -> Iterator[Share]:
-    """QBERs, and the share of each weaker intensity against the brightest."""
+def _counted(counts: Counts, judged: tuple[str, ...]) -> Iterator[Share]:
+    """QBERs of `judged` bases, and the share of each weaker intensity against the brightest."""
     for basis, name in ((counts.key, "key"), (counts.test, "test")):
-        yield Share(f"qber-{name}", basis.total_errors, basis.total_detections)
+        if name in judged:
+            yield Share(f"qber-{name}", basis.total_errors, basis.total_detections)
         brightest = basis.detections[0]
         for level, detections in enumerate(basis.detections[1:], 1):
             yield Share(f"decoy-{name}-{level}", detections, detections + brightest)
@@ -100,8 +104,18 @@ def _fired(health: Health) -> Iterator[Share]:
         yield Share("doubles", health.doubles, max(total - health.doubles, health.doubles))
 
 
+def figures_of(seen: Observation) -> frozenset[str]:
+    """Names of all that an observation has."""
+    shares = (share.figure for share in shares_of(seen) if share.trials > 0)
+    return frozenset((*shares, *(reading.figure for reading in readings_of(seen))))
+
+
 def readings_of(seen: Observation) -> Iterator[Reading]:
-    """Every measured quantity of an observation."""
+    """Every measured quantity of an observation; one that is no finite number was not measured."""
+    return (reading for reading in _readings(seen) if isfinite(reading.value))
+
+
+def _readings(seen: Observation) -> Iterator[Reading]:
     bob, alice = seen.bob, seen.alice
     if bob is not None:
         yield from _read_at_bob(bob)

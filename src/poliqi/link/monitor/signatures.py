@@ -3,19 +3,23 @@
 A sign is a figure and which way it left its place. An attack's score is the strength (minus the decimal logarithm
 of the p-value, at most 20 each) of the signs that it would show, less that of the signs that it would not. Of each
 group under `must` it has to show one, where any of them is looked at.
+
+Scores name attacks; they grant nothing. Several attacks may act at once, and a loud one that the proof pays for must
+not hide another: a sign of attack strength that breaks an assumption of the proof (`BREAKING`), or that no attack
+which the proof pays for shows, leaves an attack among the candidates that it does not pay for, whatever else is seen.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
 from poliqi.link.monitor.verdict import Candidate, Evidence, Suspected
 
-__all__ = ["SIGNATURES", "Signature", "candidates", "unwatched"]
+__all__ = ["BREAKING", "SIGNATURES", "Signature", "candidates", "unwatched"]
 
 _STRONGEST: Final = 20.0
 _WITHIN: Final = 6.0
@@ -71,9 +75,23 @@ SIGNATURES: Final[dict[Suspected, Signature]] = {
     _A.REPLAY: Signature((("repeated+",),), ("forged+",), True, ("repeated",)),
 }
 
+BREAKING: Final[dict[Suspected, tuple[str, ...]]] = {
+    _A.BLINDING: ("photocurrent+", "doubles-"),
+    _A.TIME_SHIFT: ("arrival-*", "spread*", "detectors-*"),
+    _A.TROJAN_HORSE: ("back-light+",),
+}
+"""Signs that an assumption of the proof is broken, and by what. Stray light that is strong enough also widens arrival
+times, and a split or thinned line has fewer double clicks: such blocks are refused with the rest, since nothing tells
+them from a second attack under the first. A bias current is judged against the clicks of its block, so that more light
+of the usual kind does not raise it."""
 
-def candidates(evidence: Iterable[Evidence], watched: Collection[str]) -> tuple[Candidate, ...]:
-    """Attacks that fit, likeliest first; `unknown`, of which nothing is known to be covered, where none does."""
+
+def candidates(
+    evidence: Iterable[Evidence], watched: Collection[str], strong: Collection[str]
+) -> tuple[Candidate, ...]:
+    """Attacks that fit, likeliest first, then those that signs among `strong` leave possible beside them; `unknown`,
+    of which nothing is known to be covered, where no attack fits. `strong`: signs beyond what an attack is called at.
+    """
     signs = {row.sign: min(_STRONGEST, -math.log10(max(row.p_value, 1e-300))) for row in evidence}
     if not signs:
         return ()
@@ -91,7 +109,26 @@ def candidates(evidence: Iterable[Evidence], watched: Collection[str]) -> tuple[
     scored.sort(key=lambda pair: -pair[0])  # of equals the first in the table
     best = scored[0][0]
     near = [(score, attack) for score, attack in scored if score >= best - _WITHIN]
-    return tuple(Candidate(attack, round(score, 1), SIGNATURES[attack].is_covered) for score, attack in near)
+    found = [Candidate(attack, round(score, 1), SIGNATURES[attack].is_covered) for score, attack in near]
+    return (*found, *_beside(found, {sign: signs[sign] for sign in strong if sign in signs}))
+
+
+def _beside(found: Iterable[Candidate], strong: Mapping[str, float]) -> Iterator[Candidate]:
+    """Attacks that may act beside the likeliest one: of each the strength of its own signs."""
+    named = {candidate.attack for candidate in found}
+    for attack, breaking in BREAKING.items():
+        own = [strength for sign, strength in strong.items() if _fits(sign, breaking)]
+        if own and attack not in named:
+            yield Candidate(attack, round(sum(own), 1), False)
+    known = [row for attack, row in SIGNATURES.items() if row.is_covered or attack in named]
+    patterns = [pattern for breaking in BREAKING.values() for pattern in breaking]
+    odd = [
+        strength
+        for sign, strength in strong.items()
+        if not _fits(sign, patterns) and not any(_is_in(sign, row) for row in known)
+    ]
+    if odd:
+        yield Candidate(Suspected.UNKNOWN, round(sum(odd), 1), False)
 
 
 def unwatched(watched: Collection[str]) -> tuple[Suspected, ...]:

@@ -62,9 +62,10 @@ class Evidence:
     def __str__(self) -> str:
         beyond = "at least" if self.is_high else "at most"
         over = f" over {self.blocks} blocks" if self.blocks > 1 else ""
+        wrong = max(1.0 - self.confidence, 1e-16)
         return (
             f"{self.figure} {self.seen:.4g}{over}, honest {self.low:.4g} to {self.high:.4g} "
-            f"({beyond} {self.bound:.4g} with confidence {self.confidence:.6g}, p < {max(self.p_value, 1e-99):.1e})"
+            f"({beyond} {self.bound:.4g}, wrong with probability {wrong:.0e}, p < {max(self.p_value, 1e-99):.1e})"
         )
 
 

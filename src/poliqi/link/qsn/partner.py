@@ -154,7 +154,8 @@ def read_partner(envelope: Envelope) -> PartnerMessage | None:
     try:
         message: PartnerMessage = _decode(envelope, decoder)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"QSN-d-1: {envelope.command}: {error}") from error
+        size = len(bytes(envelope.value))
+        raise ProtocolError(f"QSN-d-1: {envelope.command}: {type(error).__name__} in {size} bytes") from None
     if not is_key_id(message.ID):
         raise ProtocolError(f"QSN-d-1: {envelope.command}: the ID of a key is no UUID")
     return message

@@ -133,7 +133,9 @@ def read_reply(payload: bytes) -> Reply:
             return _read_keys(payload if wrapped is None else wrapped[1])
         return _read_object(payload)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"QSN-d-1: no reply that it documents: {error}") from error
+        raise ProtocolError(
+            f"QSN-d-1: no reply that it documents: {type(error).__name__} in {len(payload)} bytes"
+        ) from None
 
 
 def _read_keys(array: bytes) -> Keys:

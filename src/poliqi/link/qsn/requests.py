@@ -122,7 +122,7 @@ def read_envelope(payload: bytes) -> Envelope:
     try:
         return _ENVELOPE.decode(payload)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"QSN-d-1: no request: {error}") from error
+        raise ProtocolError(f"QSN-d-1: no request: {type(error).__name__} in {len(payload)} bytes") from None
 
 
 def read_request(envelope: Envelope) -> Request | None:
@@ -147,7 +147,7 @@ def read_request(envelope: Envelope) -> Request | None:
             case _:
                 return None
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"QSN-d-1: {envelope.command}: {error}") from error
+        raise ProtocolError(f"QSN-d-1: {envelope.command}: {type(error).__name__} in {len(value)} bytes") from None
 
 
 def encode_request(request: Request) -> bytes:

@@ -24,20 +24,36 @@ class Filters:
 
     `dead_s`: after any tag of any detector so much time is dead for all of them. A proof of security wants
     detection in a slot not to depend, basis by basis, on what came before; one detector that is blind while the
-    others see breaks that, and a slot without any of them does not. `afterpulse_s`: the same for as long as a
+    others see breaks that, and a slot without any of them does not. It is no shorter than the slowest detector's
+    own, of one pixel where a detector has several; 0 says that no detector has any. None: nobody said, which counts
+    as 0 and is refused where photons are to become key (`check_stated`). `afterpulse_s`: the same for as long as a
     detector's own afterpulses may come; longer than `dead_s`, it takes its place.
     """
 
-    dead_s: float = 0.0
+    dead_s: float | None = None
     afterpulse_s: float = 0.0
+
+    @property
+    def common_s(self) -> float:
+        """How long all detectors are dead after any tag."""
+        return max(self.dead_s or 0.0, self.afterpulse_s)
 
     def dead_slots(self, clock_hz: float) -> int:
         """Dead slots after the slot of a tag: a slot that is dead in part is dead."""
-        return math.ceil(max(self.dead_s, self.afterpulse_s) * clock_hz - 1e-6)
+        return math.ceil(self.common_s * clock_hz - 1e-6)
+
+    def check_stated(self) -> None:
+        """DataRefused where nobody said what dead time the detectors have."""
+        if self.dead_s is None:
+            raise DataRefused(
+                "tags: filters.dead_s is not stated, and these are photons: the proofs count on dead slots being "
+                "removed in both bases. Give the slowest detector's dead time, or 0 if none has any (as gated ones "
+                "that are ready in every gate)"
+            )
 
     def check(self, clock_hz: float) -> None:
         """DataRefused for a time that cannot be meant."""
-        for name, value in (("dead_s", self.dead_s), ("afterpulse_s", self.afterpulse_s)):
+        for name, value in (("dead_s", self.dead_s or 0.0), ("afterpulse_s", self.afterpulse_s)):
             if not 0.0 <= value <= 0.1 or value * clock_hz > 1 << 30:
                 raise DataRefused(f"tags: {name} is {value} s; must be 0 to 0.1, and below 2^30 slots")
 

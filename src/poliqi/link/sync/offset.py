@@ -10,7 +10,8 @@ Rev. Applied 13, 054041 (2020), correlate with a string sent for the purpose; he
 
 How sure: at a wrong offset the sum is one over Alice's bits, independent and even, each weighted by at most the sum
 of the clicks that meet it, so that Hoeffding's inequality bounds the chance that it reaches C by
-exp(-C^2 / (2 sum of squared weights)); times the offsets tried this bounds that of a wrong choice.
+exp(-C^2 / (2 sum of squared weights)); times the offsets tried this bounds that of a wrong choice. States that
+repeat are not independent: a second offset then fits as the best one does, and none is chosen.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ _ENOUGH: Final = 14.0
 _MATCHED: Final = 0.35
 """Share of clicks that the choice of N counts on as sum: half in the other basis, errors, noise of the rest."""
 _CLEAR: Final = 6.0
+_RIVAL: Final = 0.25
+"""Share of the peak from which another one is a rival. Below it chance cannot have swapped the two; afterpulses and
+tags that a tagger gives twice make such small peaks at their own delays."""
 _OUTCOMES: Final = ("key0", "key1", "test0", "test1")
 
 
@@ -80,15 +84,21 @@ def find_offset(
     z, y = search.alice(size), search.bob(size, click_values(codes, by_bin=by_bin))
     found = np.real(_correlation(y, z))
     offsets = _allowed(size, first_guess, tried)
-    best = int(offsets[int(np.argmax(found[offsets]))]) if offsets.size < size else int(np.argmax(found))
+    best = _highest(found, offsets)
     score = float(found[best]) / search.spread(size, y)
     chance = tried * math.exp(-min(score * abs(score) / 2.0, 700.0)) if score > 0 else 1.0
     if chance > FALSE_OFFSET:
         raise DataRefused(search.why_not(size, first_guess, tried, score))
-    chosen, seen = search.resolve(best, size, first_guess, last_guess)
+    found[(best + np.arange(1 - 2 * bins, 2 * bins)) % size] = -np.inf  # its own satellites and jitter
+    second = _highest(found, offsets)
+    if _rivals(score, float(found[second]) / search.spread(size, y), tried):
+        raise DataRefused(_two_fit(abs((second - best + size // 2) % size - size // 2) / bins))
+    chosen, seen, other = search.resolve(best, size, first_guess, last_guess)
     chance += (tried // size + 1) * seen.false_alarm
     if chance > FALSE_OFFSET:
         raise DataRefused(search.why_not(size, first_guess, tried, seen.score))
+    if other is not None and _rivals(seen.score, other[0].score, tried // size + 1):
+        raise DataRefused(_two_fit(abs(chosen - other[1]) / bins))
     search.check_channels(chosen)
     return Offset(chosen, score, min(1.0, chance), tried, size, seen)
 
@@ -126,14 +136,17 @@ class _Search:
         once = weights(y, self.bins, by_bin=self.by_bin)
         return math.sqrt(once * math.ceil(self.bins * self.states.size / size))
 
-    def resolve(self, best: int, size: int, first: int, last: int) -> tuple[int, Agreement]:
-        """Which multiple of `size`."""
+    def resolve(
+        self, best: int, size: int, first: int, last: int
+    ) -> tuple[int, Agreement, tuple[Agreement, int] | None]:
+        """Which multiple of `size`: the offset, how it fits, and the next best one (None: there is one only)."""
         start = first + (best - first) % size
         seen = [
             (agreement(self.at_bin, self.codes, self.states, self.bins, d), d) for d in range(start, last + 1, size)
         ]
-        chosen = max(seen, key=lambda pair: pair[0].score)
-        return chosen[1], chosen[0]
+        seen.sort(key=lambda pair: -pair[0].score)
+        fits, chosen = seen[0]
+        return chosen, fits, seen[1] if len(seen) > 1 else None
 
     def why_not(self, size: int, first: int, tried: int, score: float) -> str:
         """The reason for no offset, by a search that does not care which channel is which."""
@@ -201,6 +214,19 @@ class _Search:
         return ", ".join(names)
 
 
+def _rivals(score: float, other: float, tried: int) -> bool:
+    """Whether another offset fits too well for chance, among so many, and too well beside the best."""
+    return other > _RIVAL * score and tried * math.exp(-min(other * other / 2.0, 700.0)) < FALSE_OFFSET
+
+
+def _two_fit(slots: float) -> str:
+    return (
+        f"no offset: two fit, {slots:g} slots apart: the published states repeat, and no click can tell which is "
+        f"right. Let Alice draw the window's states one by one from a generator that does not repeat (no PRBS, no "
+        f"pattern played again and again), or give a start that is surer than the repeat is long"
+    )
+
+
 def _score(signs: NDArray[np.float32]) -> float:
     return float(signs.sum()) / math.sqrt(max(1, np.count_nonzero(signs)))
 
@@ -218,6 +244,11 @@ def _correlation(y: Row, z: Row) -> Row:
     forward = cast("Callable[[Row], Row]", fft.fft)  # pyright: ignore[reportUnknownMemberType]  # scipy is untyped
     back = cast("Callable[[Row], Row]", fft.ifft)  # pyright: ignore[reportUnknownMemberType]  # scipy is untyped
     return back(forward(y) * np.conj(forward(z)))
+
+
+def _highest(found: NDArray[np.float32], offsets: NDArray[np.int64]) -> int:
+    """Which of these offsets has the highest peak."""
+    return int(np.argmax(found)) if offsets.size == found.size else int(offsets[int(np.argmax(found[offsets]))])
 
 
 def _allowed(size: int, first: int, tried: int) -> NDArray[np.int64]:

@@ -35,7 +35,8 @@ class TagReceiver:
     """Bob's end over a source of tags. Slots count from Alice's slot 0; those of windows are never detected.
 
     `entropy` settles double clicks. A `detect` takes as long as its light does; a count of slots that came into
-    doubt is found again in the next window, and until then nothing is detected.
+    doubt is found again in the next window, and until then nothing is detected. Of photons (`origin`) the common
+    dead time must be stated in `settings.filters`, else DataRefused.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class TagReceiver:
         first_slot: int = 0,
     ) -> None:
         settings = settings or SyncSettings()
+        if origin is Origin.PHOTONS:
+            settings.filters.check_stated()
         tagging = source.tagging
         self._source: Final = source
         self._origin: Final = origin

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from poliqi.base.errors import DataRefused
+from poliqi.base.errors import DataRefused, words_of
 from poliqi.base.ids import Origin
 
 __all__ = [
@@ -107,7 +107,7 @@ def decode_metadata(text: bytes, kind: type[T], what: str) -> T:
     try:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DataRefused(f"{what}: metadata: {str(error)[:200]!a}; {REMEDY}") from error
+        raise DataRefused(f"{what}: metadata: {words_of(error)}; {REMEDY}") from None
 
 
 def encode_record(record: Record) -> bytes:

@@ -9,7 +9,8 @@ from typing import Any, Final
 from poliqi.apps.testbench.checking import Check, run_checks
 from poliqi.apps.testbench.hosting import serve
 from poliqi.base.jit import load_compiler
-from poliqi.edge.driverfile import light_driver, load_file
+from poliqi.edge.driverfile import light_driver
+from poliqi.edge.pythonfile import load_file
 from poliqi.edge.sources.catalogue import device_names, opener_of
 from poliqi.node.drivercheck.alicechecks import ALICE_CHECKS, PAIR_CHECKS
 from poliqi.node.drivercheck.bobchecks import BOB_CHECKS
@@ -63,7 +64,7 @@ _KEY_FUNCTION: Final = "open_device"
 def _kind_of(device: str, base: Path) -> DriverKind:
     """By the functions that a file has, or the group that has the name. Raises ConfigError."""
     if device.endswith(".py"):
-        is_keys = hasattr(load_file(base / device), _KEY_FUNCTION)
+        is_keys = hasattr(load_file(base / device, "device"), _KEY_FUNCTION)
     else:
         is_keys = device in device_names()
     return DriverKind.KEYS if is_keys else DriverKind.LIGHT

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ from poliqi.ops.commands.pair import JSON, PATH, ROLES, STATE, pair
 if TYPE_CHECKING:
     from poliqi.edge.linkrecord import LinkStatus
     from poliqi.node.light import LightChoice
+    from poliqi.node.linkwatch import Standing
     from poliqi.optics.parameters import LinkParameters
 
 __all__ = ["command"]
@@ -205,11 +208,17 @@ def _light(
 @STATE
 @JSON
 def status(state: Path, as_json: bool) -> None:
-    """Show how a link was paired, what is left of its pads, and what it has made. Works while it runs."""
+    """Show how a link was paired, what is left of its pads, what it has made, and whether its monitor holds it in
+    quarantine. Works while it runs.
+    """
     from poliqi.edge.pairing import link_status
+    from poliqi.node.linkwatch import standing
 
-    found = link_status(state)
-    click.echo(json.dumps(_status_record(found)) if as_json else _status_text(found))
+    found, watched = link_status(state), standing(state)
+    if as_json:
+        click.echo(json.dumps(_status_record(found) | _watch_record(watched)))
+    else:
+        click.echo("\n".join([_status_text(found), *_watch_lines(watched, state)]))
 
 
 @command.command()
@@ -220,10 +229,10 @@ def release(state: Path, as_json: bool) -> None:
 
     To commission it anew as well, take baseline.json out of the folder while the end is stopped.
     """
+    from poliqi.edge.pairing import link_status
     from poliqi.node.linkwatch import release as end
 
-    if not state.is_dir():
-        raise ConfigError(f"{state} is no folder of a link's state; give the --state that the end runs with")
+    link_status(state)  # refuses what is no state of a link
     held = end(state)
     if as_json:
         click.echo(json.dumps({"released": held is not None, "attack": None if held is None else held.attack}))
@@ -257,6 +266,37 @@ def _status_record(s: LinkStatus) -> dict[str, Any]:
         "key_bits": s.key_bits,
         "epsilon": s.epsilon,
     }
+
+
+def _watch_record(w: Standing) -> dict[str, Any]:
+    held = w.quarantine
+    return {
+        "quarantine": None
+        if held is None
+        else {"attack": held.attack, "since": held.since, "evidence": held.evidence},
+        "baseline_blocks": w.baseline_blocks,
+        "commissioning": None if w.lessons is None else list(w.lessons),
+    }
+
+
+def _watch_lines(w: Standing, state: Path) -> list[str]:
+    """What the monitor of this end has found."""
+    if w.baseline_blocks is not None:
+        lines = [f"monitor: commissioned on {w.baseline_blocks} blocks"]
+    elif w.lessons is not None:
+        lines = [
+            f"monitor: commissioning, {w.lessons[0]} of {w.lessons[1]} clear blocks since this end was started",
+            "  until they are there no device's reading is judged: a time shift or a Trojan horse goes unseen",
+        ]
+    else:
+        lines = ["monitor: no baseline, and no commissioning under way"]
+    if w.quarantine is not None:
+        since = datetime.fromtimestamp(w.quarantine.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        lines += [
+            f"QUARANTINED for {w.quarantine.attack} since {since}, so no block gives key: {w.quarantine.evidence}",
+            f"  once the link has been looked at: poliqi link release --state {shlex.quote(str(state))}",
+        ]
+    return lines
 
 
 def _status_text(s: LinkStatus) -> str:

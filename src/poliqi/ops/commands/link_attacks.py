@@ -22,14 +22,16 @@ of twenty sessions. The monitor was commissioned on 40 clean blocks and sees onl
 false-alarm probability is {alpha:g} a block. {{doc}}`../explanation/monitor` says what the outcomes mean and what
 the monitor cannot see; strengths are those of `--eve` ({{doc}}`link-command`).
 
-*detected* is quoted with its 95 % Clopper-Pearson interval. *met the contract* counts the blocks whose counts alone
-would have given key: where such a block is detected, policy decides, and by default an attack that the proof does
-not cover gives none. *outside* means: not detected, and the key is not as secret as its length says, because the
-attack breaks what the proof assumes. *wrong* means the same where the proof claims to cover the attack; it has to
-be 0.
+*detected* is quoted with its 95 % Clopper-Pearson interval. *key* counts the blocks whose counts alone met
+the contract: where such a block is detected, policy decides, and by default an attack that the proof does
+not cover gives none. *outside* means: not detected, a key was given, and the attack breaks what the proof assumes,
+so that its epsilon says nothing of that key. Eve's strategy is known here: *too long* counts the undetected keys
+that are longer than what she leaves; that a key is not too long is no proof of its secrecy. *harmless*: no key, or
+an attack that the proof pays for and a key that is not too long. *wrong*: a key that is too long though the proof
+claims to pay for the attack; it has to be 0.
 
-| attack | strength | detected | 95 % interval | harmless | outside | wrong | met the contract | signature |
-|---|---|---|---|---|---|---|---|---|
+| attack | strength | detected | 95 % interval | harmless | outside | wrong | key | too long | signature |
+|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -44,8 +46,8 @@ be 0.
 def command(link_toml: Path | None, seeds: int, alpha: float, as_json: bool, as_markdown: bool) -> None:
     """Play every attack from full strength to none against the monitor, and say what became of the blocks.
 
-    The monitor sees only what devices report. A block is detected, harmless (no key, or a key that is as secret as
-    its length says), or outside the proof's assumptions; never wrongly secure.
+    The monitor sees only what devices report. A block is detected, harmless (no key, or an attack that the proof
+    pays for), or outside the proof's assumptions; never wrongly secure.
 
     Example: poliqi link attacks --seeds 50
     """
@@ -92,6 +94,7 @@ def point_record(point: Point) -> dict[str, Any]:
         "detected_interval": [low, high],
         "interval_confidence": 0.95,
         "met_contract": point.with_key,
+        "too_long": point.too_long,
         "named": point.named,
         "signature": dict(point.signs),
     }
@@ -117,6 +120,7 @@ def _row(point: Point) -> str:
         outside,
         wrong,
         point.with_key,
+        point.too_long,
         signs,
     )
     return "| " + " | ".join(str(cell) for cell in cells) + " |"

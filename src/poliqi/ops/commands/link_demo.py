@@ -17,9 +17,9 @@ from poliqi.base.errors import ConfigError
 
 if TYPE_CHECKING:
     from poliqi.node.demo import DemoSettings, DemoSummary
-    from poliqi.optics.parameters import LinkParameters
+    from poliqi.optics.parameters import Attack, LinkParameters
 
-__all__ = ["command"]
+__all__ = ["command", "unproven"]
 
 _SIFTED_KEY: Final = 2_000_000
 PATH = click.Path(path_type=Path)
@@ -50,8 +50,10 @@ def command(
 ) -> None:
     """Watch simulated photons become one secret key in two processes.
 
-    Alice and Bob are paired by a fresh pair file and speak over TCP on this machine; only the light between
-    them is simulated. With --eve somebody stands on the fibre, and a block without a key is the right answer.
+    Alice and Bob are paired by a fresh pair file and speak over TCP on this machine; only the light between them is
+    simulated. With --eve somebody stands on the fibre. Against most attacks no key, or a shorter one, is the right
+    answer. time-shift and trojan break what the proof assumes, and a fresh link's monitor cannot see them until it
+    has been commissioned by 20 clear blocks: there is key, and it is NOT secure, which the last line says.
     """
     import asyncio
 
@@ -81,7 +83,7 @@ def command(
             sys.exit(130)
         show.end(settings, summary)
         if attack is not None and not as_json:
-            click.echo("\n".join(_what_eve_did(link, attack.kind.value, summary)))
+            click.echo("\n".join(_what_eve_did(link, attack, summary)))
     if not summary.blocks:
         sys.exit(1)
 
@@ -129,11 +131,13 @@ class _Lines:
         from poliqi.node.lines import describe
 
         shown = record["role"] == "bob" and record["event"] in ("block", "ready", "pad-low")
-        if shown or record["event"] in ("failed", "waiting", "reconciler"):
+        if shown or record["event"] in ("failed", "waiting", "reconciler", "monitor", "quarantined"):
             click.echo(describe(record))
 
     def end(self, settings: DemoSettings, summary: DemoSummary) -> None:
         s = _summary(settings, summary)
+        if summary.quarantine is not None:
+            click.echo(f"\nthe link is QUARANTINED, so the demonstration ends here: {summary.quarantine}")
         if not s["net_bits"]:
             reason = summary.blocks[-1]["reason"] if summary.blocks else "-"
             click.echo(f"\n{_count(s['blocks'])}, no secret key: {reason}")
@@ -166,7 +170,9 @@ def _count(blocks: int) -> str:
 
 def _summary(settings: DemoSettings, summary: DemoSummary) -> dict[str, Any]:
     from poliqi.base.ids import Role
+    from poliqi.optics.attack import parse_attack
 
+    eve = None if settings.eve is None else parse_attack(settings.eve)
     with_key = [block for block in summary.blocks if block["gross_bits"]]
     light_s = sum(block["light_s"] or 0.0 for block in summary.blocks)
     net = summary.total("net_bits")
@@ -184,6 +190,8 @@ def _summary(settings: DemoSettings, summary: DemoSummary) -> dict[str, Any]:
         "first_key_s": summary.first_key_s,
         "epsilon": None,
         "epsilon_if_real": max((block["epsilon_if_real"] for block in with_key), default=None),
+        "quarantine": summary.quarantine,
+        "not_secure": None if eve is None else unproven(eve, summary.total("gross_bits")),
         "digest_alice": summary.digests[Role.ALICE],
         "digest_bob": summary.digests[Role.BOB],
         "equal": summary.equal,
@@ -193,25 +201,59 @@ def _summary(settings: DemoSettings, summary: DemoSummary) -> dict[str, Any]:
 # ---------------------------------------------------------------- what an attack looks like
 
 
-def _what_eve_did(link: LinkParameters, attack: str, summary: DemoSummary) -> list[str]:
+def unproven(attack: Attack, gross_bits: int) -> str | None:
+    """Why a key made under this attack is not secure; None where the proof pays for it, or there is no key."""
+    from poliqi.link.response import WatchSettings
+    from poliqi.optics.attack import OUTSIDE_PROOFS
+
+    if not gross_bits or not attack.fraction or attack.kind not in OUTSIDE_PROOFS:
+        return None
+    return (
+        "NOT SECURE: this attack breaks what the proof assumes, so the epsilon above says nothing of this key; a "
+        f"fresh link's monitor knows no baseline until {WatchSettings().commissioning} clear blocks without Eve "
+        "(commissioning), so it could not see it"
+    )
+
+
+def _judged(attack: Attack, summary: DemoSummary) -> str:
+    """What is to be thought of how it ended, and who took the key away."""
+    gross = summary.total("gross_bits")
+    if gross:
+        paid = "this key is secret all the same: the proof pays for this attack out of what was measured"
+        return unproven(attack, gross) or (paid if attack.fraction else "nobody did anything, and there is key")
+    if _is_refused(summary):
+        why = "the counts may have met the contract, and the monitor refused the block on what the devices read"
+    else:
+        why = "the contract was not met, for the reason above"
+    return f"no key is the RIGHT answer here: {why}"
+
+
+def _is_refused(summary: DemoSummary) -> bool:
+    """Whether it was a monitor that took the key away."""
+    last = next((block["reason"] for block in reversed(summary.blocks) if block["reason"]), "")
+    return summary.quarantine is not None or "monitor" in last or "quarantined" in last
+
+
+def _what_eve_did(link: LinkParameters, attack: Attack, summary: DemoSummary) -> list[str]:
     """What was seen beside what an honest link shows, and what the bound makes of it."""
     from poliqi.optics.channel import expectation
-    from poliqi.optics.parameters import Attack
+    from poliqi.optics.parameters import Attack as Undisturbed
 
     block = next((b for b in summary.blocks if b["counts"]), None)
-    lines = ["", f"what Eve did ({attack}), in the first block:", f"{'':26}{'honest link':>14}{'seen':>14}"]
-    honest = expectation(replace(link, attack=Attack()))
+    lines = [
+        "",
+        f"what Eve did ({attack.kind.value}), in the first block:",
+        f"{'':26}{'honest link':>14}{'seen':>14}",
+    ]
+    honest = expectation(replace(link, attack=Undisturbed()))
     for name, basis in (("key", honest.key), ("test", honest.test)):
         expected = sum(basis.errors) / sum(basis.detections)
         seen = None if not summary.blocks else summary.blocks[0][f"qber_{name}"]
         lines.append(f"{f'QBER, {name} basis':26}{expected:14.2%}" + (f"{seen:14.2%}" if seen is not None else ""))
-    right = (
-        []
-        if summary.total("net_bits")
-        else ["no key is the RIGHT answer here: the contract was not met, for the reason above"]
-    )
+    right = [_judged(attack, summary)]
     if block is None:
-        return [*lines, "error correction stopped at the leak cap: so many errors leave no key", *right]
+        capped = "error correction stopped at the leak cap: so many errors leave no key"
+        return [*lines, *([] if _is_refused(summary) else [capped]), *right]
     counts, pulses = block["counts"], block["pulses"]
     names = [f"key clicks/pulse at {mu:g}" for mu in counts["intensities"]] or ["key coincidences/slot"]
     for k, name in enumerate(names):

@@ -33,7 +33,7 @@ _LEAST_WINDOW: Final = 1 << 10
 @click.option("--start", default="0 s", show_default=True, help="when slot 0 may begin, by the tagger")
 @click.option("--uncertainty", default="10 ms", show_default=True, help="by how much that may be wrong")
 @click.option("--window", type=click.IntRange(_LEAST_WINDOW), metavar="SLOTS", help="public slots [4194304]")
-@click.option("--dead-time", metavar="TIME", help="common dead time to apply (default: the link's)")
+@click.option("--dead-time", metavar="TIME", help="common dead time to apply (default: of a detector of the link)")
 @click.option("--to", "events", type=_PATH, metavar="EVENTS", help="write a recording that distils")
 @click.option("--out", type=_PATH, metavar="DIR", help="write a drawing there, SVG and PNG")
 @click.option("--force", is_flag=True, help="replace EVENTS if it exists")
@@ -160,7 +160,7 @@ def _settings(link: LinkParameters | None, start: str, uncertainty: str, dead_ti
     from poliqi.link.sync.gates import Filters
     from poliqi.link.sync.recover import SyncSettings
 
-    dead_s = 0.0 if link is None else link.dead_slots / link.source.clock_hz
+    dead_s = 0.0 if link is None else link.detector.dead_time_s
     if dead_time is not None:
         dead_s = parse_quantity(dead_time, "s", "--dead-time")
     return SyncSettings(

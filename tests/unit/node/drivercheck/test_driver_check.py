@@ -181,6 +181,13 @@ def test_the_worked_driver_of_a_key_box_passes(box: str) -> None:
     assert {finding.verdict for finding in trial.findings} == {Verdict.PASSED}, failed(trial.findings)
 
 
+def test_an_emulated_board_answers_with_no_more_clicks_than_a_line_holds() -> None:
+    """A check waits for ten seconds of light, 1e8 clicks, and hangs up: the emulator must not gather them."""
+    board = example("emulators").BoardEmulator(default_link())
+    board.began -= 1.0  # this light went by already
+    assert board.answer("GATHER", "0,300000000").startswith("ERR more than 2000000 clicks")
+
+
 @pytest.mark.parametrize(("name", "most"), [("spad_board", 120), ("key_box", 80)])
 def test_a_worked_driver_is_short(name: str, most: int) -> None:
     assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) <= most
