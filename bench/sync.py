@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,7 @@ BACKGROUND = 0.01
 KEY_BASIS = 0.9
 WINDOW = 1 << 20
 CHUNK = 1 << 18
+PTU_TAGS = 1_000_000
 TAGGING = Tagging(
     CLOCK_HZ,
     tuple(Channel(k, m) for k, m in enumerate((Meaning.KEY_0, Meaning.KEY_1, Meaning.TEST_0, Meaning.TEST_1))),
@@ -177,6 +180,30 @@ def stages(source: Light, settings: SyncSettings) -> dict[str, float]:
     return {name: round(best(call, runs=3) / n * 1e9, 2) for name, call in calls.items()}
 
 
+def ptu_rate(source: Light, runs: int) -> float:
+    """Tags a second that are read from a PTU file of T2 records (a million tags, the file in the page cache)."""
+    from ptufile import PtuRecordType
+
+    from poliqi.edge.ptu import PtuTags
+    from tests import ptu_files
+
+    times, channels = source.tags.times_ps[:PTU_TAGS], source.tags.channels[:PTU_TAGS]
+    records = ptu_files.t2_records(times, channels)
+    head = ptu_files.header(PtuRecordType.GenericT2, records.size)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bench.ptu"
+        path.write_bytes(head + records.astype("<u4").tobytes())
+
+        def read() -> None:
+            reader, count = PtuTags(path, TAGGING), 0
+            while (tags := reader.read()) is not None:
+                count += tags.times_ps.size
+            reader.close()
+            assert count == times.size
+
+        return times.size / best(read, runs=runs)
+
+
 def run(quick: bool) -> tuple[list[Metric], dict[str, Any]]:
     """Recovery, ingestion at two rates, and the entangled link's sifted rate."""
     from bench.pairs import session_rows
@@ -196,6 +223,7 @@ def run(quick: bool) -> tuple[list[Metric], dict[str, Any]]:
             "chance of a wrong offset": found.offset.false_alarm,
         }
     }
+    read_rate = ptu_rate(recovered, 2 if quick else 5)
     rate, details["stream, 20 ns dead time"] = stream(recovered, DEAD, 100_000_000)
     details["ns a tag, 20 ns dead time"] = stages(recovered, DEAD)
     del recovered, found, call
@@ -208,5 +236,6 @@ def run(quick: bool) -> tuple[list[Metric], dict[str, Any]]:
         Metric("recovery of 1e7 tags", seconds, "s", 2.0, "max"),
         Metric("tags to sifted bits, 50e6 tags/s", fast_rate / 1e6, "Mtag/s", 50.0, "min"),
         Metric("tags to sifted bits, 5e6 tags/s, dead time", rate / 1e6, "Mtag/s", None, "min"),
+        Metric("PTU file to tags", read_rate / 1e6, "Mtag/s", None, "min"),
         Metric("BBM92 sifted Mbit/s", pairs["sifted_mbit_s_a_core"], "Mbit/s", 50.0, "min"),
     ], details

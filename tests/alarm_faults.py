@@ -256,8 +256,7 @@ _CALLED = {
 WATCHED = {attack.value: _CALLED.get(attack, attack.value) for attack in Suspected} | {
     level.value: "quarantined" for level in (Level.BLIND, Level.SUSPECT)
 }
-"""All for which a link's own monitor puts it into quarantine, and the cause that should be named: of that name, but for
-those called otherwise."""
+"""All for which a link's own monitor stops it, and the cause to be named: of that name where no other is."""
 
 
 def stopped(link: QuantumLink, attack: str, draw: Random) -> Fault:

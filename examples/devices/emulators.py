@@ -16,7 +16,6 @@ import numpy as np
 from poliqi.link.simulated import SimulatedReceiver, SimulatedTransmitter
 from poliqi.ops.config import load_link
 
-
 MOST_CLICKS = 2_000_000  # in one answer: a line of some 40 MB
 
 

@@ -56,6 +56,13 @@ def test_photon_number_splitting_leaves_the_error_rate_and_no_key() -> None:
     assert "no key is the RIGHT answer" in answer.out
 
 
+def test_a_key_that_the_proof_does_not_pay_for_is_called_not_secure() -> None:
+    answer = poliqi("link", "demo", "--link", TINY, "--blocks", 1, "--seed", 1, "--eve", "trojan=1e-6")
+    assert answer.code == 0, answer.err
+    assert "secret bits gross" in answer.out
+    assert answer.out.splitlines()[-1].startswith("NOT SECURE")
+
+
 def test_interrupt_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     demo = start("link", "demo", "--link", TINY, "--blocks", 100_000, "--keep", kept, "--json")
@@ -93,6 +100,6 @@ def test_link_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_unknown_attack_is_refused_before_anything_starts() -> None:
-    answer = poliqi("link", "demo", "--eve", "blinding")
+    answer = poliqi("link", "demo", "--eve", "dazzling")
     assert (answer.code, answer.out) == (1, "")
     assert "intercept=FRACTION" in answer.err

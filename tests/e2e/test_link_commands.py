@@ -184,7 +184,7 @@ def test_simulated_light_wants_a_state_made_for_it(paired: Path) -> None:
 
 
 def test_light_has_to_be_named(paired: Path) -> None:
-    assert "--seed and --replay" in run_refused(paired, "alice")
+    assert "--seed, --replay and --device" in run_refused(paired, "alice")
 
 
 def test_state_of_the_other_role_is_refused(paired: Path) -> None:

@@ -9,6 +9,7 @@ import random
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -263,3 +264,10 @@ def test_deaths_at_any_step_leave_the_same_blocks_and_no_key_in_two(seed: int) -
     names = [name for block in lead.stored for name in block.names]
     assert len(names) == len(set(names))
     assert follow.held is None
+
+
+def test_a_refused_frame_is_not_quoted() -> None:
+    frame = msgspec.msgpack.encode(["\x1b[2J\nFAKE LINE deadbeef", 1])
+    with pytest.raises(ProtocolError, match=r"in \d+ bytes$") as caught:
+        decode(frame, Hello)
+    assert "deadbeef" not in str(caught.value)

@@ -130,3 +130,27 @@ def test_keys_come_back_as_they_went(keys: list[tuple[Any, bytes]]) -> None:
 def test_a_length_over_the_limit_is_refused_before_its_bytes_come(size: int) -> None:
     with pytest.raises(ProtocolError, match="announced"):
         FrameReader().receive(size.to_bytes(4, "big"))
+
+
+HOSTILE = "\x1b[2J\nFAKE LINE " + "deadbeef" * 1000
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: read_reply(json.dumps({HOSTILE: 1}).encode()),
+        lambda: read_reply(json.dumps([{HOSTILE: 1}]).encode()),
+        lambda: read_envelope(json.dumps({HOSTILE: 1}).encode()),
+        lambda: read_request(read_envelope(json.dumps({"command": "Get keys", "value": {HOSTILE: 1}}).encode())),
+        lambda: read_partner(read_envelope(json.dumps({"command": "start", "value": {HOSTILE: 1}}).encode())),
+    ],
+)
+def test_a_refusal_holds_nothing_of_what_came(read: Any) -> None:
+    """A device that puts key into a member's name, or a terminal's commands, must not have them logged."""
+    with pytest.raises(ProtocolError) as caught:
+        read()
+    words = str(caught.value)
+    assert len(words) < 200
+    assert words.isprintable()
+    assert "deadbeef" not in words
+    assert caught.value.__cause__ is None

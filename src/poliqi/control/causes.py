@@ -163,8 +163,8 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
         "heard, and above the limit none is made. Where the monitor quarantined {link}, release it afterwards with "
         "`poliqi link release`.",
         "Avvisare il responsabile della sicurezza e ispezionare {span}. Le chiavi restano sicure: gli errori "
-        "misurati compensano quanto ascoltato e oltre il limite non se ne producono. Se il monitor ha messo {link} in "
-        "quarantena, rilasciarlo poi con `poliqi link release`.",
+        "misurati compensano quanto ascoltato e oltre il limite non se ne producono. Se il monitor ha messo {link} "
+        "in quarantena, rilasciarlo poi con `poliqi link release`.",
     ),
     _C.PHOTON_SPLITTING: CauseRow(
         _S.CRITICAL,
@@ -174,10 +174,10 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
         "is as usual",
         "qualcuno potrebbe separare fotoni su {span}: {link} non dà chiave per gli stati esca, e il tasso d'errore "
         "è nella norma",
-        "Inform the security officer; check the source's intensities at Alice's end, then inspect {span}. Where the "
-        "monitor quarantined {link}, release it afterwards with `poliqi link release`.",
-        "Avvisare il responsabile della sicurezza; verificare le intensità della sorgente, poi ispezionare {span}. Se "
-        "il monitor ha messo {link} in quarantena, rilasciarlo poi con `poliqi link release`.",
+        "Inform the security officer; check the source's intensities at Alice's end, then inspect {span}. Where "
+        "the monitor quarantined {link}, release it afterwards with `poliqi link release`.",
+        "Avvisare il responsabile della sicurezza; verificare le intensità della sorgente, poi ispezionare {span}. "
+        "Se il monitor ha messo {link} in quarantena, rilasciarlo poi con `poliqi link release`.",
     ),
     _C.BLINDING: CauseRow(
         _S.CRITICAL,
@@ -254,8 +254,8 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
         _S.ERROR,
         -0.5,
         1.0,
-        "{link} is quarantined by its own monitor, which names no known attack: {what}",
-        "{link} è in quarantena per decisione del suo monitor, che non indica alcun attacco noto: {what}",
+        "{link} is quarantined by its own monitor, which names no known attack: {seen}",
+        "{link} è in quarantena per decisione del suo monitor, che non indica alcun attacco noto: {seen}",
         "Read the log of both ends: a meter that reads nothing any more, or too few clicks to judge by. Mend it, "
         "then release the link at the end that is quarantined (its `poliqi link status` says so): "
         "`poliqi link release --state DIR`.",
@@ -292,8 +292,8 @@ CAUSES: Final[dict[Cause, CauseRow]] = {
         "derivazione",
         "Measure {span} with an OTDR and inspect the place it shows; keys made are still safe. Where the monitor "
         "quarantined {link}, release it afterwards with `poliqi link release`.",
-        "Misurare {span} con un OTDR e ispezionare il punto indicato; le chiavi prodotte restano sicure. Se il monitor "
-        "ha messo {link} in quarantena, rilasciarlo poi con `poliqi link release`.",
+        "Misurare {span} con un OTDR e ispezionare il punto indicato; le chiavi prodotte restano sicure. Se il "
+        "monitor ha messo {link} in quarantena, rilasciarlo poi con `poliqi link release`.",
     ),
     _C.NO_KEY: CauseRow(
         _S.ERROR,

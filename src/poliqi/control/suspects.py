@@ -291,7 +291,7 @@ class _Search:
                 found = self._at_link(cause, link, LINK_PATTERNS[cause])
                 what = str(event.values.get("what", ""))[:200]
                 expects = found.expects | _unheard((link,), _MAY)
-                yield replace(found, expects=expects, values={**found.values, "what": what})
+                yield replace(found, expects=expects, values={**found.values, "seen": what})
 
     def _device(self, link: QuantumLink, end: KmeId) -> Suspect:
         other = link.ends[0] if end == link.ends[1] else link.ends[1]

@@ -62,9 +62,9 @@ class Session:
     """One end of a session. Alice proposes `contract`; both check it against their policy.
 
     The peer's faults never raise: the session ends with `Aborted(fatal=True)` and an `Abort` frame. `vet` sees the
-    report of every accepted block before either end holds a key of it: Bob once Alice's tag covers all that she said,
-    Alice before she sends the seed, when Bob's tag covers all but the errors of the key basis. A word of it why the
-    block must not give a key ends the session, and the key is never held.
+    report of every accepted block before either end holds a key of it: Bob once Alice's tag covers all that she
+    said, Alice before she sends the seed, when Bob's tag covers all but the errors of the key basis. A word of it
+    why the block must not give a key ends the session, and the key is never held.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class Session:
     def receive(self, frame: bytes, now: float) -> None:
         """Take one whole frame from the peer."""
         if self._state is not _State.ENDED:
-            self._guard(lambda: self._receive(frame), now)
+            self._guard(lambda: self._receive(frame), now, is_heard=True)
 
     def tick(self, now: float) -> None:
         """Let time pass."""
@@ -352,11 +352,16 @@ class Session:
 
     # ---------------------------------------------------------------- ends
 
-    def _guard(self, step: Callable[[], None], now: float) -> None:
+    def _guard(self, step: Callable[[], None], now: float, *, is_heard: bool = False) -> None:
+        """`is_heard`: the step takes a frame. What no paired end sends, once a tag has shown that it is there, was
+        changed or repeated on the way: a tag that does not fit, a frame out of turn, bytes that are no message.
+        """
         try:
             step()
         except AuthenticationError as error:
             self._end(str(error), is_forged=self._is_paired)
+        except ProtocolError as error:
+            self._end(str(error), is_forged=is_heard and self._is_paired)
         except PoliqiError as error:
             self._end(str(error))
         except Exception:

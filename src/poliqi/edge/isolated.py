@@ -24,5 +24,5 @@ def check_isolated(what: str, address: Address, *, isolated: bool) -> None:
     if not (ip.is_loopback or isolated):
         raise ConfigError(
             f"{what} {address}: its protocol authenticates nobody, so only loopback is taken; declare the "
-            "interface isolated if nobody else can reach it"
+            "interface isolated if nobody else can reach it (isolated = true, or --isolated of a command)"
         )

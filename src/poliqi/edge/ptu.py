@@ -104,7 +104,13 @@ class PtuTags:
         try:
             ptu: Any = self._module.PtuFile(io.BytesIO(head))
         except Exception as error:  # ptufile fails in ways of its own on what is damaged
-            raise DataRefused(f"{self._path}: its header is corrupt ({words_of(error)}); {_REMEDY}") from error
+            # without a first entry it stumbles over a name of its own, which tells nobody anything
+            why = (
+                f"no entry after its first {len(MAGIC) + 8} bytes"
+                if isinstance(error, NameError)
+                else words_of(error)
+            )
+            raise DataRefused(f"{self._path}: its header is corrupt ({why}); {_REMEDY}") from error
         finally:
             logger.removeHandler(said)
         at = int(ptu.record_offset)

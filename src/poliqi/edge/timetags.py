@@ -73,7 +73,7 @@ def open_tags(path: Path, tagging: Tagging | None = None) -> TagFile:
 
 def open_states(path: Path) -> StateTable:
     """Map a file of Alice's states. Raises ConfigError, DataRefused."""
-    with _opened(path) as file:
+    with _opened(path, "Alice's states") as file:
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     try:
         return StateTable(data)
@@ -221,15 +221,15 @@ def _start(path: Path) -> bytes:
         return file.read(_SNIFFED)
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path, what: str = "time tags") -> BinaryIO:
     try:
         file = path.open("rb")
         found = os.fstat(file.fileno())
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}; name a file of time tags") from error
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}; name a file of {what}") from error
     if not stat.S_ISREG(found.st_mode):
         file.close()
-        raise ConfigError(f"{path} is not a regular file; save the tags to a file first")
+        raise ConfigError(f"{path} is not a regular file; save the {what} to a file first")
     if found.st_size == 0:
         file.close()
         raise DataRefused(f"{path} is empty; record again")

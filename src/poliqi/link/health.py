@@ -38,8 +38,8 @@ class Health:
     back_light_w: float | None = None
 
     def sound(self) -> Health:
-        """The same without what is no measurement: NaN, an infinity or a negative count compares with nothing, so that a
-        monitor has to call it missing.
+        """The same without what is no measurement: NaN, an infinity or a negative count compares with nothing, so
+        that a monitor has to call it missing.
         """
         clicks, arrival_s = self.clicks, self.arrival_s
         return replace(

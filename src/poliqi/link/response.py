@@ -20,8 +20,8 @@ from poliqi.optics.parameters import LinkParameters
 __all__ = ["Action", "Decision", "Guard", "Quarantine", "WatchSettings"]
 
 _ODD_BLOCKS: Final = 10
-"""So many blocks may give key during commissioning and teach nothing; from then on none does before it is over: else
-blocks that are never clear would keep every reading unwatched for ever."""
+"""So many blocks may give key during commissioning and teach nothing; from then on none does before it is over:
+else blocks that are never clear would keep every reading unwatched for ever."""
 _CLEAR_BLOCKS: Final = 3
 """A quarantine ends by itself after so many clear blocks at least, however long they took."""
 
@@ -135,8 +135,8 @@ class Guard:
         self._monitor = self._made()
 
     def see(self, seen: Observation, now: float, wall_s: float) -> Decision:
-        """Judge a block that the peer's tag covers, before anything is made of it, or what happened to messages. `now`
-        is any steady clock's, `wall_s` Unix time.
+        """Judge a block that the peer's tag covers, before anything is made of it, or what happened to messages.
+        `now` is any steady clock's, `wall_s` Unix time.
         """
         verdict = self._monitor.see(seen, now)
         action = self._action(verdict)
@@ -157,8 +157,8 @@ class Guard:
         return Decision(verdict, action, learned=learned)
 
     def glance(self, seen: Observation, now: float) -> Decision:
-        """Judge a block that ended without the peer's tag. It gives no key anyway, and its figures may be the work of
-        anybody on the line: nothing is learned from it, added up over blocks or quarantined.
+        """Judge a block that ended without the peer's tag. It gives no key anyway, and its figures may be the work
+        of anybody on the line: nothing is learned from it, added up over blocks or quarantined.
         """
         verdict = self._made().see(seen, now)
         if self.quarantine is not None and verdict.level is not Level.CLEAR:
@@ -185,8 +185,8 @@ class Guard:
     def _stalled_text(self, lessons: int) -> str:
         return (
             f"the monitor is not commissioned: {lessons} of {self._settings.commissioning} lessons, and "
-            f"{self._odd_blocks} blocks that taught nothing, of which {_ODD_BLOCKS} may give key; see what the monitor "
-            "says of them, and whether the LINK.toml is that of this link"
+            f"{self._odd_blocks} blocks that taught nothing, of which {_ODD_BLOCKS} may give key; see "
+            "what the monitor says of them, and whether the LINK.toml is that of this link"
         )
 
     def _lesson(self, seen: Observation, verdict: Verdict) -> Learned | None:

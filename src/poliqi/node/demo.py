@@ -69,8 +69,8 @@ class DemoSummary:
 
 
 async def run_demo(settings: DemoSettings, say: Say) -> DemoSummary:
-    """Pair, start both ends, pass on what they say, compare their key files. A block that a monitor refuses counts as
-    made, and a link that is put in quarantine ends the demonstration: nobody comes to release it.
+    """Pair, start both ends, pass on what they say, compare their key files. A block that a monitor refuses counts
+    as made, and a link that is put in quarantine ends the demonstration: nobody comes to release it.
 
     Raises LinkDown where a child fails, StoreError where the two key files differ.
     """

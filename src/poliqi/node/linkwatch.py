@@ -3,7 +3,8 @@
 Two small files stand in the folder of the link's state. `baseline.json` is what commissioning found; take it away
 to commission the link anew. `quarantine.json` says why no block gives key; while it is there none does, whatever
 was started or restarted meanwhile, and `poliqi link release` takes it away. What could not be written is in force
-all the same and is tried again until it is on disk.
+all the same and is tried again until it is on disk. A third, `commissioning.json`, only tells whoever asks how far
+commissioning is.
 """
 
 from __future__ import annotations
@@ -91,12 +92,12 @@ class LinkWatch:
         return self._guard.commissioning
 
     def vet(self, report: BlockReport, health: Health | None, role: Role, now: float) -> str | None:
-        """Judge a block of which the peer's tag covers what is judged; why it must give no key, None where it may."""
+        """Judge a block whose figures the peer's tag covers; why it must give no key, None where it may."""
         decision = self._see(observation_of(report, health, role), now)
         return decision.refusal
 
     def dropped(self, report: BlockReport, health: Health | None, role: Role, now: float) -> None:
-        """Judge a block that both ends dropped without a tag: what can be seen of it is said, and nothing learned."""
+        """Judge a block that was dropped without a tag: what can be seen of it is said, nothing is learned."""
         with self._lock:
             self._decisions.append(self._guard.glance(observation_of(report, health, role), now))
 
@@ -157,7 +158,7 @@ class LinkWatch:
         return taken
 
     def look(self) -> bool:
-        """Whether the quarantine has just ended, by a person's hand or by itself. What is not stored is tried again."""
+        """Whether the quarantine has just ended, by a person's hand or by itself; what is not stored is stored."""
         now = time.monotonic()
         with self._lock:
             if now - self._looked_at >= _LOOK_S:
@@ -175,8 +176,8 @@ class LinkWatch:
         return ended
 
     def _is_gone(self) -> bool:
-        """Whether somebody took the quarantine out of the state: the state's own folder is there and lacks the file. A
-        folder that is away, is another or cannot be looked into says nothing.
+        """Whether somebody took the quarantine out of the state: the state's own folder is there and lacks the
+        file. A folder that is away, is another or cannot be looked into says nothing.
         """
         try:
             folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -197,8 +198,8 @@ class LinkWatch:
 
 
 def observation_of(report: BlockReport, health: Health | None, role: Role) -> Observation:
-    """What this end knows of a block, and the peer's tag covers: Alice judges once Bob's announcement is tagged, which
-    tells her all but the errors of the key basis.
+    """What this end knows of a block, and the peer's tag covers: Alice judges once Bob's announcement is tagged,
+    which tells her all but the errors of the key basis.
     """
     errors = None if report.qber_test is None else report.qber_test * report.sifted_test
     return Observation(
@@ -272,7 +273,9 @@ def decision_lines(decision: Decision) -> list[str]:
     lines: list[str] = []
     if decision.verdict.level is not Level.CLEAR:
         done = {Action.ABORT: "; the block is dropped", Action.QUARANTINE: "; the link is quarantined"}
-        unsure = "" if decision.is_authentic else "; no tag covers this block: the line may be to blame, not the light"
+        unsure = (
+            "" if decision.is_authentic else "; no tag covers this block: the line may be to blame, not the light"
+        )
         lines.append(f"monitor: {decision.verdict}{done.get(decision.action, '')}{unsure}")
     elif decision.action is Action.ABORT and decision.refusal is not None:
         lines.append(f"monitor: the block is dropped: {decision.refusal}")
@@ -290,7 +293,9 @@ def _read(path: Path, kind: type[_T], what: str) -> _T | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ConfigError(f"{what} {path}: cannot be looked at: {error.strerror}; mend the state's folder") from error
+        raise ConfigError(
+            f"{what} {path}: cannot be looked at: {error.strerror}; mend the state's folder"
+        ) from error
     data, _ = read_private(path, what, _LARGEST)
     try:
         return msgspec.json.decode(data, type=kind)
@@ -303,5 +308,7 @@ def _place(folder: Path) -> tuple[int, int]:
     try:
         state = folder.stat()
     except OSError as error:
-        raise ConfigError(f"state {folder}: cannot be looked at: {error.strerror}; name the right folder") from error
+        raise ConfigError(
+            f"state {folder}: cannot be looked at: {error.strerror}; name the right folder"
+        ) from error
     return state.st_dev, state.st_ino

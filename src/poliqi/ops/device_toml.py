@@ -6,6 +6,7 @@ Relative paths are relative to the file.
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,8 @@ import msgspec
 from poliqi.base.errors import ConfigError
 from poliqi.base.units import parse_quantity
 from poliqi.edge.network import parse_address
-from poliqi.edge.sources.catalogue import opener_of
+from poliqi.edge.sources.catalogue import Opener, opener_of
+from poliqi.link.keydevice import KeyDevice
 from poliqi.node.devicetalk import MOST_BLOCK_BYTES, Terms
 from poliqi.node.keydevice import DeviceSettings
 
@@ -48,7 +50,8 @@ def load_device(path: Path, *, blocks: int | None = None) -> DeviceSettings:
         if len(data) > _LARGEST:
             raise ConfigError(f"larger than {_LARGEST} bytes, so it is no DEVICE.toml")
         table = msgspec.convert(tomllib.loads(data.decode()), DeviceTable)
-        return _settings(table, path.absolute().parent, blocks)
+        settings = _settings(table, path.absolute().parent, blocks)
+        return replace(settings, opener=_named(settings.opener, path))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a DEVICE.toml") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -57,6 +60,18 @@ def load_device(path: Path, *, blocks: int | None = None) -> DeviceSettings:
         raise ConfigError(f"{path}: {error}; {_PAGE}") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def _named(opener: Opener, path: Path) -> Opener:
+    """The same; what it refuses about the settings names the file that they stand in."""
+
+    def opened() -> KeyDevice:
+        try:
+            return opener()
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+
+    return opened
 
 
 def _settings(t: DeviceTable, base: Path, blocks: int | None) -> DeviceSettings:

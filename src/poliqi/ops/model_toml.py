@@ -70,6 +70,9 @@ class MdiFile(Table):
 MODEL_TABLES: Final[dict[str, type[Table]]] = {"cv_qkd": CvQkdTable, "mdi": MdiTable}
 
 
+_MEANT: Final = {"cvqkd": "cv_qkd", "cv": "cv_qkd", "mdi": "mdi", "mdiqkd": "mdi"}
+
+
 def load_model(path: str | Path) -> Model:
     """Read a LINK.toml or the file of a rate model. Raises ConfigError, with the file and the key in it."""
     return read_model(read_file(path), str(path))
@@ -81,6 +84,10 @@ def read_model(text: str, where: str = "LINK.toml") -> Model:
         data = tomllib.loads(text)
         if "cv_qkd" in data and "mdi" in data:
             raise ConfigError("cv_qkd: given together with mdi; keep one of the two")
+        for name in data:
+            meant = _MEANT.get(name.lower().replace("-", "").replace("_", ""))
+            if meant is not None and name != meant:
+                raise ConfigError(f"{name[:40]}: there is no such table; did you mean [{meant}]?")
         if "cv_qkd" in data:
             return _cv(msgspec.convert(data, CvFile))
         if "mdi" in data:

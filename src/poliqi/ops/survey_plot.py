@@ -49,13 +49,21 @@ def _arrival(axes: Any, a: dict[str, Any]) -> None:
     edges = [i * width for i in range(cells + 1)]
     for meaning, counts in a["tags"].items():
         axes.stairs(counts, edges, color=_COLOURS.get(meaning, _OTHER), label=meaning, lw=1.4)
-    for place in range(a["bins"]):
-        middle = (place + 0.5) * a["slot_ps"] / a["bins"]
-        axes.axvspan(middle - a["gate_ps"] / 2, middle + a["gate_ps"] / 2, color="0.5", alpha=0.10, lw=0)
+    bins, gate, bin_ps = a["bins"], a["gate_ps"], a["slot_ps"] / a["bins"]
+    shaded = "the gate"
+    for place in range(bins):
+        middle = (place + 0.5) * bin_ps
+        is_tests = bins > 1 and place == bins - 1
+        if is_tests:
+            axes.axvspan(middle - gate / 2, middle + gate / 2, color=_TEST, alpha=0.12, lw=0)
+        elif gate < bin_ps or bins == 1:
+            axes.axvspan(middle - gate / 2, middle + gate / 2, color="0.5", alpha=0.10, lw=0)
         axes.axvline(middle, color="0.5", lw=0.8, ls=":")
+    if bins > 1:
+        shaded = "the test arm's bin" if gate >= bin_ps else "the gates, the test arm's in orange"
     axes.set_yscale("log")
     axes.set_ylim(0.7, 30.0 * max(max(counts) for counts in a["tags"].values()) + 1.0)
-    axes.set(xlabel="time in the slot (ps); the gate is shaded", ylabel="tags", xlim=(0, a["slot_ps"]))
+    axes.set(xlabel=f"time in the slot (ps); shaded: {shaded}", ylabel="tags", xlim=(0, a["slot_ps"]))
     axes.legend(frameon=False, ncols=4, loc="upper right")
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from poliqi.link.recording import LinkFigures
     from poliqi.link.survey import Sync, TagPass, Tally
+    from poliqi.link.sync.ingest import Counters
     from poliqi.link.sync.recover import SyncSettings
     from poliqi.link.timetags.tags import Tagging
 
@@ -63,13 +64,7 @@ def tag_figures(found: TagPass, tagging: Tagging, settings: SyncSettings, window
         ],
         "sync": _sync(found.sync, window),
         "arrival": _arrival(counters.arrivals, tagging),
-        "left_out": dict(
-            zip(
-                ("outside_gate", "dead_time", "afterpulses", "repeats"),
-                counters.lost.sum(axis=0).tolist(),
-                strict=True,
-            )
-        ),
+        "left_out": _left_out(counters, tagging),
         "dead_time_s": settings.filters.common_s,
         "doubles": counters.doubles,
         "beyond_states": found.beyond,
@@ -145,6 +140,25 @@ def _sync(sync: Sync, window: int) -> dict[str, Any]:
             for a in sync.arms
         ],
         "course": [list(point) for point in sync.course],
+    }
+
+
+def _left_out(counters: Counters, tagging: Tagging) -> dict[str, int]:
+    """Tags that made no detection, by why. Those of the test arm in the bin where its two ways do not meet, which
+    the interferometer gives by its nature, stand apart from what comes at a wrong time.
+    """
+    from poliqi.link.sync.gates import gate_table
+
+    gates = gate_table(tagging)
+    beside = (gates[0] >= 0) & (gates[2] < 0)
+    side = int(counters.arrivals[2:4, beside].sum(dtype=np.int64))
+    outside, dead, afterpulses, repeats = (int(n) for n in counters.lost.sum(axis=0))
+    return {
+        "outside_gate": outside - side,
+        "test_side_bin": side,
+        "dead_time": dead,
+        "afterpulses": afterpulses,
+        "repeats": repeats,
     }
 
 

@@ -66,14 +66,24 @@ def _arrival(a: dict[str, Any]) -> list[str]:
     cells = len(next(iter(a["tags"].values())))
     fold = max(1, cells // _WIDTH)
     slot, gate, bins = a["slot_ps"], a["gate_ps"], a["bins"]
-    out = [f"arrival in the slot, {slot:,.0f} ps across, root scale (gate {gate:,.0f} ps)"]
+    out = [f"arrival in the slot, {slot:,.0f} ps across, root scale ({_gates(slot, gate, bins)})"]
     for meaning, counts in a["tags"].items():
         row = [sum(counts[i : i + fold]) ** 0.5 for i in range(0, cells, fold)]
         out.append(f"  {meaning:<6} {_blocks(row)}")
-    marks = "".join(
-        "-" if _in_gate((i + 0.5) / (cells // fold), slot, gate, bins) else " " for i in range(cells // fold)
-    )
-    return [*out, f"  gate   {marks}"]
+    places = [(i + 0.5) / (cells // fold) for i in range(cells // fold)]
+    taken = "".join("-" if _in_gate(place, slot, gate, bins) else " " for place in places)
+    if bins == 1:
+        return [*out, f"  gate   {taken}"]
+    late = (bins - 1) / bins
+    of_test = "".join(mark if place >= late else " " for place, mark in zip(places, taken, strict=True))
+    return [*out, f"  gate k {taken}", f"  gate t {of_test}"]
+
+
+def _gates(slot: float, gate: float, bins: int) -> str:
+    if bins == 1:
+        return f"gate {gate:,.0f} ps"
+    whole = ", the whole bin" if gate >= slot / bins else ""
+    return f"gate {gate:,.0f} ps{whole}; key arm: {bins} bins, test arm: the last one, where its ways interfere"
 
 
 def _in_gate(place: float, slot: float, gate: float, bins: int) -> bool:
@@ -83,8 +93,11 @@ def _in_gate(place: float, slot: float, gate: float, bins: int) -> bool:
 
 def _left_out(f: dict[str, Any]) -> str:
     lost = f["left_out"]
+    side = ""
+    if lost["test_side_bin"]:
+        side = f"{lost['test_side_bin']:,} in the bin where the test arm does not interfere, "
     text = (
-        f"left out: {lost['outside_gate']:,} tags outside the gate, {lost['dead_time']:,} in the dead time "
+        f"left out: {lost['outside_gate']:,} tags outside the gate, {side}{lost['dead_time']:,} in the dead time "
         f"({f['dead_time_s'] * 1e9:g} ns), {lost['afterpulses']:,} afterpulses, {lost['repeats']:,} repeats; "
         f"{f['doubles']:,} double clicks made random"
     )

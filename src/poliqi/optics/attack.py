@@ -77,6 +77,10 @@ def parse_attack(text: str) -> Attack:
         strength = float(number.removesuffix("dB") if in_db else number or "1")
     except ValueError:
         raise ConfigError(f"eve: {number[:40]!r} is not a strength; write {ATTACK_FORMS}") from None
+    if name == "tap" and not in_db and strength > 1.0:
+        raise ConfigError(
+            f"eve: tap={strength:g} is no share of the light, 0 to 1; did you mean tap={strength:g}dB?"
+        )
     if in_db:
         if not 0.0 <= strength <= 100.0:
             raise ConfigError(f"eve: a tap of {strength:g} dB is outside 0 to 100 dB")

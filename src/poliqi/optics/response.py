@@ -107,9 +107,10 @@ def controlled(table: list[tuple[Response, Response]], optics: Optics) -> list[t
 
     Eve measured each pulse with a copy of it and makes the outcome that she found click, alone: bright light in
     Bob's basis reaches one detector above its threshold, in the other basis two below theirs. Behind a splitter an
-    arm always stands in Eve's basis: an upper bound on her, for where the splitter is more biased than 2 : 1 a simple
-    bright pulse that fires the weaker arm fires both detectors of the stronger one. A receiver that chose the other basis stays silent, so Eve sends more often by
-    what she loses in all, and the shares of the two bases move (L. Lydersen et al., Nat. Photonics 4, 686 (2010)).
+    arm always stands in Eve's basis. That is an upper bound on her: where it is more biased than 2 : 1, a simple
+    bright pulse that fires a detector of the weaker arm fires both of the stronger one. A receiver that chose the
+    other basis stays silent, so Eve sends more often by what she loses in all, and the shares of the two bases move
+    (L. Lydersen et al., Nat. Photonics 4, 686 (2010)).
     """
     key, test = 1.0, 1.0
     if optics.choice is BasisChoice.ACTIVE:

@@ -104,8 +104,15 @@ def test_what_the_monitor_only_says_of_a_link_with_key_is_left_to_the_figures(at
 
 def test_the_end_of_a_quarantine_ends_its_alarm() -> None:
     book = lit_book(CITY)
-    heed(book, 10.0, event(K.LINK_ATTACK, "aria", "aria-leonardo", attack="blind", what="x", quarantined=1))
-    assert [e.values["cause"] for e in raised(run(book, 10.0, 20.0))] == ["quarantined"]
+    heed(
+        book,
+        10.0,
+        event(K.LINK_ATTACK, "aria", "aria-leonardo", attack="blind", what="missing: pilot", quarantined=1),
+    )
+    (said,) = raised(run(book, 10.0, 20.0))
+    assert said.values["cause"] == "quarantined"
+    for language in Language:
+        assert cause_line("quarantined", said.values, language).endswith(": missing: pilot")
     heed(book, 20.0, event(K.LINK_CLEAR, link="aria-leonardo"), event(K.LINK_LIT, link="aria-leonardo"))
     assert [e.kind for e in run(book, 20.0, 30.0)] == [K.ALARM_CLEARED]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
-from two_parties import Wire, wire
+from two_parties import Disk, Wire, wire
 
+from poliqi.base.errors import PoliqiError
 from poliqi.base.ids import Role
-from poliqi.distill.messages import Abort, decode_message
+from poliqi.distill.messages import Abort, Sift, decode_message, encode_message
 from poliqi.distill.outcome import BlockReport
 
 
@@ -50,6 +52,59 @@ def test_blocks_before_a_condemned_one_stay() -> None:
     assert len(seen) == 2
     for end in Role:
         assert list(run.disks[end].keys) == [1]
+
+
+def test_a_refused_block_says_no_key_at_both_ends() -> None:
+    for role in Role:
+        run, _ = vetted(role, ["blinding"])
+        for end in Role:
+            (aborted,) = run.aborts(end)
+            if aborted.report is not None:
+                assert (aborted.report.gross_bits, aborted.report.net_bits) == (0, 0)
+    run, _ = vetted(Role.BOB, ["blinding"])
+    assert run.aborts(Role.ALICE)[0].report is not None
+
+
+def changed_sift(sender: Role, count: int, frame: bytes) -> list[bytes]:
+    """Somebody swaps two test bits that Alice says."""
+    try:
+        message = decode_message(frame)
+    except PoliqiError:
+        return [frame]
+    if not isinstance(message, Sift):
+        return [frame]
+    bits = bytes([byte ^ 0x11 for byte in message.test_bits[:50]]) + bytes(message.test_bits[50:])
+    return [encode_message(msgspec.structs.replace(message, test_bits=memoryview(bits)))]
+
+
+def test_the_owner_is_not_asked_about_what_no_tag_covers() -> None:
+    """A changed Sift changes what Bob counts: he must not believe it, neither to learn nor to blame the light."""
+    for role in Role:
+        run, seen = wire(tamper=changed_sift), list[BlockReport]()
+
+        def vet(report: BlockReport, seen: list[BlockReport] = seen) -> None:
+            seen.append(report)
+
+        run.sessions[role]._vet = vet  # type: ignore[misc]
+        run.run()
+        if role is Role.BOB:
+            assert seen == []
+            assert [end.is_forged for end in run.aborts(Role.BOB)] == [True]
+        honest, expected = vetted(role, [None])
+        if role is Role.ALICE:  # what she judges, bar errors of the key basis, is what Bob's tag covers
+            assert [(r.counts and r.counts.test, r.sifted_key) for r in seen] == [
+                (r.counts and r.counts.test, r.sifted_key) for r in expected
+            ]
+        assert honest.confirmed(role)
+
+
+def test_a_stranger_who_knocks_forges_nothing() -> None:
+    """He holds another pairing's pad: no tag of his ever fitted, so nobody changed one on the way."""
+    for _ in range(3):
+        run = wire(disks=(Disk.pair(7)[0], Disk.pair(8)[1])).run()
+        aborts = run.aborts(Role.BOB)
+        assert aborts
+        assert not any(end.is_forged for end in aborts)
 
 
 def test_a_tag_that_does_not_fit_is_told_apart() -> None:

@@ -98,3 +98,11 @@ def test_real_photons_need_no_leave_and_simulated_light_does(folder: Path) -> No
         _light(1, None, device, None, allowed=True, eve=None)
     with pytest.raises(ConfigError, match="--eve acts on simulated light"):
         _light(None, None, device, None, allowed=True, eve="pns")
+
+
+def test_what_a_driver_raises_is_quoted_shortly_and_in_printable_words(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("raise RuntimeError('\\x1b[2J\\nFAKE ' * 99)")
+    with pytest.raises(ConfigError, match="RuntimeError") as caught:
+        light_driver("mine.py", {}, tmp_path)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 200 + len(str(tmp_path))

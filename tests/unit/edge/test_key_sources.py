@@ -244,6 +244,47 @@ def test_what_is_no_key_file_is_left_where_it_lies(drop: Path, tmp_path: Path) -
     assert "7 files in it are no keys" in device.description
 
 
+@pytest.mark.parametrize("what", ["hard link", "symbolic link", "pipe", "another file", "folder"])
+def test_what_took_the_name_of_a_stored_key_is_never_written_to(drop: Path, tmp_path: Path, what: str) -> None:
+    """Whoever may write to the folder swaps a key's file while its block is under way."""
+    other = tmp_path / "link.sqlite"
+    other.write_bytes(b"s" * 64)
+    device = FolderDevice(drop)
+    put(drop, "a", b"k" * 32)
+    assert [key.name for key in device.fresh(5, 0.0)] == ["a"]
+    name = drop / "a.key"
+    name.rename(drop / "away")  # its inode stays in use
+    if what == "hard link":
+        os.link(other, name)
+    elif what == "symbolic link":
+        name.symlink_to(other)
+    elif what == "pipe":
+        os.mkfifo(name)
+    elif what == "another file":
+        other.rename(name)
+        reader = name.open("rb")
+    else:
+        name.mkdir()
+    device.settled(["a"])
+    device.settled(["a"])  # it counts as told, whatever became of it
+    if what == "another file":
+        assert reader.read() == b"s" * 64
+        reader.close()
+    else:
+        assert other.read_bytes() == b"s" * 64
+    assert name.is_dir() == (what == "folder")
+    assert device.fresh(5, 0.0) == []
+    assert ("cannot be deleted" in device.description) == (what == "folder")
+
+
+def test_a_stored_key_of_an_earlier_life_is_overwritten_too(drop: Path) -> None:
+    put(drop, "a", b"k" * 32)
+    with (drop / "a.key").open("rb") as reader:
+        FolderDevice(drop).settled(["a"])
+        assert reader.read() == bytes(32)
+    assert list(drop.iterdir()) == []
+
+
 def test_a_folder_that_others_can_read_or_that_is_not_there_is_refused(drop: Path) -> None:
     drop.chmod(0o705)
     with pytest.raises(ConfigError, match="chmod"):

@@ -217,6 +217,15 @@ def test_a_header_cut_short_is_refused(tmp_path: Path) -> None:
             open_tags(path, TAGGING)
 
 
+@pytest.mark.parametrize("body", [b"", b"garbage " * 50, b"\xff" * 400, b"00.0\0\0\0\0" + b"\xff" * 300])
+def test_what_is_said_of_a_header_of_garbage_is_about_the_header(tmp_path: Path, body: bytes) -> None:
+    path = tmp_path / "bob.ptu"
+    path.write_bytes(ptu_files.header(Kind.GenericT2, 0)[:8] + body)
+    with pytest.raises(DataRefused, match="its header is corrupt") as refusal:
+        open_tags(path, TAGGING)
+    assert "variable" not in str(refusal.value)
+
+
 def test_a_missing_ptufile_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = ptu(tmp_path / "bob.ptu", Kind.GenericT2, RECORDS)
     monkeypatch.setitem(sys.modules, "ptufile", None)

@@ -16,6 +16,7 @@ from poliqi.link.monitor import (
     LEAST_BLOCKS,
     SIGNATURES,
     Baseline,
+    Evidence,
     Learned,
     Level,
     Monitor,
@@ -249,3 +250,8 @@ def test_probabilities_that_are_none_are_refused() -> None:
         Monitor(Baseline.of(LINK), alpha=1e-2, suspicion=1e-3)
     with pytest.raises(ConfigError, match="qber"):
         Tolerance(qber=-0.1)
+
+
+def test_evidence_says_how_often_its_bound_is_wrong() -> None:
+    row = Evidence("qber-test", 0.01, 0.03, 0.2, 0.15, 1.0 - 1e-7, 1e-30, is_high=True)
+    assert "at least 0.15, wrong with probability 1e-07" in str(row)

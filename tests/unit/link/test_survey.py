@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tag_world import FixedEntropy
 
+import poliqi.link.survey as survey_module
 from poliqi.base.errors import DataRefused
 from poliqi.base.ids import Origin
 from poliqi.link.recording import Light, Recording
@@ -56,3 +58,22 @@ def test_a_window_beyond_the_known_states_is_refused() -> None:
     source, known = SimulatedTags(link, 1, 1000), SimulatedStates(link, 1, 1000)
     with pytest.raises(DataRefused, match="slots 0 to 999 are known, the synchronisation window is 0 to 1023"):
         TagPass(source, known, SyncSettings(), SyncWindows(1024), None)  # type: ignore[arg-type]
+
+
+def test_tags_beyond_alices_states_are_counted_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times as many tags as states: what is joined to what waits stays as large as a chunk."""
+    link, slots = default_link(), 2_000_000
+    waited: list[int] = []
+    join = np.concatenate
+
+    def seen(parts: object, *rest: object, **more: object) -> object:
+        if isinstance(parts, list) and len(parts) == 2 and parts[0].dtype == np.int64:
+            waited.append(parts[0].size)
+        return join(parts, *rest, **more)  # type: ignore[call-overload]
+
+    source = SimulatedTags(link, 1, 10 * slots)
+    survey = TagPass(source, SimulatedStates(link, 1, slots), SyncSettings(), SyncWindows(1 << 20), FixedEntropy())
+    monkeypatch.setattr(survey_module.np, "concatenate", seen)
+    inside = sum(found.slots.size for found, _ in survey.run())
+    assert survey.beyond > 5 * inside > 0
+    assert max(waited) < survey.beyond / 4

@@ -322,3 +322,12 @@ def test_delays_in_the_channel_table_are_taken_off() -> None:
 def test_settings_that_cannot_be_meant_are_refused(name: str, value: float) -> None:
     with pytest.raises(DataRefused, match=name):
         replace(SyncSettings(), **{name: value}).check()
+
+
+def test_few_tags_over_a_long_time_are_refused_in_little_memory() -> None:
+    """An hour of 4,096 tags would take a transform of some 10^8 points."""
+    times = np.sort(np.random.default_rng(3).integers(0, 4_000_000_000_000_000, 4096))
+    with pytest.raises(DataRefused, match="too few to find a clock"):
+        find_clock(times[::50], 1e9, 1)
+    with pytest.raises(DataRefused, match="no periodic signal"):
+        find_clock(times, 1e9, 1)

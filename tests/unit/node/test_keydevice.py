@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -20,12 +20,13 @@ from qsn_rig import running_pair
 from poliqi.base.errors import ConfigError, KeyExhausted
 from poliqi.base.ids import BlockNumber, Role
 from poliqi.control.messages import LightState
-from poliqi.distill.outcome import Usage
+from poliqi.distill.outcome import PadCursor, Usage
 from poliqi.edge.devicestate import DeviceStore, device_totals
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.edge.pairing import link_status, make_identity, trust_peer
 from poliqi.edge.sources.catalogue import opener_of
 from poliqi.edge.store import LinkStore
+from poliqi.keys.devices.pairing import Dropped, JoinedKeys, Leader
 from poliqi.keys.grade import KeyOrigin
 from poliqi.link.qsn.emulated import Role as QsnRole
 from poliqi.node.devicelight import DeviceLight
@@ -101,6 +102,42 @@ def test_one_differing_bit_reaches_no_site() -> None:
         assert device_totals(rig.bob.state).faults == 1  # type: ignore[union-attr]
 
     run(story, FakeDevice(keys), FakeDevice(other))
+
+
+def test_the_word_of_a_wrong_settle_tag_is_used_up_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alice's words: r, hello, welcome, settle. A later connection takes two at once: 4 is this one's."""
+    keys, marked = some_keys(3), list[int]()
+    settle, mark = Leader.settle, DeviceStore.mark
+
+    def wrong(end: Leader, block: JoinedKeys | Dropped) -> bytes:
+        frame = bytearray(settle(end, block))
+        frame[-1] ^= 1
+        return bytes(frame)
+
+    def seen(store: DeviceStore, cursors: Sequence[PadCursor]) -> None:
+        marked.extend(cursor.next_word for cursor in cursors if cursor.sender is Role.ALICE)
+        mark(store, cursors)
+
+    monkeypatch.setattr(Leader, "settle", wrong)
+
+    async def story(rig: Rig) -> None:
+        monkeypatch.setattr(DeviceStore, "mark", seen)
+        await rig.until(lambda: "does not fit" in str(rig.bob.records), "the tag is found wrong")
+        await rig.until(lambda: 4 in marked, "its word is marked")
+
+    run(story, FakeDevice(keys), FakeDevice(keys))
+
+
+def test_an_announcement_of_too_much_key_is_refused() -> None:
+    keys = {f"k{i}": random.Random(i).randbytes(1 << 20) for i in range(3)}
+    small = {name: bits[:32] for name, bits in keys.items()}
+
+    async def story(rig: Rig) -> None:
+        await rig.until(lambda: "faulty" in rig.bob.events, "a refusal")
+        assert "3 announced keys have 3145728 bytes, a block has at most 2097152" in rig.bob.texts("faulty")
+        assert not rig.bob.desk.held
+
+    run(story, FakeDevice(small), FakeDevice(keys))
 
 
 def test_differing_keys_with_zeros_in_front_are_told_apart_too() -> None:

@@ -12,15 +12,17 @@ import pytest
 from e2e.command_line import TINY
 from link_states import make_pair_file
 
+from poliqi.base.errors import StoreError
 from poliqi.base.ids import Origin, Role
 from poliqi.control.messages import LightState
 from poliqi.edge.keyfile import read_keys
 from poliqi.edge.network import Address
 from poliqi.edge.pairing import install_pair_file
 from poliqi.link.device import Receiver, Transmitter
-from poliqi.link.response import WatchSettings
+from poliqi.link.response import Action, WatchSettings
 from poliqi.link.simulated import SimulatedReceiver, SimulatedTransmitter
-from poliqi.node.linkwatch import release
+from poliqi.node import linkwatch
+from poliqi.node.linkwatch import LinkWatch, release
 from poliqi.node.party import Party, PartySettings, open_store
 from poliqi.ops.config import load_link
 from poliqi.optics.parameters import Attack, AttackKind, LinkParameters
@@ -104,9 +106,6 @@ def test_blinding_quarantines_the_link_until_it_is_released(tmp_path: Path) -> N
 
 
 def test_a_quarantine_outlives_a_restart(tmp_path: Path) -> None:
-    from poliqi.link.response import Action
-    from poliqi.node.linkwatch import LinkWatch
-
     watch = WatchSettings(commissioning=0, covered=Action.QUARANTINE)
     first = LinkWatch(tmp_path, LINK, watch)
     for _ in range(2):
@@ -119,3 +118,57 @@ def test_a_quarantine_outlives_a_restart(tmp_path: Path) -> None:
     assert again.look()
     assert again.quarantine is None
     assert release(tmp_path) is None
+
+
+def forger(folder: Path) -> LinkWatch:
+    return LinkWatch(folder, LINK, WatchSettings(commissioning=0, covered=Action.QUARANTINE))
+
+
+def test_a_quarantine_that_could_not_be_written_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = linkwatch.replace_file
+
+    def full(path: Path, data: bytes) -> None:
+        raise StoreError(f"{path}: no space for {len(data)} bytes")
+
+    monkeypatch.setattr(linkwatch, "replace_file", full)
+    watch = forger(tmp_path)
+    for _ in range(2):
+        watch.forged(0.0)
+    assert watch.quarantine is not None
+    assert "no space" in watch.trouble
+    assert not watch.look(), "what was never on disk was not taken away"
+    assert watch.quarantine is not None
+    monkeypatch.setattr(linkwatch, "replace_file", real)
+    watch._looked_at = -9.0
+    assert not watch.look()
+    assert watch.trouble == ""
+    assert forger(tmp_path).quarantine == watch.quarantine
+
+
+def test_a_state_folder_that_is_away_releases_nothing(tmp_path: Path) -> None:
+    folder, away = tmp_path / "state", tmp_path / "away"
+    folder.mkdir()
+    watch = forger(folder)
+    for _ in range(2):
+        watch.forged(0.0)
+
+    def looks() -> bool:
+        watch._looked_at = -9.0
+        return watch.look()
+
+    folder.rename(away)
+    assert not looks()
+    folder.mkdir()  # as an empty place where a disk was mounted
+    assert not looks()
+    folder.rmdir()
+    folder.symlink_to(folder)  # stat fails in another way
+    assert not looks()
+    assert watch.quarantine is not None
+    folder.unlink()
+    away.rename(folder)
+    assert not looks()
+    assert release(folder) is not None
+    assert looks()
+    assert watch.quarantine is None

@@ -47,6 +47,8 @@ class End:
     timeout_s: float
     confirmed: int = 0
     reasons: list[str] = field(default_factory=list)
+    is_forged: bool = False
+    """Whether what ended the session counts as tampering for its monitor."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def observe(self, event: Event) -> None:
@@ -54,8 +56,9 @@ class End:
             case BlockConfirmed():
                 self.confirmed += 1
                 self.stopping.set()
-            case Aborted(reason=reason):
+            case Aborted(reason=reason, is_forged=is_forged):
                 self.reasons.append(reason)
+                self.is_forged |= is_forged
                 self.stopping.set()
             case _:
                 pass
@@ -138,6 +141,24 @@ def test_a_repeated_frame_ends_the_session_and_says_why(at: int) -> None:
     alice, bob = session(lambda number, frame: [frame, frame] if number == at else [frame])
     assert no_key(alice, bob)
     assert alice.reasons or bob.reasons
+
+
+@pytest.mark.parametrize("at", [at for at in FRAMES if at > 4])
+@pytest.mark.parametrize("is_repeat", [False, True], ids=["changed", "repeated"])
+def test_what_happens_to_frames_of_a_block_counts_as_tampering(at: int, is_repeat: bool) -> None:
+    def meddle(number: int, frame: bytes) -> list[bytes]:
+        if number != at:
+            return [frame]
+        return [frame, frame] if is_repeat else [bytes((frame[0] ^ 0x10,)) + frame[1:]]
+
+    alice, bob = session(meddle)
+    assert alice.is_forged or bob.is_forged
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_hello_that_does_not_fit_may_be_a_stranger_s(at: int) -> None:
+    alice, bob = session(lambda number, frame: [frame[:-1] + bytes((frame[-1] ^ 1,))] if number == at else [frame])
+    assert not (alice.is_forged or bob.is_forged)
 
 
 @pytest.mark.parametrize("at", [0, 3, 9])

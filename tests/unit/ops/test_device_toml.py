@@ -58,6 +58,19 @@ def test_what_is_wrong_is_named_with_the_file(tmp_path: Path, change: tuple[str,
     assert str(tmp_path / "device.toml") in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("address", "words"), [("192.0.2.7:6351", "isolated = true"), ("nowhere", "options.address")]
+)
+def test_an_address_that_is_refused_when_the_device_is_opened_is_named_with_the_file(
+    tmp_path: Path, address: str, words: str
+) -> None:
+    path = tmp_path / "device.toml"
+    path.write_text(GOOD.replace('"folder"', '"qsn"').replace('folder = "keys"', f'address = "{address}"'))
+    with pytest.raises(ConfigError, match=words) as caught:
+        load_device(path).opener()
+    assert str(path) in str(caught.value)
+
+
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_device(tmp_path / "no.toml")

@@ -141,7 +141,7 @@ def test_a_recording_opens_to_the_same_errors(desk: Path, found: dict) -> None:
 def test_a_drawing_is_written_as_svg_and_png(desk: Path, found: dict) -> None:
     svg = (desk / "figures" / "bob.tags.svg").read_text()
     assert (desk / "figures" / "bob.tags.png").read_bytes().startswith(b"\x89PNG")
-    for text in ("simulated light", "QBER (%)", "time in the slot (ps); the gate is shaded", "mean photon number"):
+    for text in ("simulated light", "QBER (%)", "time in the slot (ps); shaded: the gate", "mean photon number"):
         assert text in svg
     assert found["drawing"].endswith("bob.tags.svg")
 
@@ -252,3 +252,27 @@ def test_errors_that_point_to_the_channels_are_remarked_on(key: tuple, test: tup
     told = remarks(np.array([key, test]))
     assert len(told) == len(says)
     assert all(text.startswith(start) for text, start in zip(told, says, strict=True))
+
+
+def test_the_bin_where_the_test_arm_does_not_interfere_is_counted_apart(tmp_path: Path) -> None:
+    """The test arm of a time-bin receiver gives half its light there: as much beside as in the bin that counts."""
+    lossy = TOML.replace('error_test = "3 %"', 'error_test = "3 %"\nfront_end = "time-bin"\ntest_loss = "3 dB"')
+    (tmp_path / "LINK.toml").write_text(lossy)
+    run(
+        "link", "tags", tmp_path / "LINK.toml", "--pulses", PULSES, "-o", tmp_path / "bob.tags", "--alice",
+        tmp_path / "alice.states", "--seed", 5,
+    )  # fmt: skip
+    told = opened(tmp_path, "--link", tmp_path / "LINK.toml")
+    lost = told["left_out"]
+    counted = sum(row[1] for row in told["bases"])
+    assert lost["test_side_bin"] == pytest.approx(counted, rel=0.05)
+    assert lost["outside_gate"] < 0.01 * lost["test_side_bin"]
+    text = survey_text(told)
+    assert f"{lost['test_side_bin']:,} in the bin where the test arm does not interfere" in text
+    [of_test] = [line.removeprefix("  gate t ") for line in text.splitlines() if line.startswith("  gate t")]
+    assert of_test == " " * (len(of_test) // 2) + "-" * (len(of_test) // 2)
+
+
+def test_states_that_are_missing_are_called_states(desk: Path) -> None:
+    with pytest.raises(ConfigError, match="name a file of Alice's states"):
+        run("link", "open", desk / "bob.tags", "--alice", desk / "absent")

@@ -116,6 +116,7 @@ def test_settings_change_keys() -> None:
         ({"fault.7.at": "'1 s'"}, "the file has no such place"),
         ({"load.share.x": "1"}, "the file has no such place"),
         ({"fault.0.kind": "flood"}, "fault 0: kind 'flood': write any, cut, "),
+        ({"fault.0.attack": "'tap'"}, "fault 0: attack 'tap': write one of intercept, pns"),
         ({"fault.0.loss": "'3 dB'"}, "fault 0: loss: a fault of kind 'eavesdropper' takes at, attack"),
         ({"fault.0.kind": "any"}, "a fault of kind 'any' takes at, every, for"),
         (

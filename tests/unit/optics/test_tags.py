@@ -9,6 +9,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 from optical_links import PLAIN, make_link
+from pair_links import PAIRED
 
 from poliqi.base.errors import ConfigError
 from poliqi.optics.channel import expectation
@@ -196,3 +197,8 @@ def test_a_gated_detector_is_silent_between_its_gates() -> None:
 def test_a_clock_out_of_range_is_refused(changes: dict, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         TagClock(**changes)
+
+
+def test_entangled_pairs_have_no_tags_of_prepared_light() -> None:
+    with pytest.raises(ConfigError, match="entangled pairs"):
+        synthetic_tags(PAIRED, 1, 1000)

@@ -56,8 +56,8 @@ def learn(
     """What commissioning blocks say: with probability 1 - `alpha` all of it is true.
 
     `model` has what the link's model says of every share (`Baseline.model` at the blocks' click rate), `dispersion`
-    is the baseline's. A reading is learned that at least `LEAST_BLOCKS` of the blocks have: one that a block lacks is
-    not unwatched for that. Raises ConfigError where there are too few blocks.
+    is the baseline's. A reading is learned that at least `LEAST_BLOCKS` of the blocks have: one that a block lacks
+    is not unwatched for that. Raises ConfigError where there are too few blocks.
     """
     seen = list(blocks)
     if len(seen) < LEAST_BLOCKS:

@@ -24,8 +24,8 @@ class Observation:
 
     `counts` is None where error correction did not finish; then `sifted_key`, `sifted_test` and `test_errors` are
     known all the same. `sessions` were agreed or refused since the observation before; in `forged` of them a tag
-    did not fit, and `repeated` messages or keys came that had come before. `has_key_errors`: errors of the key basis
-    are those that the peer's tag covers, so that they may be judged.
+    did not fit, and `repeated` messages or keys came that had come before. `has_key_errors`: errors of the key
+    basis are those that the peer's tag covers, so that they may be judged.
     """
 
     pulses: int = 0

@@ -4,9 +4,10 @@ A sign is a figure and which way it left its place. An attack's score is the str
 of the p-value, at most 20 each) of the signs that it would show, less that of the signs that it would not. Of each
 group under `must` it has to show one, where any of them is looked at.
 
-Scores name attacks; they grant nothing. Several attacks may act at once, and a loud one that the proof pays for must
-not hide another: a sign of attack strength that breaks an assumption of the proof (`BREAKING`), or that no attack
-which the proof pays for shows, leaves an attack among the candidates that it does not pay for, whatever else is seen.
+Scores name attacks; they grant nothing. Several attacks may act at once, and a loud one that the proof pays for
+must not hide another: a sign of attack strength that breaks an assumption of the proof (`BREAKING`), or that no
+attack which the proof pays for shows, leaves an attack among the candidates that it does not pay for, whatever else
+is seen.
 """
 
 from __future__ import annotations
@@ -80,17 +81,18 @@ BREAKING: Final[dict[Suspected, tuple[str, ...]]] = {
     _A.TIME_SHIFT: ("arrival-*", "spread*", "detectors-*"),
     _A.TROJAN_HORSE: ("back-light+",),
 }
-"""Signs that an assumption of the proof is broken, and by what. Stray light that is strong enough also widens arrival
-times, and a split or thinned line has fewer double clicks: such blocks are refused with the rest, since nothing tells
-them from a second attack under the first. A bias current is judged against the clicks of its block, so that more light
-of the usual kind does not raise it."""
+"""Signs that an assumption of the proof is broken, and by what. Stray light that is strong enough also widens
+arrival times, and a split or thinned line has fewer double clicks: such blocks are refused with the rest, since
+nothing tells them from a second attack under the first. A bias current is judged against the clicks of its block,
+so that more light of the usual kind does not raise it."""
 
 
 def candidates(
     evidence: Iterable[Evidence], watched: Collection[str], strong: Collection[str]
 ) -> tuple[Candidate, ...]:
-    """Attacks that fit, likeliest first, then those that signs among `strong` leave possible beside them; `unknown`,
-    of which nothing is known to be covered, where no attack fits. `strong`: signs beyond what an attack is called at.
+    """Attacks that fit, likeliest first, then those that signs among `strong` leave possible beside them;
+    `unknown`, of which nothing is known to be covered, where no attack fits. `strong`: signs beyond what an attack
+    is called at.
     """
     signs = {row.sign: min(_STRONGEST, -math.log10(max(row.p_value, 1e-300))) for row in evidence}
     if not signs:

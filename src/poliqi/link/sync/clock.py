@@ -41,6 +41,8 @@ _FEW_TAGS: Final = 4096
 MANY_TAGS: Final = 1 << 20
 FEWEST_TAGS: Final = 64
 _SHORT_PS: Final = 4_000_000_000
+_MOST_CHUNKS: Final = 1 << 21
+"""Of tags looked at in one go: some 100 s at 1 GHz and 5 ppm, in 200 MB."""
 _STEPS: Final = 4
 _FEW: Final = 40.0
 _SHOWS: Final = 12.0
@@ -182,9 +184,16 @@ def _peak(times: NDArray[np.int64], clock_hz: float, bins: int, most_off: float)
 
     With light at F and points taken at the rate `base`, the chunks' sums turn at the frequency base - F.
     """
-    start, span = int(times[0]), float(times[-1] - times[0]) + 1.0
-    base = bins * clock_hz * 1e-12
-    chunk = min(0.25 / (base * most_off), span / 8.0)
+    start, base = int(times[0]), bins * clock_hz * 1e-12
+    chunk = 0.25 / (base * most_off)
+    times = times[: int(np.searchsorted(times, start + math.ceil(_MOST_CHUNKS * chunk)))]
+    if times.size < FEWEST_TAGS:
+        raise DataRefused(
+            f"no periodic signal: {times.size} tags in {_MOST_CHUNKS * chunk * 1e-12:.3g} s are too few to find a "
+            f"clock that may be off by {most_off * 1e6:g} ppm; more light is needed, or a narrower search"
+        )
+    span = float(times[-1] - times[0]) + 1.0
+    chunk = min(chunk, span / 8.0)
     sums, _ = phasor_sums(times, start, base, chunk, math.ceil(span / chunk))
     size = 1 << (2 * sums.size - 1).bit_length()
     power = np.abs(np.fft.fft(sums, size)) ** 2
@@ -261,7 +270,10 @@ def _why_not(times: NDArray[np.int64], tone: Tone, clock_hz: float, bins: int, m
     others = [(clock_hz, bins, _WIDE), (clock_hz, 3 - bins, most_off), (clock_hz / 2.0, bins, most_off)]
     others += [(clock_hz * 2.0, bins, most_off)]
     for clock, number, off in others:
-        found = _peak(times, clock, number, off)
+        try:
+            found = _peak(times, clock, number, off)
+        except DataRefused:  # too sparse to tell
+            continue
         if found.false_alarm <= FALSE_ALARM:
             where = f"{clock * (1.0 + found.off(clock)):.9g} Hz with {number} bin{'s' * (number - 1)} a slot"
             return (

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from poliqi.base.errors import ConfigError
+
 if TYPE_CHECKING:
     from poliqi.ops.attack_sweep import Point
 
@@ -29,6 +31,11 @@ so that its epsilon says nothing of that key. Eve's strategy is known here: *too
 that are longer than what she leaves; that a key is not too long is no proof of its secrecy. *harmless*: no key, or
 an attack that the proof pays for and a key that is not too long. *wrong*: a key that is too long though the proof
 claims to pay for the attack; it has to be 0.
+
+The rows *replay* are of a device or a line that recognises what comes twice. Live ends do not: to them a
+replayed message is one whose tag does not fit, counted as `forged`, and the attack is named tampering. A tag
+counts as forged only after one that fitted in the same session. Attacks that act together are not in the table;
+none that the proof pays for hides one that it does not ({{doc}}`../explanation/monitor`, under *Verdicts*).
 
 | attack | strength | detected | 95 % interval | harmless | outside | wrong | key | too long | signature |
 |---|---|---|---|---|---|---|---|---|---|
@@ -58,13 +65,22 @@ def command(link_toml: Path | None, seeds: int, alpha: float, as_json: bool, as_
     from poliqi.optics.parameters import Attack
 
     link = default_link() if link_toml is None else replace(load_link(link_toml), attack=Attack())
+    if link.pairs is not None:
+        raise ConfigError(
+            f"{link_toml}: a link of entangled pairs: what Eve knows of its key is modelled for weak pulses only; "
+            "give the LINK.toml of such a link, or none for that of `poliqi link demo`"
+        )
     bench = Bench(link, alpha=alpha)
     points: list[Point] = []
+    as_text = not (as_json or as_markdown)
+    is_shown = sys.stderr.isatty() and not as_text
     for point in sweep(bench, seeds):
         points.append(point)
-        if sys.stderr.isatty():
+        if as_text:
+            click.echo(_line(point))
+        elif is_shown:
             click.echo(f"\r{point.attack} {point.strength:g}".ljust(60), err=True, nl=False)
-    if sys.stderr.isatty():
+    if is_shown:
         click.echo("\r".ljust(61) + "\r", err=True, nl=False)
     if as_json:
         click.echo(json.dumps({"link": link.name, "alpha": alpha, "points": [point_record(p) for p in points]}))
@@ -73,9 +89,6 @@ def command(link_toml: Path | None, seeds: int, alpha: float, as_json: bool, as_
         click.echo(
             markdown(points, link.name, seeds, alpha, f"poliqi link attacks{named} --seeds {seeds} --markdown")
         )
-    else:
-        for p in points:
-            click.echo(_line(p))
     wrong = sum(point.outcomes[Outcome.WRONG] for point in points)
     if wrong:
         click.echo(f"{wrong} blocks were called secure and are not: this is an error of the software", err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,7 @@ __all__ = ["command"]
 _PATH: Final = click.Path(path_type=Path)
 _WINDOW: Final = 1 << 22
 _LEAST_WINDOW: Final = 1 << 10
+_PAUSE_S: Final = 0.5
 
 
 @click.command("open")
@@ -222,7 +224,8 @@ class _Progress:
 
     def __init__(self) -> None:
         self._tags = 0
-        self._said = 0
+        self._said_s = time.monotonic() - _PAUSE_S / 2.0
+        self._said = False
         self._shown = sys.stderr.isatty()
 
     def __enter__(self) -> _Progress:
@@ -234,6 +237,7 @@ class _Progress:
 
     def watch(self, tags: int) -> None:
         self._tags += tags
-        if self._shown and self._tags - self._said >= 5_000_000:
-            self._said = self._tags
-            click.echo(f"\r{self._tags / 1e6:,.0f} million tags", nl=False, err=True)
+        now = time.monotonic()
+        if self._shown and now - self._said_s >= _PAUSE_S:
+            self._said_s, self._said = now, True
+            click.echo(f"\r{self._tags / 1e6:,.1f} million tags", nl=False, err=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -76,11 +78,12 @@ def command(
     clock = TagClock(parse_quantity(start, "s", "--start"), off_ppm * 1e-6, drift_ppb * 1e-9)
     source = SimulatedTags(link, chosen, count, clock)
     if output.suffix.lower() == ".csv":
-        write_tags_text(output, _all(source), overwrite=force)
+        write_tags_text(output, _all(source, count), overwrite=force)
     else:
-        write_tags(output, TagHeader(light.origin, source.tagging, light.link), _all(source), overwrite=force)
-    header = StateHeader(light.origin, link.source.clock_hz, light.levels, light.link)
-    write_states(alice, header, _states(link, chosen, count), overwrite=force)
+        header = TagHeader(light.origin, source.tagging, light.link)
+        write_tags(output, header, _all(source, count), overwrite=force)
+    head = StateHeader(light.origin, link.source.clock_hz, light.levels, light.link)
+    write_states(alice, head, _states(link, chosen, count), overwrite=force)
     figures: dict[str, Any] = {
         "tags": str(output),
         "states": str(alice),
@@ -94,9 +97,18 @@ def command(
     click.echo(json.dumps(figures) if as_json else _told(figures))
 
 
-def _all(source: TagSource) -> Iterator[Tags]:
-    while (tags := source.read()) is not None:
-        yield tags
+def _all(source: TagSource, pulses: int) -> Iterator[Tags]:
+    """All of them, with a bar on a terminal, by the tagger's time."""
+    begun_ps: int | None = None
+    done, slot_ps = 0, source.tagging.slot_ps
+    with _bar("Bob's tags", pulses) as bar:
+        while (tags := source.read()) is not None:
+            yield tags
+            begun_ps = int(tags.times_ps[0]) if begun_ps is None else begun_ps
+            passed = min(pulses, int((int(tags.times_ps[-1]) - begun_ps) / slot_ps))
+            if bar is not None:
+                bar.update(passed - done)
+            done = passed
 
 
 def _states(link: LinkParameters, seed: int, slots: int) -> Iterator[NDArray[np.uint8]]:
@@ -104,8 +116,19 @@ def _states(link: LinkParameters, seed: int, slots: int) -> Iterator[NDArray[np.
 
     from poliqi.optics.states import alice_states
 
-    for first in range(0, slots, _STATES_AT_ONCE):
-        yield alice_states(link.source, seed, np.arange(first, min(first + _STATES_AT_ONCE, slots), dtype=np.int64))
+    with _bar("Alice's states", slots) as bar:
+        for first in range(0, slots, _STATES_AT_ONCE):
+            part = np.arange(first, min(first + _STATES_AT_ONCE, slots), dtype=np.int64)
+            yield alice_states(link.source, seed, part)
+            if bar is not None:
+                bar.update(part.size)
+
+
+def _bar(label: str, length: int) -> Any:
+    """A progress bar on a terminal, None elsewhere."""
+    if sys.stderr.isatty():
+        return click.progressbar(length=length, label=label, file=sys.stderr)
+    return nullcontext()
 
 
 def _told(f: dict[str, Any]) -> str:
