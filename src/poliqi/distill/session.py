@@ -102,6 +102,8 @@ class Session:
         )
         self._state = _State.NEW
         self._is_paired = False
+        self._has_checked = False
+        """Whether the step under way found a tag that fits: what it then refuses is the peer's own word."""
         self._block: Block | None = None
         self._next_block = history.next_block
         self._next_slot = history.next_slot
@@ -330,7 +332,7 @@ class Session:
     def check(self, tag: bytes) -> None:
         """Verify the peer's tag."""
         self._authenticator.check(tag)
-        self._is_paired = True
+        self._is_paired = self._has_checked = True
 
     def mark(self, mark: Mark) -> None:
         """Queue a mark."""
@@ -356,12 +358,13 @@ class Session:
         """`is_heard`: the step takes a frame. What no paired end sends, once a tag has shown that it is there, was
         changed or repeated on the way: a tag that does not fit, a frame out of turn, bytes that are no message.
         """
+        self._has_checked = False
         try:
             step()
         except AuthenticationError as error:
             self._end(str(error), is_forged=self._is_paired)
         except ProtocolError as error:
-            self._end(str(error), is_forged=is_heard and self._is_paired)
+            self._end(str(error), is_forged=is_heard and self._is_paired and not self._has_checked)
         except PoliqiError as error:
             self._end(str(error))
         except Exception:

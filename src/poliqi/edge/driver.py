@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NamedTuple, assert_never
 
 import numpy as np
@@ -51,19 +52,30 @@ def _health(device: object) -> Health | None:
 class Alice:
     """Alice's side of a session's owner: her device answers for the slots that Bob names."""
 
-    __slots__ = ("_device",)
+    __slots__ = ("_before", "_device")
 
     def __init__(self, device: Transmitter) -> None:
         self._device = device
+        self._before: Health | None = None
 
     def health(self) -> Health | None:
-        """What the device measured of itself since it was asked last; None where it tells nothing."""
-        return _health(self._device)
+        """What the device measured of itself since it was asked last; None where it tells nothing.
+
+        The light of a block passes her while the one before it is corrected, and a session may break in between: of
+        the light that came back the larger of this window and the one before it counts, so that none is used up by
+        a block that was dropped, or thinned by a pause.
+        """
+        now, before = _health(self._device), self._before
+        self._before = now
+        if now is None or before is None or now.back_light_w is None or before.back_light_w is None:
+            return now
+        return replace(now, back_light_w=max(now.back_light_w, before.back_light_w))
 
     async def act(self, session: Session, event: Event, now: Callable[[], float]) -> None:
         """React to an event."""
         if isinstance(event, Ready):
             _check_light(session, self._device.origin)
+            self.health()  # the pause before a session is a window of its own
         if not isinstance(event, StatesWanted):
             return
         slots = event.slots

@@ -176,7 +176,7 @@ class Guard:
             case Level.BLIND:
                 return s.blind
             case Level.ATTACK:
-                chosen = s.covered if verdict.is_covered else s.attack
+                chosen = max(s.covered, s.suspect, key=_ORDER.index) if verdict.is_covered else s.attack
                 if verdict.missing:
                     chosen = max(chosen, s.blind, key=_ORDER.index)
                 # until commissioning is over it may be the LINK.toml that is wrong: no key, and it goes on

@@ -177,7 +177,8 @@ class _Children:
         if record["event"] == "quarantined" and self.quarantine is None:
             self.quarantine = record["text"]
         self._refused = self._refused or (record["event"] == "monitor" and record["action"] in _REFUSED)
-        if self.quarantine is not None or (self._refused and len(self.blocks) >= self._settings.blocks):
+        is_over = self.quarantine is not None or (self._refused and len(self.blocks) >= self._settings.blocks)
+        if is_over and not self._stopped:  # a second signal would cut a block under way
             self._stop()
 
     def _stop(self) -> None:

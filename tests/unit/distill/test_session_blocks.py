@@ -116,6 +116,7 @@ def test_a_pending_block_that_alice_lacks_is_burnt() -> None:
     assert bob.pending is not None
     burnt = wire(disks=(alice, bob), seed=2).run()
     assert "it was burnt; connect again" in burnt.aborts(Role.BOB)[0].reason
+    assert not burnt.aborts(Role.BOB)[0].is_forged  # the peer's own word, under a tag that fits
     assert bob.pending is None
     wire(disks=(alice, bob), seed=3).run()
     assert list(bob.keys) == [2]

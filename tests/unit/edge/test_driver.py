@@ -18,6 +18,7 @@ from poliqi.distill.session import Session
 from poliqi.edge.driver import Alice, Bob, drive
 from poliqi.edge.framing import FrameStream
 from poliqi.link.device import Detections
+from poliqi.link.health import Health
 
 
 class Device:
@@ -316,3 +317,25 @@ def test_light_gathered_when_a_connection_broke_serves_the_next() -> None:
 
     asyncio.run(asyncio.wait_for(twice(), 60))
     assert (device.blocks, len(bob.disk.keys)) == (0, 1)
+
+
+class Lit:
+    """Alice's device with a meter for light that comes back; each reading is of the time since the one before."""
+
+    origin = Origin.SIMULATED
+
+    def __init__(self, *watts: float | None) -> None:
+        self.watts = list(watts)
+
+    def health(self) -> Health:
+        return Health(pulses=1, back_light_w=self.watts.pop(0))
+
+    def states(self, slots: np.ndarray) -> np.ndarray:
+        raise AssertionError(slots)
+
+
+def test_light_that_came_back_is_used_up_by_no_block_that_was_dropped() -> None:
+    """The light of a block passes Alice while the one before is corrected: a reading speaks for two."""
+    alice = Alice(Lit(1e-12, 5e-6, 1e-12, 1e-12, None))
+    seen = [found and found.back_light_w for found in (alice.health() for _ in range(5))]
+    assert seen == [1e-12, 5e-6, 5e-6, 1e-12, None]

@@ -10,6 +10,8 @@ import pytest
 
 from poliqi.link.health import Health
 from poliqi.link.monitor import Baseline, Learned, Level, Observation, Suspected
+from poliqi.link.monitor.signatures import candidates
+from poliqi.link.monitor.verdict import Evidence
 from poliqi.link.played import PlayedLink
 from poliqi.link.response import Action, Guard, WatchSettings
 from poliqi.ops.attack_sweep import observed
@@ -168,3 +170,22 @@ def test_an_end_that_knows_no_key_errors_yet_does_without() -> None:
     (seen,) = blocks(1)
     found = guard().see(replace(seen, has_key_errors=False), 0.0, 0.0)
     assert found.verdict.level is Level.CLEAR
+
+
+@pytest.mark.parametrize("loud", ["clicks+", "doubles+", "qber-test+", "clicks-"])
+@pytest.mark.parametrize("sign", ["basis+", "arms-"])
+def test_detection_that_depends_on_the_basis_is_never_covered(loud: str, sign: str) -> None:
+    """Proofs exclude it; light from aside, errors or a bend beside it explain nothing of it."""
+    rows = [
+        Evidence(name[:-1], 0.4, 0.5, 0.6, 0.55, 1.0 - 1e-9, 1e-20, name.endswith("+")) for name in (loud, sign)
+    ]
+    watched = {row.figure for row in rows} | {"photocurrent", "back-light", "spread"}
+    found = candidates(rows, watched, {row.sign for row in rows})
+    assert Suspected.UNKNOWN in {candidate.attack for candidate in found}
+    assert not all(candidate.is_covered for candidate in found)
+
+
+def test_a_louder_attack_buys_no_weaker_action() -> None:
+    strict = Guard(LINK, WatchSettings(suspect=Action.ABORT, commissioning=0))
+    split = blocks(1, Attack(AttackKind.PHOTON_NUMBER_SPLITTING, 1.0), seed=3)[0]
+    assert strict.see(split, 0.0, 0.0).action in (Action.ABORT, Action.QUARANTINE)

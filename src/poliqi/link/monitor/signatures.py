@@ -80,11 +80,13 @@ BREAKING: Final[dict[Suspected, tuple[str, ...]]] = {
     _A.BLINDING: ("photocurrent+", "doubles-"),
     _A.TIME_SHIFT: ("arrival-*", "spread*", "detectors-*"),
     _A.TROJAN_HORSE: ("back-light+",),
+    _A.UNKNOWN: ("basis*", "arms*"),
 }
 """Signs that an assumption of the proof is broken, and by what. Stray light that is strong enough also widens
 arrival times, and a split or thinned line has fewer double clicks: such blocks are refused with the rest, since
 nothing tells them from a second attack under the first. A bias current is judged against the clicks of its block,
-so that more light of the usual kind does not raise it."""
+so that more light of the usual kind does not raise it. Detection that depends on the basis is what proofs exclude,
+whatever causes it."""
 
 
 def candidates(
@@ -121,15 +123,16 @@ def _beside(found: Iterable[Candidate], strong: Mapping[str, float]) -> Iterator
     for attack, breaking in BREAKING.items():
         own = [strength for sign, strength in strong.items() if _fits(sign, breaking)]
         if own and attack not in named:
+            named.add(attack)
             yield Candidate(attack, round(sum(own), 1), False)
-    known = [row for attack, row in SIGNATURES.items() if row.is_covered or attack in named]
+    known = [row for attack, row in SIGNATURES.items() if attack in named]
     patterns = [pattern for breaking in BREAKING.values() for pattern in breaking]
     odd = [
         strength
         for sign, strength in strong.items()
         if not _fits(sign, patterns) and not any(_is_in(sign, row) for row in known)
     ]
-    if odd:
+    if odd and Suspected.UNKNOWN not in named:
         yield Candidate(Suspected.UNKNOWN, round(sum(odd), 1), False)
 
 

@@ -10,7 +10,8 @@ from poliqi.ops.sae_web.trouble import Declined, Trouble, trouble_of
 
 
 def test_every_class_of_errors_has_a_kind_of_its_own() -> None:
-    kinds = [getattr(errors, name) for name in errors.__all__ if name != "PoliqiError"]
+    named = [getattr(errors, name) for name in errors.__all__]
+    kinds = [kind for kind in named if isinstance(kind, type) and kind is not errors.PoliqiError]
     found = {kind: trouble_of(kind("text")) for kind in kinds}
     assert Trouble.INSIDE not in found.values()
     assert len(set(found.values())) == len(kinds)
