@@ -104,7 +104,7 @@ def weights(row: Row, bins: int, *, by_bin: bool) -> float:
     """
     real, imaginary = row.real.astype(np.float64), row.imag.astype(np.float64)
     if bins == 1:
-        return float(real @ real + imaginary @ imaginary)
+        return float((real * real).sum() + (imaginary * imaginary).sum())
     late = np.roll(real, -1)
     pairs = (real - late if by_bin else real + late) ** 2 + np.roll(imaginary, -1) ** 2
     return max(float(pairs[::2].sum()), float(pairs[1::2].sum()))
