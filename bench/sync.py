@@ -184,8 +184,8 @@ def ptu_rate(source: Light, runs: int) -> float:
     """Tags a second that are read from a PTU file of T2 records (a million tags, the file in the page cache)."""
     from ptufile import PtuRecordType
 
+    from bench import ptu_files
     from poliqi.edge.ptu import PtuTags
-    from tests import ptu_files
 
     times, channels = source.tags.times_ps[:PTU_TAGS], source.tags.channels[:PTU_TAGS]
     records = ptu_files.t2_records(times, channels)

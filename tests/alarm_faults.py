@@ -250,7 +250,6 @@ _CALLED = {
     Suspected.INTERCEPT_RESEND: "eavesdropper",
     Suspected.PHOTON_SPLITTING: "photon-splitting",
     Suspected.TAP: "tap-or-bend",
-    Suspected.REPLAY: "tampering",
     Suspected.UNKNOWN: "unknown-attack",
 }
 WATCHED = {attack.value: _CALLED.get(attack, attack.value) for attack in Suspected} | {
@@ -266,7 +265,7 @@ def stopped(link: QuantumLink, attack: str, draw: Random) -> Fault:
     named = event(K.LINK_ATTACK, end, link.link, attack=attack, what=what, quarantined=1)
     place = " + ".join(link.spans) if attack == "tap" else str(link.link)
     fault = Fault(WATCHED[attack], place, [named])
-    if attack not in ("tampering", "replay"):
+    if attack != "tampering":
         fault.likely = [event(K.LINK_KEYLESS, end, link.link, what=f"quarantined: {attack}", **QUIET)]
     fault.slow = [(2.0, 3.0, event(K.LINK_SILENT, other, link.link, what="the other end is away"))]
     return fault

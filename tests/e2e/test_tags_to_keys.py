@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-import ptu_files
 import pytest
 from e2e.command_line import TINY, finish, poliqi, start
 from e2e.test_link_commands import free_port, keys, pair_by_hand, run_words
 
+from bench import ptu_files
 from poliqi.base.ids import Origin
 from poliqi.edge.timetags import write_states
 from poliqi.link.timetags.states import StateHeader

@@ -39,7 +39,6 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "tap": ("a tap or a bend", "una derivazione o una curva"),
     "jamming": ("jamming", "un disturbo luminoso"),
     "tampering": ("tampering with messages", "alterazione di messaggi"),
-    "replay": ("repeated messages", "messaggi ripetuti"),
     "unknown": ("something unknown", "qualcosa di ignoto"),
     "blind": ("that it cannot judge", "di non poter giudicare"),
     "suspect": ("a suspicion", "un sospetto"),

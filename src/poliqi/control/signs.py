@@ -101,7 +101,6 @@ ATTACKS: Final = {
     "trojan-horse": _S.PROBED,
     "jamming": _S.JAMMED,
     "tampering": _S.FORGED,
-    "replay": _S.FORGED,
     "unknown": _S.STRANGE,
     "intercept-resend": _S.INTERCEPTED,
     "photon-number-splitting": _S.SPLIT,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -101,7 +102,7 @@ class Place:
     stopping: asyncio.Event
 
 
-class DeviceTalk:
+class DeviceTalk(ABC):
     """Runs one connection until it ends. Raises LinkDown, ProtocolError, KeyExhausted, StoreError."""
 
     def __init__(self, place: Place, stream: FrameStream) -> None:
@@ -126,9 +127,9 @@ class DeviceTalk:
                 await asyncio.gather(self._incoming, return_exceptions=True)
             self._stream.abort()
 
+    @abstractmethod
     async def talk(self) -> None:
         """What this end does on a connection."""
-        raise NotImplementedError
 
     def met(self) -> None:
         self.was_met = True

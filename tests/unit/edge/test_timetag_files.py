@@ -8,10 +8,10 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-import ptu_files
 import pytest
 from ptufile import PtuRecordType as Kind
 
+from bench import ptu_files
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.base.ids import Origin
 from poliqi.edge.timetags import is_tag_file, open_states, open_tags, write_states, write_tags, write_tags_text

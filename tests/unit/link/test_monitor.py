@@ -26,7 +26,6 @@ from poliqi.link.monitor import (
     Verdict,
 )
 from poliqi.link.played import PlayedLink
-from poliqi.ops.attack_sweep import observed
 from poliqi.ops.config import default_link
 from poliqi.optics.parameters import Attack, AttackKind, LinkParameters
 
@@ -42,7 +41,7 @@ def played(link: LinkParameters) -> PlayedLink:
 def blocks(count: int, seed: int, attack: Attack | None = None, pulses: int = PULSES) -> list[Observation]:
     dice = np.random.default_rng(seed)
     source = played(replace(LINK, attack=attack or Attack()))
-    return [observed(source.block(pulses, dice)) for _ in range(count)]
+    return [source.block(pulses, dice).observation() for _ in range(count)]
 
 
 @cache
@@ -96,7 +95,7 @@ def test_a_sound_link_that_drifts_within_its_tolerance_is_clear() -> None:
     for more_db in (-0.6, 0.0, 0.4, 0.7):
         fibre = replace(LINK.fibre, connectors_db=LINK.fibre.connectors_db + more_db)
         block = PlayedLink(replace(LINK, fibre=fibre)).block(PULSES, dice)
-        seen = observed(block)
+        seen = block.observation()
         assert seen.bob is not None
         seen = replace(seen, bob=replace(seen.bob, pilot_loss_db=seen.bob.pilot_loss_db - more_db + 0.3))  # type: ignore[operator]
         assert monitor.see(seen, 0.0).level is Level.CLEAR, more_db
@@ -214,12 +213,6 @@ def test_one_forged_session_is_suspect_two_in_a_row_are_an_attack() -> None:
     assert monitor.see(Observation(sessions=1), 0.0).level is Level.CLEAR
 
 
-def test_repeats_are_a_replay() -> None:
-    monitor = Monitor(commissioned())
-    found = [monitor.see(Observation(sessions=1, repeated=1), 0.0) for _ in range(3)][-1]
-    assert found.attack is Suspected.REPLAY
-
-
 # ---------------------------------------------------------------- what is learned
 
 
@@ -233,11 +226,11 @@ def test_commissioning_moves_the_baseline_to_the_real_devices() -> None:
     """Bob's real error rate is twice the file's: a sound link after commissioning, an odd one before."""
     worse = replace(LINK, receiver=replace(LINK.receiver, error_key=0.03, error_test=0.05))
     dice, source = np.random.default_rng(8), PlayedLink(worse)
-    seen = [observed(source.block(PULSES, dice)) for _ in range(20)]
+    seen = [source.block(PULSES, dice).observation() for _ in range(20)]
     assert Monitor(Baseline.of(LINK)).see(seen[0], 0.0).level is Level.ATTACK
-    assert Monitor(Baseline.of(LINK).commissioned(seen)).see(observed(source.block(PULSES, dice)), 0.0).level is (
-        Level.CLEAR
-    )
+    assert Monitor(Baseline.of(LINK).commissioned(seen)).see(
+        source.block(PULSES, dice).observation(), 0.0
+    ).level is (Level.CLEAR)
 
 
 def test_too_few_lessons_are_refused() -> None:

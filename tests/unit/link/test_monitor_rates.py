@@ -10,7 +10,6 @@ from scipy import stats
 from poliqi.link.monitor import Baseline, Level, Monitor, Observation, Tolerance
 from poliqi.link.played import PlayedLink
 from poliqi.link.response import Guard, WatchSettings
-from poliqi.ops.attack_sweep import observed
 from poliqi.ops.config import default_link
 from poliqi.optics.channel import expectation
 
@@ -24,7 +23,7 @@ def test_sums_over_thousands_of_small_blocks_keep_to_the_stated_rate() -> None:
     pulses = round(3000 / expectation(LINK).clicks)
     monitor = Monitor(Baseline.of(LINK, Tolerance.none()), alpha=alpha, suspicion=alpha)
     dice = np.random.default_rng(2)
-    seen = [monitor.see(observed(PLAYED.block(pulses, dice)), 0.0).level for _ in range(count)]
+    seen = [monitor.see(PLAYED.block(pulses, dice).observation(), 0.0).level for _ in range(count)]
     assert 0 < seen.count(Level.ATTACK) <= int(stats.binom.isf(0.001, count, alpha))
 
 
@@ -41,7 +40,7 @@ def test_two_detectors_that_differ_are_commissioned_and_then_watched() -> None:
 
 def uneven(dice: np.random.Generator, more: float) -> Observation:
     """A clean block of which `more` than half the clicks of each basis say 0."""
-    seen = observed(PLAYED.block(130_000_000, dice))
+    seen = PLAYED.block(130_000_000, dice).observation()
     assert seen.bob is not None and seen.bob.clicks is not None
     key_0, key_1, test_0, test_1 = seen.bob.clicks
     key, test = int((key_0 + key_1) * more), int((test_0 + test_1) * more)

@@ -11,7 +11,6 @@ from poliqi.base.errors import ConfigError
 from poliqi.link.monitor import Level, Observation
 from poliqi.link.played import PlayedLink
 from poliqi.link.response import Action, Guard, Quarantine, WatchSettings
-from poliqi.ops.attack_sweep import observed
 from poliqi.ops.config import default_link
 from poliqi.optics.parameters import Attack, AttackKind
 
@@ -22,7 +21,7 @@ TAPPED = Attack(AttackKind.TAP, 0.6)
 
 def blocks(count: int, attack: Attack | None = None, seed: int = 1) -> list[Observation]:
     played, dice = PlayedLink(replace(LINK, attack=attack or Attack())), np.random.default_rng(seed)
-    return [observed(played.block(130_000_000, dice)) for _ in range(count)]
+    return [played.block(130_000_000, dice).observation() for _ in range(count)]
 
 
 def guard(**changes: object) -> Guard:

@@ -14,7 +14,6 @@ from poliqi.link.monitor.signatures import candidates
 from poliqi.link.monitor.verdict import Evidence
 from poliqi.link.played import PlayedLink
 from poliqi.link.response import Action, Guard, WatchSettings
-from poliqi.ops.attack_sweep import observed
 from poliqi.ops.config import default_link
 from poliqi.optics.parameters import Attack, AttackKind
 
@@ -25,7 +24,7 @@ SPLIT = Attack(AttackKind.PHOTON_NUMBER_SPLITTING, 0.2)
 
 def blocks(count: int, attack: Attack | None = None, seed: int = 1) -> list[Observation]:
     played, dice = PlayedLink(replace(LINK, attack=attack or Attack())), np.random.default_rng(seed)
-    return [observed(played.block(130_000_000, dice)) for _ in range(count)]
+    return [played.block(130_000_000, dice).observation() for _ in range(count)]
 
 
 @cache

@@ -10,10 +10,10 @@ import math
 from pathlib import Path
 
 import numpy as np
-import ptu_files
 import pytest
 from tag_world import FixedEntropy
 
+from bench import ptu_files
 from poliqi.edge.ptu import PtuTags
 from poliqi.link.sync.gates import Filters
 from poliqi.link.sync.ingest import Ingest

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-import ptu_files
 import pytest
 from click.testing import CliRunner
 
+from bench import ptu_files
 from poliqi.base.errors import ConfigError, DataRefused, PoliqiError
 from poliqi.edge.recordings import open_recording
 from poliqi.edge.timetags import open_tags, write_tags_text

@@ -28,7 +28,7 @@ _ALONE: Final = 0.45
 _GATHERED: Final = 0.3
 """Part for what adds up over blocks."""
 _MESSAGES: Final = 0.25
-"""Part for messages that were forged or repeated."""
+"""Part for messages that were changed or repeated."""
 _FORGED: Final = 5e-5
 """Sessions of an honest line in which a tag does not fit, at most: frames that TCP let pass although they changed
 are between one packet in 1.6e7 and one in 1e10 (Stone and Partridge, SIGCOMM 2000), a session has some thousand."""
@@ -60,10 +60,9 @@ class Monitor:
         self._alone: Final = _ALONE * alpha / sides
         self._each: Final = _GATHERED * alpha / (2 * len(figures))
         self._gathered: Final = {name: (Gathering(self._each), Gathering(self._each)) for name in figures}
-        of_messages = _MESSAGES * alpha / 2
-        self._messages: Final = {name: Gathering(of_messages) for name in ("forged", "repeated")}
+        self._messages: Final = Gathering(_MESSAGES * alpha)
         self._required: Final = baseline.required
-        self._watched: Final = frozenset((*figures, *readings, "forged", "repeated"))
+        self._watched: Final = frozenset((*figures, *readings, "forged"))
         self._unwatched: Final = unwatched(self._watched)
 
     def forget(self) -> None:
@@ -71,8 +70,7 @@ class Monitor:
         for pair in self._gathered.values():
             for gathering in pair:
                 gathering.forget()
-        for gathering in self._messages.values():
-            gathering.forget()
+        self._messages.forget()
 
     @property
     def watched(self) -> frozenset[str]:
@@ -176,17 +174,13 @@ class Monitor:
     # ---------------------------------------------------------------- messages
 
     def _see_messages(self, seen: Observation) -> list[_Row]:
-        rows: list[_Row] = []
-        for name, hits in (("forged", seen.forged), ("repeated", seen.repeated)):
-            gathering = self._messages[name]
-            trials = max(seen.sessions, hits)
-            if trials:
-                gathering.add_rare(hits, trials, _FORGED)
-            if hits and gathering.weight * self._ratio >= 1.0:
-                tail = min(1.0, gathering.alpha / gathering.weight)
-                bound = share_bounds(hits, trials, gathering.alpha)[0]
-                row = Evidence(
-                    name, 0.0, _FORGED, hits / trials, bound, 1.0 - gathering.alpha, tail, True, gathering.blocks
-                )
-                rows.append((1.0 / gathering.weight, row))
-        return rows
+        gathering, hits = self._messages, seen.forged
+        trials = max(seen.sessions, hits)
+        if trials:
+            gathering.add_rare(hits, trials, _FORGED)
+        if not hits or gathering.weight * self._ratio < 1.0:
+            return []
+        tail, sure = min(1.0, gathering.alpha / gathering.weight), 1.0 - gathering.alpha
+        bound = share_bounds(hits, trials, gathering.alpha)[0]
+        row = Evidence("forged", 0.0, _FORGED, hits / trials, bound, sure, tail, True, gathering.blocks)
+        return [(1.0 / gathering.weight, row)]

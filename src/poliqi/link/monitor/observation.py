@@ -23,9 +23,9 @@ class Observation:
     """One block, or (with `pulses` 0) only what happened to messages since the observation before.
 
     `counts` is None where error correction did not finish; then `sifted_key`, `sifted_test` and `test_errors` are
-    known all the same. `sessions` were agreed or refused since the observation before; in `forged` of them a tag
-    did not fit, and `repeated` messages or keys came that had come before. `has_key_errors`: errors of the key
-    basis are those that the peer's tag covers, so that they may be judged.
+    known all the same. `sessions` were agreed or refused since the observation before; `forged` of them
+    ended by what no paired end sends, a message that was changed or repeated on its way. `has_key_errors`: errors
+    of the key basis are those that the peer's tag covers, so that they may be judged.
     """
 
     pulses: int = 0
@@ -38,7 +38,6 @@ class Observation:
     alice: Health | None = None
     sessions: int = 0
     forged: int = 0
-    repeated: int = 0
     has_key_errors: bool = True
 
 

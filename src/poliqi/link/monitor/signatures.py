@@ -72,8 +72,7 @@ SIGNATURES: Final[dict[Suspected, Signature]] = {
         True,
         ("clicks",),
     ),
-    _A.TAMPERING: Signature((("forged+",),), ("repeated+",), True, ("forged",)),
-    _A.REPLAY: Signature((("repeated+",),), ("forged+",), True, ("repeated",)),
+    _A.TAMPERING: Signature((("forged+",),), (), True, ("forged",)),
 }
 
 BREAKING: Final[dict[Suspected, tuple[str, ...]]] = {

@@ -32,7 +32,6 @@ class Suspected(StrEnum):
     TAP = "tap"
     JAMMING = "jamming"
     TAMPERING = "tampering"
-    REPLAY = "replay"
     UNKNOWN = "unknown"
 
 

@@ -32,10 +32,10 @@ that are longer than what she leaves; that a key is not too long is no proof of 
 an attack that the proof pays for and a key that is not too long. *wrong*: a key that is too long though the proof
 claims to pay for the attack; it has to be 0.
 
-The rows *replay* are of a device or a line that recognises what comes twice. Live ends do not: to them a
-replayed message is one whose tag does not fit, counted as `forged`, and the attack is named tampering. A tag
-counts as forged only after one that fitted in the same session. Attacks that act together are not in the table;
-none that the proof pays for hides one that it does not ({{doc}}`../explanation/monitor`, under *Verdicts*).
+In the rows *tampering or replay* the strength is the share of sessions that are hit, and what is played is the
+count of sessions that ended so: a message that was changed or repeated after a tag had fitted. Attacks that act
+together are not in the table; none that the proof pays for hides one that it does not
+({{doc}}`../explanation/monitor`, under *Verdicts*).
 
 | attack | strength | detected | 95 % interval | harmless | outside | wrong | key | too long | signature |
 |---|---|---|---|---|---|---|---|---|---|

@@ -1,4 +1,4 @@
-"""PTU files for tests: written whole by ptufile's own writer, or with ptufile's header and records packed here.
+"""PTU files to read: written whole by ptufile's own writer, or with ptufile's header and records packed here.
 
 ptufile writes T3 image files only: a histogram of each pixel, one photon a sync period. With a pixel for each sync
 period the image is a stream of tags, and `written_by_ptufile` makes one that way; a second tag in the same sync
@@ -79,7 +79,7 @@ def t3_records(syncs: np.ndarray, bins: np.ndarray, channels: np.ndarray) -> np.
     """HydraHarp 2 or Generic T3 records."""
     overflow = np.diff(syncs >> 10, prepend=0)
     light = channels.astype(np.uint32) << 25 | bins.astype(np.uint32) << 10 | (syncs & 1023).astype(np.uint32)
-    while (overflow >= 1024).any():
+    if (overflow >= 1024).any():
         raise ValueError("a gap of more than 2^20 sync periods needs several overflow records")
     return _with_overflows(light, overflow)
 
