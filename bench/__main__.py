@@ -34,6 +34,7 @@ NOT_BENCHES = {
     "tunnel_end",
     "played_keys",
     "stream_end",
+    "ptu_files",
 }
 
 

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from poliqi.base.chartstyle import CHART_FORMATS, CHART_STYLE
 from poliqi.base.errors import ConfigError, StoreError
 
-__all__ = ["STYLE", "SweepPoint", "check_format", "draw_model", "draw_rate"]
-
-_FORMATS: Final = ("png", "svg")
-STYLE: Final[dict[str, Any]] = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "poliqi",  # the same chart gives the same file
-}
+__all__ = ["SweepPoint", "check_format", "draw_model", "draw_rate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +25,8 @@ class SweepPoint:
 
 def check_format(path: Path) -> None:
     """Refuse a file name whose ending is not a format we draw (ConfigError)."""
-    if path.suffix.lower().lstrip(".") not in _FORMATS:
-        raise ConfigError(f"--plot {path}: give a name that ends in .{' or .'.join(_FORMATS)}")
+    if path.suffix.lower().lstrip(".") not in CHART_FORMATS:
+        raise ConfigError(f"--plot {path}: give a name that ends in .{' or .'.join(CHART_FORMATS)}")
 
 
 def draw_rate(points: list[SweepPoint], own: SweepPoint, title: str, block: str, path: Path) -> None:
@@ -46,7 +36,7 @@ def draw_rate(points: list[SweepPoint], own: SweepPoint, title: str, block: str,
     from matplotlib.figure import Figure
 
     style: Any = matplotlib  # its annotations are partial
-    with style.rc_context(STYLE):
+    with style.rc_context(CHART_STYLE):
         figure: Any = Figure(figsize=(7.2, 5.6), layout="constrained")
         rates, errors = figure.subplots(2, 1, sharex=True, height_ratios=(5, 2))
         km = [p.length_m / 1e3 for p in points]
@@ -71,7 +61,7 @@ def draw_model(
     from matplotlib.figure import Figure
 
     style: Any = matplotlib  # its annotations are partial
-    with style.rc_context(STYLE):
+    with style.rc_context(CHART_STYLE):
         figure: Any = Figure(figsize=(7.2, 4.2), layout="constrained")
         axes = figure.subplots()
         km = [length / 1e3 for length, _ in points]

@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import Any, Final
 
+from poliqi.base.chartstyle import CHART_STYLE
 from poliqi.base.errors import StoreError
-from poliqi.ops.plots import STYLE
 
 __all__ = ["draw_survey"]
 
@@ -23,7 +23,7 @@ def draw_survey(figures: dict[str, Any], paths: list[Path]) -> None:
 
     tags = "arrival" in figures
     style: Any = matplotlib  # its annotations are partial
-    with style.rc_context(STYLE):
+    with style.rc_context(CHART_STYLE):
         figure: Any = Figure(figsize=(9.0, 8.6 if tags else 3.8), layout="constrained")
         grid: Any = figure.add_gridspec(3 if tags else 1, 2)
         if tags:

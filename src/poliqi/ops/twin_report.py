@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+from poliqi.base.chartstyle import CHART_STYLE
 from poliqi.base.errors import StoreError
 from poliqi.control.lines import bits_text, rate_text, time_text
 from poliqi.ops.plots import check_format
@@ -13,14 +14,6 @@ from poliqi.twin.result import Injected, Result
 __all__ = ["answer", "draw", "table"]
 
 _FAULTS: Final = 30
-_STYLE: Final[dict[str, Any]] = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "poliqi",  # the same chart gives the same file
-}
 _COLOURS: Final = ("#1b6ca8", "#c05a1c", "#2e8b57", "#8a3ffc", "#b8860b", "#d6336c", "#3c7d7d", "#555555")
 
 
@@ -149,7 +142,7 @@ def draw(result: Result, path: Path) -> None:
         (3600.0, "h") if result.duration_s > 7200 else (60.0, "min") if result.duration_s > 120 else (1.0, "s")
     )
     style: Any = matplotlib  # its annotations are partial
-    with style.rc_context(_STYLE):
+    with style.rc_context(CHART_STYLE):
         figure: Any = Figure(figsize=(9.0, 6.0), layout="constrained")
         rate, stock = figure.subplots(2, 1, sharex=True, height_ratios=(2, 3))
         times = [p.at_s / unit_s for p in result.points]

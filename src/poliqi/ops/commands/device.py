@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import click
+
+from poliqi.ops.commands.lazygroup import lazy_group
 
 __all__ = ["command"]
 
@@ -20,26 +21,9 @@ _COMMANDS: Final = {
     "run": ("device", "run", "take one device's keys, compare them with the other end, feed the site"),
     "status": ("device", "status", "what an end has made, and how long its pads last"),
 }
-"""Subcommand: the module of `poliqi.ops.commands` and its attribute, imported when called; a line for --help."""
 
-
-class _Group(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
-            return None
-        module, attribute, _ = _COMMANDS[cmd_name]
-        return getattr(importlib.import_module(f"poliqi.ops.commands.{module}"), attribute)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, _, line) in sorted(_COMMANDS.items())])
-
-
-@click.group(cls=_Group)
-def command() -> None:
+command = lazy_group(
+    _COMMANDS,
     """Feed a site with finished keys of a device of somebody else: a QKD system, another vendor's key management.
 
     Nothing of such keys is proven here: they are `unproven`, and a site takes them only where its policy says so.
@@ -48,7 +32,8 @@ def command() -> None:
       poliqi link pair new --link leonardo-bovisa --words 65536 -o pair
       poliqi link pair install pair --role alice --state state --keep
       poliqi device run DEVICE.toml
-    """
+    """,
+)
 
 
 @click.command()
