@@ -34,6 +34,9 @@ demo: $(STAMPS)/base
 
 # a machine that keeps no compiled Python would compile it anew in each of the hundreds of processes that tests start
 test: export PYTHONDONTWRITEBYTECODE :=
+# threads of OpenBLAS wait by spinning: beside other tests they only take the cores from them
+test: export OPENBLAS_NUM_THREADS := 1
+test: export OMP_NUM_THREADS := 1
 test: $(STAMPS)/all
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS) || \
 	  { echo "what failed beside others, once more alone:"; \

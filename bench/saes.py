@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.sites import POLIQI, START_S, LiveCity, LiveSite, free_ports
 from poliqi.apps.identity import Identity
-from poliqi.apps.keysource import SiteKeys
+from poliqi.apps.keysource import KeySource, keys_of
 from poliqi.apps.settings import SaeSettings
 from poliqi.base.ids import SaeId
 from poliqi.edge.entropy import OperatingSystemEntropy
@@ -53,10 +53,9 @@ class LiveSae:
         """As a command of the same machine reads them."""
         return load_sae(self.toml)
 
-    def keys(self) -> SiteKeys:
+    def keys(self) -> KeySource:
         """Its own line to its site."""
-        s = self.settings()
-        return SiteKeys(s.site_url, s.certificate, s.key, s.authority)
+        return keys_of(self.settings())
 
     def start(self) -> None:
         """Start the service, and wait until it is ready."""

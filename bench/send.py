@@ -71,10 +71,8 @@ def settings_of(folder: Path, mine: Identity, other: Identity, port: int) -> Sae
     rule = StreamRule(Policy.STRICT)
     one_time = StreamRule(Policy.ITS, GradeDemand(information_theoretic=True))
     peer = Peer(other.contact, other.sae, Address("127.0.0.1", port), rule, one_time)
-    own, nothing = folder / mine.sae, folder / "nothing"
-    return SaeSettings(
-        folder / "sae.toml", mine, "", nothing, nothing, nothing, own / "state", own / "inbox", {other.sae: peer}
-    )
+    own = folder / mine.sae
+    return SaeSettings(folder / "sae.toml", mine, own / "state", own / "inbox", {other.sae: peer})
 
 
 class Ends:

@@ -75,10 +75,6 @@ def sae_settings(own: Identity, peers: list[Peer], **more: Any) -> SaeSettings:
     return SaeSettings(
         file=more.pop("file", nowhere / "sae.toml"),
         identity=own,
-        site_url="https://127.0.0.1:1",
-        certificate=nowhere,
-        key=nowhere,
-        authority=nowhere,
         state=nowhere,
         inbox=nowhere,
         peers={peer.sae: peer for peer in peers},

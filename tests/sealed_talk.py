@@ -80,10 +80,6 @@ def application(name: str, folder: Path, peers: list[str], simulated: bool = Fal
     return SaeSettings(
         file=folder / "sae.toml",
         identity=_identity(name),
-        site_url="https://localhost:1",
-        certificate=folder / "cert.pem",
-        key=folder / "key.pem",
-        authority=folder / "ca.pem",
         state=folder / "state",
         inbox=folder / "inbox",
         peers=contacts,

@@ -27,14 +27,9 @@ def settings_of(folder: Path, name: str, peers: Mapping[str, str], **more: Any) 
     """An application's settings; `peers` maps names to places."""
     rule = StreamRule(Policy.STRICT, one_time=GradeDemand(information_theoretic=True))
     one_time = StreamRule(Policy.ITS, GradeDemand(information_theoretic=True))
-    nothing = folder / "nothing"
     return SaeSettings(
         file=folder / "sae.toml",
         identity=identity(name),
-        site_url="https://127.0.0.1:1",
-        certificate=nothing,
-        key=nothing,
-        authority=nothing,
         state=folder / name / "state",
         inbox=folder / name / "inbox",
         peers={SaeId(p): Peer(identity(p).contact, place, None, rule, one_time) for p, place in peers.items()},

@@ -89,10 +89,6 @@ class Experiment:
             name: SaeSettings(
                 file=folder / "sae.toml",
                 identity=identities[name],
-                site_url="",
-                certificate=folder,
-                key=folder,
-                authority=folder,
                 state=folder / name,
                 inbox=folder,
                 peers={other: Peer(identities[other].contact, other, address, rule, one_time)},

@@ -32,9 +32,7 @@ def settings_of(folder: Path, name: str, other: str, port: int) -> SaeSettings:
     mine, theirs = read_identity(folder / f"{name}.key"), read_identity(folder / f"{other}.key").contact
     peer = Peer(theirs, other, Address("127.0.0.1", port), StreamRule(), StreamRule())
     own, nothing = folder / name, folder / "nothing"
-    return SaeSettings(
-        nothing, mine, "", nothing, nothing, nothing, own / "state", own / "inbox", {theirs.sae: peer}
-    )
+    return SaeSettings(nothing, mine, own / "state", own / "inbox", {theirs.sae: peer})
 
 
 CHANGES = ("fchmod", "fsync", "ftruncate", "mkdir", "pwrite", "rename", "replace", "rmdir", "unlink")

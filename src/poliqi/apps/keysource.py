@@ -11,13 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Never, Protocol
 
 from poliqi.apps.keygrade import KeyGrade
+from poliqi.base.errors import ConfigError
 from poliqi.base.ids import SaeId
 from poliqi.edge.keyanswers import Key
 
-__all__ = ["Key", "KeySource", "SiteKeys", "Supply"]
+if TYPE_CHECKING:
+    from poliqi.apps.settings import SaeSettings
+
+__all__ = ["Key", "KeySource", "NoSite", "SiteKeys", "Supply", "keys_of"]
 
 _SHORTEST_LOOK_S: Final = 0.2
 
@@ -150,3 +154,36 @@ class SiteKeys:
         """Hang up."""
         with self._lock:
             self._client.close()
+
+
+class NoSite:
+    """In place of keys, for an application without a site: it has none, and says so. Implements KeySource."""
+
+    def fresh(self, peer: SaeId, number: int, size_bytes: int) -> Never:  # noqa: ARG002 - as KeySource
+        """Raises ConfigError."""
+        _no_site(peer)
+
+    def named(self, peer: SaeId, key_ids: Sequence[str]) -> Never:  # noqa: ARG002 - as KeySource
+        """Raises ConfigError."""
+        _no_site(peer)
+
+    def supply(self, peer: SaeId) -> Never:
+        """Raises ConfigError."""
+        _no_site(peer)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _no_site(peer: SaeId) -> Never:
+    raise ConfigError(
+        f"no quantum key is shared with {peer}: this application has no site ([site] in its SAE.toml), so only "
+        "streams under policy pqc are opened; one-time pad, messages and vault need a site"
+    )
+
+
+def keys_of(settings: SaeSettings) -> KeySource:
+    """Where the application's keys come from: its site, or none. Raises ConfigError."""
+    if settings.site is None:
+        return NoSite()
+    return SiteKeys(settings.site.url, settings.site.certificate, settings.site.key, settings.site.authority)

@@ -11,7 +11,7 @@ from poliqi.apps.stream.terms import StreamRule
 from poliqi.base.ids import SaeId
 from poliqi.edge.network import Address
 
-__all__ = ["Peer", "SaeSettings"]
+__all__ = ["Peer", "SaeSettings", "SiteAccess"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +32,25 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteAccess:
+    """The ETSI 014 door of an application's own site, and the application's PEM files for it."""
+
+    url: str
+    certificate: Path
+    key: Path
+    authority: Path
+
+
+@dataclass(frozen=True, slots=True)
 class SaeSettings:
     """One application. `state` holds what it needs to remember, `inbox` what it was sent.
 
-    `site_url`, `certificate`, `key`, `authority`: the ETSI 014 door of its own site and the application's files
-    for TLS. `listen`: where other applications call; `web`: where people open its pages; `status`: where its
-    figures are read.
+    `site`: where its keys come from; without one it takes and gives post-quantum streams only. `listen`: where
+    other applications call; `web`: where people open its pages; `status`: where its figures are read.
     """
 
     file: Path
     identity: Identity
-    site_url: str
-    certificate: Path
-    key: Path
-    authority: Path
     state: Path
     inbox: Path
     peers: Mapping[SaeId, Peer]
@@ -55,6 +60,7 @@ class SaeSettings:
     extra: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     """Tables of other applications in the same file, such as [[tunnel]]; each reads its own."""
     status: Address | None = None
+    site: SiteAccess | None = None
 
     @property
     def sae(self) -> SaeId:

@@ -167,7 +167,12 @@ async def _ask(figures: SaeFigures, keys: KeySource, changed: asyncio.Event) -> 
 
 
 def _files(settings: SaeSettings) -> TlsFiles:
-    return TlsFiles(settings.certificate, settings.key, None, None, are_clients_known=False)
+    if settings.site is None:
+        raise ConfigError(
+            f"listen.web {settings.web}: pages beyond this machine need a certificate, and there is no [site]; "
+            "write a loopback address"
+        )
+    return TlsFiles(settings.site.certificate, settings.site.key, None, None, are_clients_known=False)
 
 
 def _pages(settings: SaeSettings, around: Around, say: Callable[..., None]) -> HttpsServer:

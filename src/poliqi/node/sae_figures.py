@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from poliqi.apps.keysource import KeySource, Supply
 from poliqi.apps.settings import SaeSettings
+from poliqi.apps.stream.terms import Policy
 from poliqi.base.errors import LinkDown, PoliqiError
 from poliqi.base.ids import SaeId
 from poliqi.edge.expiry import Urgency, expiry
@@ -58,7 +59,8 @@ class SaeFigures:
 
     def change(self, settings: SaeSettings, now: datetime) -> None:
         """Other settings; certificates are read again. Raises nothing: what cannot be read is a warning."""
-        expiring = ExpiryWatch((settings.certificate, settings.authority), ())
+        site = settings.site
+        expiring = ExpiryWatch(() if site is None else (site.certificate, site.authority), ())
         expiring.read(now)
         self._settings, self._expiring = settings, expiring
 
@@ -71,10 +73,12 @@ class SaeFigures:
                 self._received_bytes[str(record.get("peer"))] += int(record.get("size_bytes", 0))
 
     def ask(self, keys: KeySource) -> None:
-        """Ask the site for the stock towards every peer; blocks while it does not answer."""
+        """Ask the site for the stock towards every peer that has one; blocks while it does not answer."""
         found: dict[SaeId, Supply] = {}
         problem = ""
-        for sae in list(self._settings.peers):
+        for sae, peer in list(self._settings.peers.items()):
+            if peer.rule.policy is Policy.PQC:
+                continue
             try:
                 found[sae] = keys.supply(sae)
             except LinkDown as error:
@@ -145,7 +149,9 @@ class SaeFigures:
 
 def certificate_line(settings: SaeSettings, now: datetime) -> tuple[str, Urgency]:
     """How long the application's certificate lasts. Raises ConfigError."""
-    found = expiry(settings.certificate, now)
+    if settings.site is None:
+        return f"{settings.sae} has no site: no certificate, and NO QUANTUM KEY", Urgency.OK
+    found = expiry(settings.site.certificate, now)
     if found.urgency is not Urgency.OK:
         return found.line, found.urgency
     return f"{found.what} ends on {found.until:%Y-%m-%d}, in {found.days_left:.0f} days", found.urgency

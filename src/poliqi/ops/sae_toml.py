@@ -15,7 +15,7 @@ import msgspec
 
 from poliqi.apps.identity import read_contact, read_identity
 from poliqi.apps.keygrade import GradeDemand, Knowledge
-from poliqi.apps.settings import Peer, SaeSettings
+from poliqi.apps.settings import Peer, SaeSettings, SiteAccess
 from poliqi.apps.stream.terms import Policy, StreamRule
 from poliqi.base.errors import ConfigError
 from poliqi.base.ids import SaeId
@@ -85,7 +85,7 @@ class SaeFile(DemandTable, kw_only=True):
     identity: str
     state: str = "state"
     allow_simulated: bool = False
-    site: SiteTable
+    site: SiteTable | None = None
     listen: ListenTable = msgspec.field(default_factory=ListenTable)
     rekey: RekeyTable = msgspec.field(default_factory=RekeyTable)
     one_time: DemandTable = msgspec.field(default_factory=DemandTable)
@@ -98,9 +98,10 @@ class SaeFile(DemandTable, kw_only=True):
     vault: _Table = msgspec.field(default_factory=dict[str, Any])
     dicom: _Table = msgspec.field(default_factory=dict[str, Any])
     web: _Table = msgspec.field(default_factory=dict[str, Any])
+    lab: _Table = msgspec.field(default_factory=dict[str, Any])
 
 
-_OTHERS: Final = ("inbox", "share", "tunnel", "adapter", "messenger", "vault", "dicom", "web")
+_OTHERS: Final = ("inbox", "share", "tunnel", "adapter", "messenger", "vault", "dicom", "web", "lab")
 
 
 def find_sae_file(named: Path | None) -> Path:
@@ -166,10 +167,6 @@ def _settings(t: SaeFile, where: Path) -> SaeSettings:
     return SaeSettings(
         file=where,
         identity=identity,
-        site_url=t.site.url,
-        certificate=base / t.site.certificate,
-        key=base / t.site.key,
-        authority=base / t.site.authority,
         state=base / t.state,
         inbox=base / folder,
         peers=peers,
@@ -178,12 +175,22 @@ def _settings(t: SaeFile, where: Path) -> SaeSettings:
         allow_simulated=t.allow_simulated,
         extra=extra,
         status=None if t.listen.status is None else parse_address(t.listen.status, "listen.status"),
+        site=None if t.site is None else _site(t.site, base),
     )
+
+
+def _site(t: SiteTable, base: Path) -> SiteAccess:
+    return SiteAccess(t.url, base / t.certificate, base / t.key, base / t.authority)
 
 
 def _peer(t: SaeFile, table: PeerTable, base: Path) -> Peer:
     contact = read_contact(base / table.contact)
     policy = table.policy or t.policy or Policy.STRICT
+    if t.site is None and policy is not Policy.PQC:
+        raise ConfigError(
+            f"peer.policy {policy.value!r} of {contact.sae}: this file has no [site], so there is no quantum key; "
+            'add [site], or write policy = "pqc" and know that post-quantum keys alone protect what is sent'
+        )
     rekey_bytes, rekey_s = _rekey(t.rekey)
     is_one_time = policy is Policy.ITS
     demand = _demand((table, t), is_one_time, t.allow_simulated)
@@ -194,7 +201,7 @@ def _peer(t: SaeFile, table: PeerTable, base: Path) -> Peer:
         contact=contact,
         place=table.place or contact.sae,
         address=None if table.address is None else parse_address(table.address, "peer.address"),
-        rule=StreamRule(policy, demand, rekey_bytes, rekey_s, one_time),
+        rule=StreamRule(policy, demand, rekey_bytes, rekey_s, None if policy is Policy.PQC else one_time),
         one_time=StreamRule(Policy.ITS, one_time, rekey_bytes, rekey_s),
     )
 

@@ -47,7 +47,8 @@ def test_a_short_file_is_enough_and_strict(folder: Path) -> None:
     assert found.one_time.demand.information_theoretic
     assert not found.rule.demand.allow_simulated
     assert s.inbox == folder / "inbox"
-    assert s.certificate == folder / "c.pem"
+    assert s.site is not None
+    assert s.site.certificate == folder / "c.pem"
 
 
 def test_a_peer_s_own_words_come_before_those_for_all(folder: Path) -> None:
@@ -63,6 +64,19 @@ def test_a_peer_s_own_words_come_before_those_for_all(folder: Path) -> None:
     assert aria.one_time.demand.knowledge is Knowledge.DISJOINT
 
 
+def test_an_application_without_a_site_takes_post_quantum_streams_alone(folder: Path) -> None:
+    s = read_sae(HEAD + 'policy = "pqc"\n' + peer("bovisa1"), folder / "sae.toml")
+    assert s.site is None
+    assert s.peers[SaeId("bovisa1")].rule.modes == {Mode.PQC}
+
+
+def test_a_peer_without_a_site_makes_no_other_peer_weaker(folder: Path) -> None:
+    text = HEAD + SITE + peer("bovisa1") + peer("aria1", 'policy = "pqc"')
+    s = read_sae(text, folder / "sae.toml")
+    assert s.peers[SaeId("bovisa1")].rule.modes == {Mode.QUANTUM, Mode.HYBRID, Mode.ONE_TIME}
+    assert s.peers[SaeId("aria1")].rule.modes == {Mode.PQC}
+
+
 def test_tables_of_other_applications_are_handed_on(folder: Path) -> None:
     s = read_sae(
         HEAD + SITE + '[inbox]\nfolder = "in"\nmax_files = 5\n[vault]\nthreshold = 3\n', folder / "sae.toml"
@@ -75,7 +89,8 @@ def test_tables_of_other_applications_are_handed_on(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (HEAD, "site"),
+        (HEAD + peer("bovisa1"), "no [site]"),
+        (HEAD + 'policy = "pqc"\n' + peer("bovisa1", 'policy = "pqc-fallback"'), "no [site]"),
         (HEAD + SITE + "colour = 1\n", "colour"),
         (HEAD + "colour = 1\n" + SITE, "colour"),
         (HEAD + 'policy = "lax"\n' + SITE, "lax"),

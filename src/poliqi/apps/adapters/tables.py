@@ -125,6 +125,8 @@ def _adapter(name: str, table: object, settings: SaeSettings, entropy: Entropy) 
         raise ConfigError(
             f"peer {peer.place}: its policy is information-theoretic, and {t.kind} is not; use `poliqi send`"
         )
+    if peer.rule.policy is Policy.PQC:
+        raise ConfigError(f"peer {peer.place}: its policy is pqc, and {t.kind} is given quantum keys, or none")
     every_s = parse_quantity(t.every, "s", "every")
     longest_s = 1.5 * every_s if t.longest is None else parse_quantity(t.longest, "s", "longest")
     if not _SHORTEST_S <= every_s <= longest_s <= _LONGEST_S:

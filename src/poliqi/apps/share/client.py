@@ -34,6 +34,7 @@ _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
 _LOOK_S: Final = 1.0
 _DIFFERS_MOST: Final = 2
+_WITHOUT_KEYS: Final = (Policy.PQC_FALLBACK, Policy.PQC)
 
 
 def send(
@@ -130,7 +131,7 @@ class _Client:
         """Under one-time pad key is there for all of it before anything is sent; else only with `when_ready`."""
         rule = self._peer.one_time if self._one_time else self._peer.rule
         is_one_time = self._one_time or rule.policy is Policy.ITS
-        if rule.policy is Policy.PQC_FALLBACK or not (is_one_time or self._when_ready):
+        if rule.policy in _WITHOUT_KEYS or not (is_one_time or self._when_ready):
             return
         load = self._outbox.load(out)
         while True:
@@ -155,6 +156,9 @@ class _Client:
             except Stopped:
                 raise
             except KeysNotReady as error:
+                if self._is_another_due(best):
+                    best = self._progress.done_bytes
+                    continue
                 if not self._when_ready:
                     raise
                 self._progress.enter(Phase.WAITING_FOR_KEY)
@@ -170,6 +174,11 @@ class _Client:
                 self._progress.note(f"{error}; again in {wait_s:g} s")
                 self._pause(wait_s)
                 waited_s, wait_s = waited_s + wait_s, min(2 * wait_s, _LONGEST_WAIT_S)
+
+    def _is_another_due(self, best: int) -> bool:
+        """True where a stream without a quantum key came to its limit, having got something through."""
+        is_without = self._peer.rule.policy in _WITHOUT_KEYS and not self._one_time
+        return is_without and self._progress.done_bytes > best
 
     def _judge(self, error: LinkDown | Refused) -> None:
         """Raise it again where another try does not mend it."""

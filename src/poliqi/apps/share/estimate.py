@@ -54,12 +54,16 @@ def mode_of(rule: StreamRule, one_time: bool) -> Mode:
     """The mode that a caller under this rule offers first."""
     if one_time or rule.policy is Policy.ITS:
         return Mode.ONE_TIME
+    if rule.policy is Policy.PQC:
+        return Mode.PQC
     return Mode.QUANTUM if rule.policy is Policy.STRICT else Mode.HYBRID
 
 
 def estimate(load: Load, supply: Supply, rule: StreamRule, one_time: bool) -> Estimate:
     """For a rule and what waits between the two applications."""
     mode = mode_of(rule, one_time)
+    if mode is Mode.PQC:
+        return Estimate(mode, 0, supply.available_bytes, 0.0, is_simulated=False)
     length = load.size_bytes + load.list_bytes + _ENTRY_BYTES * load.files + _TALK_BYTES
     if mode is Mode.ONE_TIME:
         # each message ends a record, and each record takes a tag's key

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from poliqi.apps.share.receipt import COMPUTATIONAL, Receipt
+from poliqi.apps.stream.terms import Mode
 from poliqi.control.lines import Language
 
 __all__ = ["WORDS", "receipt_lines"]
@@ -29,6 +30,10 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "left": ("{count} files were left out by the sender", "{count} file tralasciati dal mittente"),
     "stored": ("stored as {name!r}", "salvato come {name!r}"),
     "how": ("mode {mode}, policy {policy}; {epsilon}", "modo {mode}, politica {policy}; {epsilon}"),
+    "pqc": (
+        "NO QUANTUM KEY: all or part of it went under post-quantum cryptography alone.",
+        "NESSUNA CHIAVE QUANTISTICA: tutto o in parte ha viaggiato solo sotto crittografia post-quantistica.",
+    ),
     "nothing": ("protects nothing", "non protegge nulla"),
     "proven": ("fails with probability at most {epsilon:.3g}", "fallisce con probabilità al più {epsilon:.3g}"),
     "computational": ("computational security", "sicurezza computazionale"),
@@ -70,6 +75,8 @@ def receipt_lines(r: Receipt, language: Language = Language.ENGLISH) -> list[str
     ]
     if r.left_out:
         lines.append(_say("left", w, count=r.left_out))
+    if Mode.PQC.value in r.mode.split(" and "):
+        lines.append(_say("pqc", w))
     proven = _say("nothing", w) if r.simulated else _epsilon(r.epsilon, w)
     lines += [
         _say("stored", w, name=r.stored_as),

@@ -143,6 +143,8 @@ def _caller(asked: Call, contacts: Contacts, identity: Identity, challenge: byte
 
 def _first_key(keys: KeySource, peer: SaeId, rule: StreamRule) -> tuple[Mode, Key | None]:
     """The mode to call with, and its key; without one only where the policy says so."""
+    if rule.policy is Policy.PQC:
+        return Mode.PQC, None
     try:
         found = keys.fresh(peer, 1, QUANTUM_KEY_BYTES)
     except (KeyExhausted, LinkDown):

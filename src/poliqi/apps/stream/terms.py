@@ -37,6 +37,8 @@ class Policy(StrEnum):
     """As strict, and ML-KEM-768 beside it: safe while either of the two is."""
     PQC_FALLBACK = "pqc-fallback"
     """As hybrid while there are keys; else ML-KEM-768 and ML-DSA-65, logged and shown."""
+    PQC = "pqc"
+    """No quantum key is asked for: ML-KEM-768 and ML-DSA-65, logged and shown. For a peer that has no site."""
     ITS = "information-theoretic"
     """One-time pad from keys of an information-theoretic grade; anything else is refused."""
 
@@ -45,6 +47,7 @@ MODES: Final[dict[Policy, frozenset[Mode]]] = {
     Policy.STRICT: frozenset({Mode.QUANTUM, Mode.HYBRID}),
     Policy.HYBRID: frozenset({Mode.HYBRID}),
     Policy.PQC_FALLBACK: frozenset({Mode.HYBRID, Mode.PQC}),
+    Policy.PQC: frozenset({Mode.PQC}),
     Policy.ITS: frozenset({Mode.ONE_TIME}),
 }
 """Modes that each policy takes from the other side; the first it offers itself is its own."""

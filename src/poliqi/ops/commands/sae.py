@@ -17,7 +17,7 @@ import click
 from poliqi.base.errors import ConfigError, PoliqiError
 
 if TYPE_CHECKING:
-    from poliqi.apps.settings import SaeSettings
+    from poliqi.apps.settings import Peer, SaeSettings
 
 __all__ = ["command"]
 
@@ -33,6 +33,7 @@ def command() -> None:
 
     \b
       poliqi sae new bank-leonardo --site https://kme:8443 --certificate c.pem --key k.pem --authority ca.pem
+      poliqi sae new acme --without-site      a company without a node: post-quantum keys only
       poliqi sae contact                      the line for the others; bring theirs with: poliqi sae meet FILE
       poliqi sae check                        is everything there? are there keys?
       poliqi sae run                          inbox, messages, tunnels, pages
@@ -43,10 +44,11 @@ def command() -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--site", "url", required=True, metavar="URL", help="the own site's ETSI 014 door: https://HOST:PORT")
-@click.option("--certificate", type=THERE, required=True, help="of this application, from the site (PEM)")
-@click.option("--key", type=THERE, required=True, help="its private key (PEM)")
-@click.option("--authority", type=THERE, required=True, help="of the site (PEM)")
+@click.option("--site", "url", metavar="URL", help="the own site's ETSI 014 door: https://HOST:PORT")
+@click.option("--certificate", type=THERE, help="of this application, from the site (PEM)")
+@click.option("--key", type=THERE, help="its private key (PEM)")
+@click.option("--authority", type=THERE, help="of the site (PEM)")
+@click.option("--without-site", is_flag=True, help="no site, so no quantum key: post-quantum streams only")
 @click.option("--folder", type=PATH, default=Path(), help="where the files go (here)")
 @click.option(
     "--data", type=PATH, metavar="FOLDER", help="where what it remembers and what it is sent go (--folder)"
@@ -56,10 +58,11 @@ def command() -> None:
 @JSON
 def new(
     name: str,
-    url: str,
-    certificate: Path,
-    key: Path,
-    authority: Path,
+    url: str | None,
+    certificate: Path | None,
+    key: Path | None,
+    authority: Path | None,
+    without_site: bool,
     folder: Path,
     data: Path | None,
     listen: str,
@@ -74,6 +77,7 @@ def new(
     from poliqi.edge.folder import make_private_folder
     from poliqi.ops.sae_toml import read_sae
 
+    site = _site_lines(url, {"certificate": certificate, "key": key, "authority": authority}, without_site)
     target = folder / "sae.toml"
     if target.exists():
         raise ConfigError(f"{target} exists already and is never overwritten; name another --folder")
@@ -81,19 +85,13 @@ def new(
     identity = Identity.make(SaeId(name), OperatingSystemEntropy())
     identity.write(folder / "identity.key")
     (folder / f"{name}.pub").write_text(identity.contact.text(), encoding="utf-8")
-    files = {"certificate": certificate, "key": key, "authority": authority}
-    lines = [f"{word} = {json.dumps(str(path.absolute()))}" for word, path in files.items()]
     state, inbox = ("state", "inbox") if data is None else (f"{data.absolute()}/{n}" for n in ("state", "inbox"))
     text = "\n".join(
         [
             f"# Application {name}. docs/reference/sae-toml.md lists every key.",
             'identity = "identity.key"',
             f"state = {json.dumps(state)}",
-            'policy = "strict"                  # no quantum key, no stream; also: hybrid, pqc-fallback',
-            "",
-            "[site]",
-            f"url = {json.dumps(url)}",
-            *lines,
+            *site,
             "",
             "[listen]",
             f"streams = {json.dumps(listen)}",
@@ -116,6 +114,27 @@ def new(
         "and bring theirs with `poliqi sae meet`."
     )
     click.echo(json.dumps({**record, "fingerprint": identity.contact.fingerprint}) if as_json else said)
+
+
+def _site_lines(url: str | None, files: dict[str, Path | None], without_site: bool) -> list[str]:
+    """The policy, and the table [site] where there is one. Raises ConfigError."""
+    missing = [f"--{word}" for word, path in {"site": url, **files}.items() if path is None]
+    if without_site:
+        if len(missing) <= len(files):
+            raise ConfigError("--without-site goes without --site, --certificate, --key and --authority")
+        return ['policy = "pqc"                     # NO QUANTUM KEY: there is no site; post-quantum keys alone']
+    if missing:
+        raise ConfigError(
+            f"{', '.join(missing)}: missing; the site gives them (`poliqi pki issue --sae`). An application that "
+            "has no site is made with --without-site"
+        )
+    return [
+        'policy = "strict"                  # no quantum key, no stream; also: hybrid, pqc-fallback',
+        "",
+        "[site]",
+        f"url = {json.dumps(url)}",
+        *(f"{word} = {json.dumps(str(path.absolute()))}" for word, path in files.items() if path is not None),
+    ]
 
 
 @command.command()
@@ -188,10 +207,12 @@ def check(sae_toml: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"sae": settings.sae, "certificate": certificate, "urgency": urgency, "peers": rows}))
     else:
-        click.echo(f"{settings.sae} at {settings.site_url}: {len(rows)} peers")
+        where = "without a site" if settings.site is None else f"at {settings.site.url}"
+        click.echo(f"{settings.sae} {where}: {len(rows)} peers")
         click.echo(f"  {'' if urgency is Urgency.OK else 'WARNING: '}{certificate}")
         for row in rows:
             stock = "" if row["available_bytes"] is None else f"{row['available_bytes'] / 1e6:.3f} MB of key"
+            stock = "NO QUANTUM KEY, post-quantum keys alone" if row["policy"] == "pqc" else stock
             click.echo(f"  {row['place']:<20} {row['policy']:<13} {row['problem'] or stock}")
     sys.exit(1 if bad or not rows or urgency is Urgency.OVER else 0)
 
@@ -199,22 +220,15 @@ def check(sae_toml: Path | None, as_json: bool) -> None:
 def _look(settings: SaeSettings, name: str) -> dict[str, Any]:
     import socket
 
+    from poliqi.apps.stream.terms import Policy
     from poliqi.base.ids import SaeId
 
     peer = settings.peers[SaeId(name)]
     available: int | None = None
     problem = ""
     try:
-        keys = _keys(settings)
-        try:
-            supply = keys.supply(peer.sae)
-        finally:
-            keys.close()
-        available = supply.available_bytes
-        if not supply.is_connected:
-            problem = "its site cannot be reached from the own one"
-        elif not available:
-            problem = "no key in stock"
+        if peer.rule.policy is not Policy.PQC:
+            available, problem = _stock(settings, peer)
         if peer.address is not None:
             socket.create_connection((peer.address.host, peer.address.port), timeout=3.0).close()
     except OSError as error:
@@ -228,6 +242,17 @@ def _look(settings: SaeSettings, name: str) -> dict[str, Any]:
         "available_bytes": available,
         "problem": problem,
     }
+
+
+def _stock(settings: SaeSettings, peer: Peer) -> tuple[int, str]:
+    keys = _keys(settings)
+    try:
+        supply = keys.supply(peer.sae)
+    finally:
+        keys.close()
+    if not supply.is_connected:
+        return supply.available_bytes, "its site cannot be reached from the own one"
+    return supply.available_bytes, "" if supply.available_bytes else "no key in stock"
 
 
 @command.command()
@@ -297,6 +322,6 @@ def _load(sae_toml: Path | None) -> SaeSettings:
 
 
 def _keys(settings: SaeSettings) -> Any:
-    from poliqi.apps.keysource import SiteKeys
+    from poliqi.apps.keysource import keys_of
 
-    return SiteKeys(settings.site_url, settings.certificate, settings.key, settings.authority)
+    return keys_of(settings)

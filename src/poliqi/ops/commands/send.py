@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from poliqi.apps.share.progress import Progress, Snapshot
     from poliqi.apps.share.receipt import Receipt
 
-__all__ = ["command"]
+__all__ = ["command", "watched"]
 
 PATH: Final = click.Path(path_type=Path)
 _BEAT_S: Final = 0.25
@@ -60,12 +60,12 @@ def command(
     inbox at the other site (`poliqi receive`), whole and verified, or not at all.
     """
     from poliqi.apps.dial import find_peer
-    from poliqi.apps.keysource import SiteKeys
+    from poliqi.apps.keysource import keys_of
     from poliqi.ops.sae_toml import find_sae_file, load_sae
 
     settings = load_sae(find_sae_file(sae_toml))
     peer = find_peer(settings, site)
-    keys = SiteKeys(settings.site_url, settings.certificate, settings.key, settings.authority)
+    keys = keys_of(settings)
     try:
         if only_estimate:
             _estimate(settings, keys, peer, paths, one_time, as_json)
@@ -86,7 +86,7 @@ def _send(
 ) -> None:
     from poliqi.apps.share.client import send
 
-    progress, stop = _watched(as_json)
+    progress, stop = watched(as_json)
     one_time, when_ready, patience_s = how
     try:
         receipt = send(
@@ -151,7 +151,7 @@ def _estimate(
     click.echo(json.dumps(record) if as_json else text)
 
 
-def _watched(as_json: bool) -> tuple[Progress, Any]:
+def watched(as_json: bool) -> tuple[Progress, Any]:
     """A progress that shows itself on stderr: one line that changes on a terminal, else a line now and then."""
     import threading
 

@@ -38,15 +38,10 @@ MARKER = b"ROSSI^MARIO 1961"
 def settings(folder: Path, own: SaeId, *others: SaeId) -> SaeSettings:
     rule = StreamRule()
     peers = {sae: Peer(identity(sae).contact, sae.title(), None, rule, rule) for sae in others}
-    nowhere = folder / "none.pem"
     (folder / "inbox").mkdir(parents=True, exist_ok=True)
     return SaeSettings(
         file=folder / "sae.toml",
         identity=identity(own),
-        site_url="https://127.0.0.1:1",
-        certificate=nowhere,
-        key=nowhere,
-        authority=nowhere,
         state=folder / "state",
         inbox=folder / "inbox",
         peers=peers,

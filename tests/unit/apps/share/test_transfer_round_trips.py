@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from bench.played_keys import SIMULATED, PlayedSite
 from poliqi.apps.share.messages import SMALL_BYTES
 from poliqi.apps.share.outbox import sent_receipts
 from poliqi.apps.share.receipt import verify_receipt
+from poliqi.apps.share.receipttext import receipt_lines
 from poliqi.apps.stream.channel import RECORD_BYTES
-from poliqi.apps.stream.terms import Policy
+from poliqi.apps.stream.terms import Policy, StreamRule
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.edge.keyanswers import KeysNotReady
 
@@ -248,3 +250,17 @@ def test_a_file_that_cannot_be_read_is_left_out_and_named(tmp_path: Path, monkey
     assert (receipt.files, receipt.left_out) == (2, 1)
     assert sorted(path.name for path in (transfer.arrived / "root").iterdir()) == ["a", "c"]
     assert any("root/b" in note and "Permission denied" in note for note in progress.snapshot().notes)
+
+
+def test_a_transfer_without_quantum_keys_goes_on_where_a_stream_comes_to_its_limit(tmp_path: Path) -> None:
+    rig = Transfer(tmp_path, PlayedSite(stock_bytes=0))
+    rule = StreamRule(Policy.PQC, rekey_bytes=1 << 20)
+    for end in (rig.sender, rig.receiver):
+        end.peers.update({sae: replace(peer, rule=rule) for sae, peer in end.peers.items()})  # type: ignore[attr-defined]
+    rig.peer = next(iter(rig.sender.peers.values()))
+    (tmp_path / "large").write_bytes(bytes(3 << 20))
+    receipt = rig.send(tmp_path / "large")
+    assert (receipt.mode, receipt.policy, receipt.epsilon, receipt.key_ids) == ("pqc", "pqc", "computational", ())
+    assert len(receipt.streams) + receipt.earlier_streams > 1
+    assert (rig.arrived / "large").stat().st_size == 3 << 20
+    assert any("NO QUANTUM KEY" in line for line in receipt_lines(receipt))

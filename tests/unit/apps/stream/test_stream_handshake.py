@@ -16,7 +16,7 @@ from stream_ends import FixedKeys
 from bench.played_keys import PHOTONS, SIMULATED, PlayedSite
 from poliqi.apps.identity import Contact, Identity
 from poliqi.apps.keygrade import GradeDemand
-from poliqi.apps.keysource import KeySource
+from poliqi.apps.keysource import KeySource, NoSite
 from poliqi.apps.stream.channel import Channel, accept, connect
 from poliqi.apps.stream.terms import Mode, Policy, StreamRule
 from poliqi.base.errors import AuthenticationError, ConfigError, LinkDown, PoliqiError, ProtocolError
@@ -152,6 +152,26 @@ def test_no_policy_but_its_own_takes_the_fallback() -> None:
     for policy in (Policy.STRICT, Policy.HYBRID, Policy.ITS):
         with pytest.raises(ConfigError, match="mode"):
             channel_pair(Policy.PQC_FALLBACK, PlayedSite(stock_bytes=0), callee_rule=StreamRule(policy=policy))
+
+
+def test_a_peer_without_a_site_is_called_and_answered_without_asking_for_a_key() -> None:
+    rule = StreamRule(policy=Policy.PQC)
+    asked, answered = ends(NoSite(), NoSite(), rule=rule)  # pyright: ignore[reportArgumentType]
+    assert asked.usage.mode is answered.usage.mode is Mode.PQC  # pyright: ignore[reportAttributeAccessIssue]
+    both(asked, answered)
+
+
+@pytest.mark.parametrize("policy", [Policy.STRICT, Policy.HYBRID, Policy.PQC_FALLBACK, Policy.ITS])
+def test_who_has_no_site_reaches_nobody_under_another_policy(policy: Policy) -> None:
+    asked, _ = ends(NoSite(), FixedKeys({}), rule=StreamRule(policy=policy))  # pyright: ignore[reportArgumentType]
+    assert isinstance(asked, ConfigError)
+    assert "has no site" in str(asked)
+
+
+@pytest.mark.parametrize("policy", [Policy.STRICT, Policy.HYBRID, Policy.ITS])
+def test_no_other_policy_takes_a_peer_without_a_key(policy: Policy) -> None:
+    with pytest.raises(ConfigError, match="mode"):
+        channel_pair(Policy.PQC, callee_rule=StreamRule(policy=policy))
 
 
 def test_one_time_pad_is_taken_beside_another_policy_where_its_rule_says_so() -> None:

@@ -23,10 +23,6 @@ def settings(tunnel: dict[str, Any], *, address: Address | None = DOOR) -> SaeSe
     return SaeSettings(
         file=Path("sae.toml"),
         identity=identity("leonardo1"),
-        site_url="https://127.0.0.1:1",
-        certificate=place,
-        key=place,
-        authority=place,
         state=place,
         inbox=place,
         peers={contact.sae: peer},
