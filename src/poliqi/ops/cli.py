@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "gateway": "DICOM images to another site's machines: what waits, what was refused",
     "keylength": "secret length of a table of counts, with its proof",
     "keys": "ask a site for keys as an application (ETSI 014)",
+    "lab": "laboratories: store with provenance, access to instruments, X-ray tools",
     "link": "pair two ends, run one, its status; record simulated light",
     "pki": "certificates of a site: make its authority, issue, revoke, trust other sites",
     "plan": "what a city will give: links, pairs, demands, which failures it outlives, what to build at least cost",

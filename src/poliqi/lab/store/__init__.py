@@ -1,0 +1,1 @@
+"""The store of a laboratory: content-addressed files, their records and where each came from."""
