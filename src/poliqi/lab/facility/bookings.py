@@ -1,0 +1,275 @@
+"""Bookings: made whole or not at all, never two at a time, once for each request however often it is sent."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from poliqi.lab.facility.database import Change, Database
+from poliqi.lab.facility.instruments import Instruments
+from poliqi.lab.facility.localtime import local_text
+from poliqi.lab.facility.people import People
+from poliqi.lab.facility.records import Booking, BookingId, Instrument, Tariff, User
+from poliqi.lab.facility.refusal import Reason, Refused, checked_text
+from poliqi.lab.facility.tariffs import Tariffs
+from poliqi.lab.store.naming import new_id
+
+__all__ = ["BOOKING", "Bookings", "booking_of", "check_time"]
+
+BOOKING: Final = (
+    "SELECT b.id, b.login, b.tenant, b.instrument, b.tariff, b.begin_s, b.end_s, b.title, b.note, b.quote, "
+    "b.replaces, b.made_s, c.at_s, coalesce(c.is_charged, 0) "
+    "FROM booking b LEFT JOIN cancellation c ON c.booking = b.id"
+)
+_LAST_S: Final = 7_258_118_400  # the year 2200
+
+
+def check_time(instrument: Instrument, begin_s: int, end_s: int, now_s: int) -> None:
+    """Raises Refused where nobody may book that, whoever asks."""
+    if not 0 <= begin_s < end_s <= _LAST_S:
+        raise Refused(
+            Reason.BAD_TIME,
+            f"a booking of {(end_s - begin_s) / 3600:g} hours: it ends after it begins, and before 2200",
+        )
+    if begin_s < now_s:
+        raise Refused(Reason.BAD_TIME, f"{local_text(begin_s)} has passed: it is {local_text(now_s)}")
+    long_s = end_s - begin_s
+    if long_s < instrument.shortest_s:
+        raise Refused(
+            Reason.TOO_SHORT,
+            f"{instrument.name} is booked for {instrument.shortest_s / 60:g} minutes at least, not {long_s / 60:g}",
+        )
+    if long_s > instrument.longest_s:
+        raise Refused(
+            Reason.TOO_LONG,
+            f"{instrument.name} is booked for {instrument.longest_s / 3600:g} hours at most, not {long_s / 3600:g}",
+        )
+    if not instrument.opening.covers(begin_s, end_s):
+        raise Refused(
+            Reason.CLOSED,
+            f"{instrument.name} is open {instrument.opening.text}: not all of {local_text(begin_s)} "
+            f"to {local_text(end_s)}",
+        )
+
+
+def booking_of(row: tuple[Any, ...]) -> Booking:
+    """From a row that `BOOKING` selects."""
+    *fields, is_charged = row
+    return Booking(*fields, is_cancellation_charged=bool(is_charged))
+
+
+class Bookings:
+    """Book, cancel, change, find."""
+
+    def __init__(self, database: Database, people: People, instruments: Instruments, tariffs: Tariffs) -> None:
+        self._database: Final = database
+        self._people: Final = people
+        self._instruments: Final = instruments
+        self._tariffs: Final = tariffs
+
+    def get(self, booking: str, viewer: User) -> Booking:
+        """Of the viewer's tenant; an operator sees all. Raises Refused, in the same words for what there is not and
+        what is others'.
+        """
+        seen = self._people.acting(viewer)
+        for row in self._database.read(f"{BOOKING} WHERE b.id = ?", (booking,)):
+            found = booking_of(row)
+            if seen.is_operator or found.tenant == seen.tenant:
+                return found
+        raise Refused(Reason.UNKNOWN, f"no booking has the id {booking[:40]!a}")
+
+    def between(self, from_s: int, to_s: int, viewer: User, instrument: str | None = None) -> list[Booking]:
+        """What overlaps [from_s, to_s), also where cancelled, of the viewer's tenant or for an operator all."""
+        seen = self._people.acting(viewer)
+        rows = self._database.read(
+            f"{BOOKING} WHERE b.end_s > ? AND b.begin_s < ? AND (? OR b.tenant = ?) "
+            "AND (? IS NULL OR b.instrument = ?) ORDER BY b.begin_s, b.instrument, b.made_s",
+            (from_s, to_s, int(seen.is_operator), seen.tenant, instrument, instrument),
+        )
+        return [booking_of(row) for row in rows]
+
+    def book(
+        self,
+        instrument: str,
+        begin_s: int,
+        end_s: int,
+        *,
+        by: User,
+        login: str | None = None,
+        title: str = "",
+        note: str = "",
+        request: str | None = None,
+    ) -> Booking:
+        """Time for `by`, or for `login` where an operator asks. The same `request` again gives the same booking."""
+        title, note = _checked_words(title, note, request)
+        with self._database.changing(by.login) as change:
+            holder = self._holder(by, login)
+            standing = self._of_request(change, holder, request)
+            if standing is not None:
+                return _same(standing, (instrument, begin_s, end_s, title, note), request)
+            category = self._people.tenant(holder.tenant).category
+            found = self._instruments.get(instrument)
+            check_time(found, begin_s, end_s, change.at_s)
+            tariff = self._tariffs.on(instrument, category, begin_s)
+            return self._put(change, holder, found, tariff, begin_s, end_s, title, note, request=request)
+
+    def accept(
+        self, quote: str, *, by: User, title: str = "", note: str = "", request: str | None = None
+    ) -> Booking:
+        """The booking that a quote offers, at its prices. Raises Refused where the time was taken meanwhile."""
+        title, note = _checked_words(title, note, request)
+        with self._database.changing(by.login) as change:
+            acting = self._people.acting(by)
+            rows = change.run("SELECT * FROM quote WHERE id = ?", (quote,))
+            if not rows or not (acting.is_operator or rows[0][2] == acting.tenant):
+                raise Refused(Reason.UNKNOWN, f"no quote has the id {quote[:40]!a}")
+            _, login, _, instrument, tariff, begin_s, end_s, _, _, valid_until_s = rows[0]
+            holder = self._holder(by, login)
+            standing = self._of_request(change, holder, request)
+            if standing is not None and standing.quote == quote:
+                return _same(standing, (instrument, begin_s, end_s, title, note), request)
+            if change.at_s > valid_until_s:
+                raise Refused(
+                    Reason.QUOTE_OVER, f"quote {quote} was valid until {local_text(valid_until_s)}: ask for another"
+                )
+            if change.run("SELECT 1 FROM booking WHERE quote = ?", (quote,)):
+                raise Refused(Reason.QUOTE_OVER, f"quote {quote} has become a booking already")
+            found = self._instruments.get(instrument)
+            check_time(found, begin_s, end_s, change.at_s)
+            at = self._tariffs.get(tariff)
+            return self._put(change, holder, found, at, begin_s, end_s, title, note, request=request, quote=quote)
+
+    def cancel(self, booking: str, *, by: User, reason: str = "", is_waived: bool = False) -> Booking:
+        """Free its time. Charged where its tariff's notice has passed, unless an operator waives that, with a
+        reason.
+        """
+        reason = checked_text("reason", reason, 500, is_needed=is_waived)
+        with self._database.changing(by.login) as change:
+            found = self.get(booking, by)
+            self._holder(by, found.login)
+            if found.cancelled_s is not None:
+                return found
+            if is_waived:
+                self._people.operator(by)
+            is_late = self._is_late(change, found)
+            self._release(change, found, is_charged=is_late and not is_waived, reason=reason)
+            return self.get(booking, by)
+
+    def change(self, booking: str, begin_s: int, end_s: int, *, by: User, request: str | None = None) -> Booking:
+        """Other times for a booking: it is cancelled and another made, at the tariff of today, or nothing happens.
+
+        The cancellation is charged by the rule of `cancel`, unless the new time covers all of the old.
+        """
+        _checked_words("", "", request)
+        with self._database.changing(by.login) as change:
+            old = self.get(booking, by)
+            holder = self._holder(by, old.login)
+            standing = self._of_request(change, holder, request)
+            if standing is not None and standing.replaces == old.id:
+                return _same(standing, (old.instrument, begin_s, end_s, old.title, old.note), request)
+            if old.cancelled_s is not None:
+                raise Refused(
+                    Reason.TOO_LATE,
+                    f"booking {booking} was cancelled on {local_text(old.cancelled_s)}: make another",
+                )
+            is_late = self._is_late(change, old)
+            found = self._instruments.get(old.instrument)
+            check_time(found, begin_s, end_s, change.at_s)
+            tariff = self._tariffs.on(old.instrument, self._people.tenant(holder.tenant).category, begin_s)
+            is_covered = begin_s <= old.begin_s and old.end_s <= end_s
+            self._release(change, old, is_charged=is_late and not is_covered, reason="changed")
+            words = (old.title, old.note)
+            return self._put(
+                change, holder, found, tariff, begin_s, end_s, *words, request=request, replaces=old.id
+            )
+
+    # -------------------------------------------------------------- inside a transaction
+
+    def _holder(self, by: User, login: str | None) -> User:
+        """Whose booking it is: of the person who asks, or for an operator anybody's."""
+        acting = self._people.acting(by)
+        if login is None or login == acting.login:
+            return acting
+        if not acting.is_operator:
+            raise Refused(Reason.NOT_ALLOWED, f"{acting.login} is no operator: only for oneself")
+        return self._people.acting(self._people.user(login))
+
+    def _of_request(self, change: Change, holder: User, request: str | None) -> Booking | None:
+        if request is None:
+            return None
+        rows = change.run(f"{BOOKING} WHERE b.login = ? AND b.request = ?", (holder.login, request))
+        return booking_of(rows[0]) if rows else None
+
+    def _put(
+        self,
+        change: Change,
+        holder: User,
+        instrument: Instrument,
+        tariff: Tariff,
+        begin_s: int,
+        end_s: int,
+        title: str,
+        note: str,
+        *,
+        request: str | None,
+        quote: str | None = None,
+        replaces: BookingId | None = None,
+    ) -> Booking:
+        if instrument.needs_training:
+            self._people.check_training(holder.login, instrument.name, end_s)
+        until_s = end_s + instrument.buffer_s
+        taken = change.run(
+            "SELECT begin_s, until_s FROM occupied WHERE instrument = ? AND begin_s < ? "
+            "ORDER BY begin_s DESC LIMIT 1",
+            (instrument.name, until_s),
+        )
+        if taken and taken[0][1] > begin_s:
+            raise Refused(
+                Reason.OVERLAP,
+                f"{instrument.name} is taken within {local_text(begin_s)} to {local_text(until_s)}: look at its "
+                "calendar",
+            )
+        made = BookingId(new_id())
+        names = (made, holder.login, holder.tenant, instrument.name, tariff.id)
+        change.add("booking", *names, begin_s, end_s, title, note, quote, replaces, change.at_s, request)
+        change.add("occupied", instrument.name, begin_s, until_s, made)
+        change.tell(
+            "booked",
+            booking=made,
+            login=holder.login,
+            instrument=instrument.name,
+            begin_s=begin_s,
+            end_s=end_s,
+            tariff=tariff.id,
+            quote=quote,
+            replaces=replaces,
+        )
+        return Booking(*names, begin_s, end_s, title, note, quote, replaces, change.at_s)
+
+    def _is_late(self, change: Change, booking: Booking) -> bool:
+        """Whether the notice has passed. Raises Refused where the booking has begun."""
+        if change.run("SELECT 1 FROM session WHERE booking = ?", (booking.id,)) or booking.begin_s <= change.at_s:
+            raise Refused(
+                Reason.TOO_LATE,
+                f"booking {booking.id} has begun on {local_text(booking.begin_s)}: it cannot be taken back",
+            )
+        return change.at_s > booking.begin_s - self._tariffs.get(booking.tariff).notice_s
+
+    def _release(self, change: Change, booking: Booking, *, is_charged: bool, reason: str) -> None:
+        change.add("cancellation", booking.id, change.at_s, int(is_charged), reason)
+        change.run("DELETE FROM occupied WHERE booking = ?", (booking.id,))
+        change.tell("cancelled", booking=booking.id, is_charged=is_charged, reason=reason)
+
+
+def _checked_words(title: str, note: str, request: str | None) -> tuple[str, str]:
+    if request is not None and not (1 <= len(request) <= 64 and request.isascii() and request.isprintable()):
+        raise Refused(Reason.BAD_VALUE, "a request's id has 1 to 64 letters, digits and signs")
+    return checked_text("title", title, 200, is_needed=False), checked_text("note", note, 2000, is_needed=False)
+
+
+def _same(standing: Booking, asked: tuple[Any, ...], request: str | None) -> Booking:
+    found = (standing.instrument, standing.begin_s, standing.end_s, standing.title, standing.note)
+    if found != asked:
+        raise Refused(
+            Reason.REQUEST_REUSED, f"request {request} made another booking ({standing.id}): give each its own id"
+        )
+    return standing
