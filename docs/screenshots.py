@@ -65,6 +65,14 @@ DESK_SHOTS = (
     Shot("application-receipt-telephone", "/transfers/t3", size=NARROW, scheme="dark", whole=True),
     Shot("application-inbox", "/inbox", locale="it-IT"),
 )
+LAB_SHOTS = (
+    Shot("lab-page", "dataset", size=(1280, 1180)),
+    Shot("lab-page-telephone", "dataset", size=NARROW, scheme="dark", locale="it-IT", whole=True),
+    Shot("lab-list", "/lab"),
+    Shot("lab-week", "week", scheme="dark"),
+    Shot("lab-invoice", "invoice", locale="it-IT"),
+)
+"""Of the demonstration's laboratory; a path without a slash is found by following links."""
 LIVE_SHOTS = (
     Shot("application-page", "", whole=True),
     Shot("application-page-telephone", "", size=NARROW, scheme="dark", locale="it-IT", whole=True),
@@ -110,6 +118,63 @@ def live_desk() -> Iterator[str]:
                 sae.toml.write_text(f'{text}[web]\nplace = "{name.title()}"\nlocal_role = "operator"\n')
                 sae.start()
             yield saes["leonardo"].url
+
+
+@contextmanager
+def sample_lab() -> Iterator[str]:
+    """The pages of the demonstration's laboratory over a desk in memory; their address."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from kme_fixture import served
+    from lab_pages_rig import LabDeskInMemory
+
+    from poliqi.lab.store.store import LabStore
+    from poliqi.node.demo_laboratory import HERE, make_laboratory
+    from poliqi.ops.lab_web import LabRoom, lab_annex
+    from poliqi.ops.sae_web import PAGE_LIMITS, sae_pages
+    from poliqi.ops.web import DashboardSettings, Role
+
+    with tempfile.TemporaryDirectory() as folder:
+        make_laboratory("leonardo", Path(folder) / "lab", "Leonardo")
+        desk = LabDeskInMemory()
+        room = LabRoom(LabStore.open(Path(folder) / "lab"), desk, here=HERE)
+        settings = DashboardSettings(open_role=Role.OPERATOR)
+        pages = sae_pages(desk, Path(folder) / "spool", settings, annex=lab_annex(room))
+        with served(pages, None, PAGE_LIMITS) as (_, where, thread):
+            yield f"http://{where}"
+            thread.run(pages.close())
+        room.close()
+
+
+def take_lab(base: str, folder: Path, shots: list[Shot], scale: float) -> list[Path]:
+    """Pictures of a laboratory's pages."""
+    from playwright.sync_api import sync_playwright
+
+    folder.mkdir(parents=True, exist_ok=True)
+    done: list[Path] = []
+    ways = {
+        "dataset": ("/lab", "main tbody th a >> nth=1"),
+        "week": ("/lab/instruments/saxs", "a[rel=next]"),
+        "invoice": ("/lab/invoices", "main tbody th a >> nth=0"),
+    }
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        for shot in shots:
+            page = browser.new_page(
+                viewport={"width": shot.size[0], "height": shot.size[1]},
+                color_scheme=shot.scheme,
+                locale=shot.locale,
+                device_scale_factor=scale,
+            )
+            start, link = ways.get(shot.path, (shot.path, ""))
+            page.goto(base + start)
+            if link:
+                page.click(link)
+                page.wait_for_load_state("networkidle")
+            done.append(folder / f"{shot.name}.png")
+            page.screenshot(path=str(done[-1]), full_page=shot.whole)
+            page.close()
+        browser.close()
+    return done
 
 
 def take_live(base: str, folder: Path, shots: list[Shot], scale: float) -> list[Path]:
@@ -250,7 +315,7 @@ def main() -> None:
     parser.add_argument("url", nargs="?", help="of a running dashboard; without it, a city in memory")
     parser.add_argument("--to", type=Path, default=ROOT / "docs/_build/screenshots")
     parser.add_argument("--live", action="store_true", help="of two real sites with applications that send a file")
-    names = [shot.name for shot in (*SHOTS, *DESK_SHOTS, *LIVE_SHOTS)]
+    names = [shot.name for shot in (*SHOTS, *DESK_SHOTS, *LAB_SHOTS, *LIVE_SHOTS)]
     parser.add_argument("--only", action="append", choices=names)
     parser.add_argument("--scale", type=float, default=1.5, help="pixels of the picture for one of the page")
     args = parser.parse_args()
@@ -270,6 +335,10 @@ def main() -> None:
         if desk_shots:
             with sample_desk() as base:
                 done += take_desk(base, args.to, desk_shots, args.scale)
+        lab_shots = [shot for shot in LAB_SHOTS if not args.only or shot.name in args.only]
+        if lab_shots:
+            with sample_lab() as base:
+                done += take_lab(base, args.to, lab_shots, args.scale)
     print(*done, sep="\n")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from poliqi.apps.identity import Identity
 from poliqi.base.ids import SaeId
 from poliqi.edge.entropy import OperatingSystemEntropy
+from poliqi.node.demo_laboratory import HERE, make_laboratory
 
 if TYPE_CHECKING:
     from poliqi.node.demo_files import DemoSite
@@ -33,6 +34,8 @@ def make_applications(sites: Collection[DemoSite]) -> None:
                 path = site.folder / "contacts" / f"{other.application}.pub"
                 path.write_text(contacts[other.application], encoding="utf-8")
         site.sae_toml.write_text(_sae_toml(site, sites), encoding="utf-8")
+        if site.has_lab:
+            make_laboratory(site.kme, site.folder / "lab", site.place)
 
 
 def _sae_toml(site: DemoSite, sites: Collection[DemoSite]) -> str:
@@ -55,6 +58,8 @@ web = "{_HOST}:{site.pages}"
 place = {json.dumps(site.place)}
 local_role = "operator"
 """
+    if site.has_lab:
+        text += f'\n[lab]\nstore = "lab"\nhere = "{HERE}"\ntake_in = true\n'
     for other in sites:
         if other is not site:
             text += (

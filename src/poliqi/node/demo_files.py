@@ -4,6 +4,7 @@
 DIR/city.toml  control.toml  plant.json  demo.json  controller/
 DIR/NAME/      site.toml  ends.toml  pki/  kek/  state/  LINK.toml and LINK/ of each link that ends here
                sae.toml  identity.key  contacts/  application/  inbox/ of the site's application
+               lab/ at Leonardo and Bovisa: the store of a laboratory
 DIR/SAE        what curl needs to be this application: curl -K DIR/SAE https://...
 ```
 """
@@ -29,6 +30,7 @@ from poliqi.edge.pairing import install_pair_file
 from poliqi.edge.pki import Authority
 from poliqi.edge.sitetrust import add_trust
 from poliqi.node.demo_applications import make_applications
+from poliqi.node.demo_laboratory import LABS
 from poliqi.node.plant import SpanState, write_plant
 
 __all__ = [
@@ -82,6 +84,11 @@ class DemoSite:
     def pages_url(self) -> str:
         """Where people send files."""
         return f"http://{HOST}:{self.pages}/"
+
+    @property
+    def has_lab(self) -> bool:
+        """Whether a laboratory stands there: with datasets at Leonardo, empty at Bovisa."""
+        return self.kme in LABS
 
     @property
     def sae_toml(self) -> Path:
@@ -218,6 +225,9 @@ def _make_link(
 
 def _control_toml(made: DemoFolder, door: int) -> str:
     desks = ", ".join(f"{json.dumps(s.place)} = {json.dumps(s.pages_url)}" for s in made.sites.values())
+    labs = ", ".join(
+        f"{json.dumps(s.place)} = {json.dumps(s.pages_url + 'lab')}" for s in made.sites.values() if s.has_lab
+    )
     return f"""controller = "{CONTROLLER}"
 city = "city.toml"
 state = "controller/state"
@@ -235,6 +245,7 @@ web = "{HOST}:{made.web}"
 [web]
 local_role = "operator"
 desks = {{ {desks} }}
+laboratories = {{ {labs} }}
 
 [demo]
 plant = "plant.json"

@@ -177,4 +177,5 @@ def _dashboard_settings(file: ControllerFile) -> DashboardSettings:
         tokens=() if file.tokens is None else read_tokens(file.tokens),
         is_demo=file.plant is not None,
         desks=file.web.desks,
+        laboratories=file.web.laboratories,
     )

@@ -56,6 +56,7 @@ class WebTable(_Table):
     tokens: str | None = None
     certificates: dict[str, Role] = msgspec.field(default_factory=dict[str, Role])
     desks: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    laboratories: dict[str, str] = msgspec.field(default_factory=dict[str, str])
 
 
 class SyslogTable(_Table):
@@ -158,9 +159,10 @@ def _file(t: ControlFileTable, where: Path) -> ControllerFile:
         raise ConfigError(
             "web.certificates: names people, and tls.people (the authority that signs theirs) is missing"
         )
-    for place, url in t.web.desks.items():
-        if not _is_page(url):
-            raise ConfigError(f"web.desks {place!r} = {url!r}: write the address of pages, https://HOST:PORT/")
+    for name, pages in (("desks", t.web.desks), ("laboratories", t.web.laboratories)):
+        for place, url in pages.items():
+            if not _is_page(url):
+                raise ConfigError(f"web.{name} {place!r} = {url!r}: write the address of pages, https://HOST:PORT/")
     return ControllerFile(
         settings=settings,
         city=_path(base, t.city, "city"),

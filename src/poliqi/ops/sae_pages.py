@@ -1,4 +1,4 @@
-"""The pages around a running application, from the table [web] of its file."""
+"""The pages around a running application, from the tables [web] and [lab] of its file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from poliqi.apps.keysource import KeySource
 from poliqi.apps.settings import SaeSettings
 from poliqi.edge.folder import make_private_folder
 from poliqi.node.sae import Around
+from poliqi.ops.lab_toml import read_lab
 from poliqi.ops.sae_web.appdesk import ApplicationDesk
 from poliqi.ops.sae_web.application import sae_pages
 from poliqi.ops.sae_web.limits import PAGE_LIMITS
@@ -37,9 +38,28 @@ def pages_around(settings: SaeSettings, keys: KeySource, say: Say) -> Around:
     def close() -> None:
         desk.close()
         pages.spool.close()
+        if room is not None:
+            room.close()
 
     make_private_folder(settings.state)
     rules = read_web(settings.extra, settings.file.parent, settings.sae)
+    lab = read_lab(settings)
     desk = ApplicationDesk(settings, keys, rules.place, rules.transfers_at_once, complain)
-    pages = sae_pages(desk, settings.state / "spool", rules.doors, complain, rules.limits)
+    room = annex = None
+    if lab is not None:
+        # what a laboratory needs is imported only where there is one
+        from poliqi.lab.store.store import LabStore
+        from poliqi.ops.lab_web import LabRoom, lab_annex
+
+        room = LabRoom(
+            LabStore.open(lab.store),
+            desk,
+            house=lab.tenant,
+            here=lab.here,
+            complain=complain,
+            settings=lambda: desk.settings,
+        )
+        desk.hide(room.is_foreign)
+        annex = lab_annex(room)
+    pages = sae_pages(desk, settings.state / "spool", rules.doors, complain, rules.limits, annex)
     return Around(pages, prepare, close=close, limits=PAGE_LIMITS)

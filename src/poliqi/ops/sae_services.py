@@ -26,6 +26,8 @@ from poliqi.apps.vault.settings import vault_table
 from poliqi.edge.entropy import OperatingSystemEntropy
 from poliqi.node.sae import Around
 from poliqi.node.sae_figures import SaeFigures
+from poliqi.ops.lab_inbox import lab_arriving, with_lab
+from poliqi.ops.lab_toml import read_lab
 
 __all__ = ["checked", "services_of", "surround"]
 
@@ -38,6 +40,8 @@ def services_of(settings: SaeSettings, keys: KeySource, say: Say) -> list[Servic
     def tell(event: str, text: str, **more: Any) -> None:
         say({"event": event, "text": text, **more})
 
+    arriving = lab_arriving(settings, keys, tell)
+
     def arrived(path: Path, receipt: Receipt) -> None:
         light = "; key of SIMULATED LIGHT protected it, which is nothing" if receipt.simulated else ""
         text = (
@@ -45,6 +49,8 @@ def services_of(settings: SaeSettings, keys: KeySource, say: Say) -> list[Servic
         )
         more = {"files": receipt.files, "size_bytes": receipt.size_bytes, "simulated": receipt.simulated}
         tell("received", text, peer=receipt.sender, path=str(path), transfer=receipt.transfer, **more)
+        if arriving is not None:
+            arriving.arrived(path, receipt)
 
     entropy = OperatingSystemEntropy()
     rotation = adapter_service(settings, keys, entropy, say) if "adapter" in settings.extra else None
@@ -55,7 +61,7 @@ def services_of(settings: SaeSettings, keys: KeySource, say: Say) -> list[Servic
 
         gateway = dicom_service(settings, keys, tell)
     found: list[Service | None] = [
-        InboxService(settings, arrived),
+        with_lab(InboxService(settings, arrived), arriving),
         DatasetService(settings, keys, Shelf.of(settings.state), tell),
         message_service(settings, keys, entropy, lambda text: tell("messages", text)),
         vault_service(settings, keys, entropy),
@@ -83,6 +89,7 @@ def checked(settings: SaeSettings) -> SaeSettings:
 
         read_dicom(settings)
     read_web(settings.extra, settings.file.parent, settings.sae)
+    read_lab(settings)
     return settings
 
 
@@ -97,8 +104,8 @@ def surround(settings: SaeSettings, keys: KeySource, say: Say, figures: SaeFigur
 
     def prepare(fresh: SaeSettings) -> Callable[[], None]:
         changes = [pages.prepare(fresh)]
-        if isinstance(keys, SiteKeys):
-            changes.append(keys.renewal(fresh.certificate, fresh.key, fresh.authority))
+        if isinstance(keys, SiteKeys) and fresh.site is not None:
+            changes.append(keys.renewal(fresh.site.certificate, fresh.site.key, fresh.site.authority))
 
         def change() -> None:
             for each in changes:

@@ -49,6 +49,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         (("[tls]", '[web]\ncertificates = {anna = "operator"}\n[tls]'), "tls.people"),
         (("[tls]", '[web]\nlocal_role = "king"\n[tls]'), "local_role"),
         (("[tls]", '[web]\ndesks = {a = "javascript:alert(1)"}\n[tls]'), "web.desks"),
+        (("[tls]", '[web]\nlaboratories = {a = "javascript:alert(1)"}\n[tls]'), "web.laboratories"),
         (("[listen]", '[listen]\nstatus = "0.0.0.0:9240"'), "127.0.0.1"),
         (('city = "city.toml"', ""), "city"),
         (("[tls]", "[tls"), "not TOML"),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from poliqi.apps.adapters.events import Event
     from poliqi.apps.adapters.tables import AdapterSettings
     from poliqi.apps.adapters.tunnel import Tunnel
-    from poliqi.apps.keysource import Key, SiteKeys
+    from poliqi.apps.keysource import Key, KeySource
     from poliqi.apps.settings import SaeSettings
     from poliqi.edge.network import Address
 
@@ -285,7 +285,7 @@ def _load(sae_toml: Path | None) -> SaeSettings:
     return load_sae(find_sae_file(sae_toml))
 
 
-def _keys(settings: SaeSettings) -> SiteKeys:
-    from poliqi.apps.keysource import SiteKeys
+def _keys(settings: SaeSettings) -> KeySource:
+    from poliqi.apps.keysource import keys_of
 
-    return SiteKeys(settings.site_url, settings.certificate, settings.key, settings.authority)
+    return keys_of(settings)

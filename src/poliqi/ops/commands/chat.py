@@ -112,7 +112,7 @@ def command(
 @contextmanager
 def _desk(site: str, sae_toml: Path | None, burn: bool, as_json: bool) -> Generator[_Desk]:
     from poliqi.apps.dial import dialling, find_peer
-    from poliqi.apps.keysource import SiteKeys
+    from poliqi.apps.keysource import keys_of
     from poliqi.apps.messenger.delivery import Postman
     from poliqi.apps.messenger.service import open_mailbox
     from poliqi.apps.messenger.settings import messenger_table
@@ -122,7 +122,7 @@ def _desk(site: str, sae_toml: Path | None, burn: bool, as_json: bool) -> Genera
     settings = load_sae(find_sae_file(sae_toml))
     peer = find_peer(settings, site)
     is_burnt = burn or messenger_table(settings).burn
-    keys = SiteKeys(settings.site_url, settings.certificate, settings.key, settings.authority)
+    keys = keys_of(settings)
     mailbox = open_mailbox(settings, OperatingSystemEntropy())
     try:
         postman = Postman(settings, mailbox, keys, dialling(settings, keys))

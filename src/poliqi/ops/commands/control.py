@@ -163,7 +163,7 @@ def take_charge(control_toml: Path, as_json: bool) -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--role", type=click.Choice(["viewer", "operator", "security-officer"]), default="viewer")
+@click.option("--role", type=click.Choice(["viewer", "operator", "security-officer", "lab-user"]), default="viewer")
 @JSON
 def token(name: str, role: str, as_json: bool) -> None:
     """Make a token by which NAME logs in to the dashboard, and the lines for the file of tokens.

@@ -120,7 +120,7 @@ def fetch(site: str, name: str, sae_toml: Path | None, as_json: bool) -> None:
     from poliqi.apps.datasets.fetch import fetch_dataset
     from poliqi.apps.datasets.service import PURPOSE
     from poliqi.apps.dial import dialling, find_peer
-    from poliqi.apps.keysource import SiteKeys
+    from poliqi.apps.keysource import keys_of
     from poliqi.base.errors import DataRefused
 
     settings = _load(sae_toml)
@@ -137,7 +137,7 @@ def fetch(site: str, name: str, sae_toml: Path | None, as_json: bool) -> None:
             last = time.monotonic()
             click.echo(f"{100 * done // max(1, total):3d} %  {done / 1e6:.0f} of {total / 1e6:.0f} MB", err=True)
 
-    keys = SiteKeys(settings.site_url, settings.certificate, settings.key, settings.authority)
+    keys = keys_of(settings)
     try:
         channel = dialling(settings, keys)(peer, peer.rule, PURPOSE)
         try:
@@ -187,10 +187,10 @@ def _offered(settings: SaeSettings, site: str) -> tuple[Any, ...]:
     from poliqi.apps.datasets.fetch import list_datasets
     from poliqi.apps.datasets.service import PURPOSE
     from poliqi.apps.dial import dialling, find_peer
-    from poliqi.apps.keysource import SiteKeys
+    from poliqi.apps.keysource import keys_of
 
     peer = find_peer(settings, site)
-    keys = SiteKeys(settings.site_url, settings.certificate, settings.key, settings.authority)
+    keys = keys_of(settings)
     try:
         channel = dialling(settings, keys)(peer, peer.rule, PURPOSE)
         try:

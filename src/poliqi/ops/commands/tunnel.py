@@ -78,7 +78,7 @@ def command(
     if check:
         _check(as_json)
         return
-    from poliqi.apps.keysource import SiteKeys
+    from poliqi.apps.keysource import keys_of
     from poliqi.edge.memory import forbid_core_dumps
     from poliqi.ops.sae_toml import find_sae_file, load_sae
 
@@ -88,7 +88,7 @@ def command(
     settings = load_sae(find_sae_file(sae_toml))
     say = _printer(as_json)
     forbid_core_dumps()
-    keys = SiteKeys(settings.site_url, settings.certificate, settings.key, settings.authority)
+    keys = keys_of(settings)
     try:
         if device is None:
             _carry_connections(settings, keys, _forwards(settings, listen, destination), say)

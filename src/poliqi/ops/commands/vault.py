@@ -220,11 +220,11 @@ def check(name: str | None, deep: bool, wait_s: float, sae_toml: Path | None, as
 
 @contextmanager
 def _owner(settings: SaeSettings, wait_s: float) -> Generator[Owner]:
-    from poliqi.apps.keysource import SiteKeys
+    from poliqi.apps.keysource import keys_of
     from poliqi.apps.vault.desk import open_owner, patient
     from poliqi.edge.entropy import OperatingSystemEntropy
 
-    keys = SiteKeys(settings.site_url, settings.certificate, settings.key, settings.authority)
+    keys = keys_of(settings)
     with ExitStack() as stack:
         stack.callback(keys.close)
         wait = patient(wait_s, lambda text: click.echo(text, err=True))

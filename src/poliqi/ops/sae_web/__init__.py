@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from poliqi.ops.sae_web.annex import Annex
 from poliqi.ops.sae_web.application import SaePages, sae_pages
 from poliqi.ops.sae_web.desk import (
     Arrival,
@@ -19,6 +20,7 @@ from poliqi.ops.sae_web.limits import PAGE_LIMITS, UploadLimits
 
 __all__ = [
     "PAGE_LIMITS",
+    "Annex",
     "Arrival",
     "ArrivedFile",
     "Desk",

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from poliqi.control.events import Language
+from poliqi.ops.sae_web.annex import Annex
 from poliqi.ops.sae_web.desk import Desk, DeskView
 from poliqi.ops.sae_web.limits import UploadLimits
 from poliqi.ops.sae_web.pages import TABS, Page, page_at
@@ -28,7 +30,7 @@ from poliqi.ops.web.route import Kind
 from poliqi.ops.web.settings import DashboardSettings
 from poliqi.ops.web.speaker import Speaker
 from poliqi.ops.web.templating import LANGUAGES, WEB, Pieces, Templating
-from poliqi.ops.web.visit import Visit, json_answer
+from poliqi.ops.web.visit import Visit, json_answer, see
 from poliqi.ops.web.words import catalogue
 
 __all__ = ["SaePages", "sae_pages"]
@@ -43,7 +45,8 @@ _KINDS: Final = {
     "desk.js": "text/javascript; charset=utf-8",
     "poliqi.svg": "image/svg+xml",
 }
-_TEMPLATING: Final = Templating((OWN, WEB), _KINDS, macros={"d": "parts.html"})
+_MACROS: Final = {"d": "parts.html"}
+_TEMPLATING: Final = Templating((OWN, WEB), _KINDS, macros=_MACROS)
 _WORDS: Final = {**catalogue(), **catalogue(OWN)}
 
 
@@ -53,13 +56,14 @@ def sae_pages(
     settings: DashboardSettings,
     complain: Callable[[str], None] = lambda _: None,
     limits: UploadLimits | None = None,
+    annex: Annex | None = None,
 ) -> SaePages:
     """The pages of an application. Serve them with `HttpsServer` and `PAGE_LIMITS`.
 
     `spool` is a folder of their own for files that wait to be sent; what lies in it is removed. Raises StoreError
     where another process uses it, OSError.
     """
-    return SaePages(desk, spool, settings, complain, limits or UploadLimits())
+    return SaePages(desk, spool, settings, complain, limits or UploadLimits(), annex=annex)
 
 
 class SaePages(GuardedPages):
@@ -73,8 +77,12 @@ class SaePages(GuardedPages):
         complain: Callable[[str], None],
         limits: UploadLimits,
         wall: Callable[[], float] = time.time,
+        annex: Annex | None = None,
     ) -> None:
-        super().__init__(settings, ROUTES, _TEMPLATING, wall)
+        rows = ROUTES if annex is None else (*ROUTES, *annex.rows)
+        super().__init__(settings, rows, _TEMPLATING if annex is None else _templating(annex), wall)
+        self._annex: Final = annex
+        self._words: Final = _WORDS if annex is None else {**_WORDS, **catalogue(annex.package)}
         self.desk: Final = desk
         self.spool: Final = Spool(spool, limits)
         self.complain: Final = complain
@@ -93,7 +101,12 @@ class SaePages(GuardedPages):
 
     def speaker(self, language: Language) -> Speaker:
         """With the words of these pages."""
-        return Speaker(language, _WORDS)
+        return Speaker(language, self._words)
+
+    def person(self, request: Request) -> Person | None:
+        """Who asks, with the rights that are left by what else is under this door."""
+        found = super().person(request)
+        return found if found is None or self._annex is None else self._annex.judge(found)
 
     # ---- what is shown
 
@@ -109,12 +122,19 @@ class SaePages(GuardedPages):
 
     def refuse(self, visit: Visit, kind: Kind, status: HTTPStatus) -> Response:
         """An error, as a page or as an object, which has it in words for people, too."""
-        if kind not in (Kind.JSON, Kind.PART) or f"message.e{status.value}_why" not in _WORDS:
+        if status is HTTPStatus.FORBIDDEN and visit.request.url.path == "/" and (home := self._home(visit.person)):
+            return see(home)
+        if kind not in (Kind.JSON, Kind.PART) or f"message.e{status.value}_why" not in self._words:
             return super().refuse(visit, kind, status)
         answer = json_answer({"message": status.phrase, "text": visit.say(f"message.e{status.value}_why")}, status)
         if status is HTTPStatus.UNAUTHORIZED:
             answer.headers["www-authenticate"] = "Bearer"
         return answer
+
+    def _home(self, person: Person | None) -> str:
+        """Where somebody goes who may not see the first page; nothing where there is no such place."""
+        tabs = () if self._annex is None else self._annex.tabs
+        return next((path for path, _, needed in tabs if person is not None and person.may(needed)), "")
 
     def page_text(self, page: Page, built: dict[str, Any], visit: Visit, desk: Teller, json: str) -> str:
         """A page of the table."""
@@ -138,11 +158,11 @@ class SaePages(GuardedPages):
             "here": here,
             "person": person,
             "form_token": token,
-            "tabs": [*TABS, *([("/access", "access.title")] if may["access"] else [])],
+            "tabs": self._tabs(person),
             "tab": "",
             "languages": LANGUAGES,
             "title": f"{title} · POLIQI",
-            "styles": ("dashboard.css", "desk.css"),
+            "styles": ("dashboard.css", "desk.css", *(() if self._annex is None else self._annex.styles)),
             "scripts": ("dashboard.js", "desk.js"),
             "lost": say("layout.lost"),
             "place": "",
@@ -155,6 +175,15 @@ class SaePages(GuardedPages):
             "may": may,
             "live": Pieces(),
         }
+
+    def _tabs(self, person: Person | None) -> list[tuple[str, str]]:
+        annex = () if self._annex is None else self._annex.tabs
+        every = (
+            *((path, title, Permission.READ) for path, title in TABS),
+            *annex,
+            ("/access", "access.title", Permission.ACCESS),
+        )
+        return [(path, title) for path, title, needed in every if person is not None and person.may(needed)]
 
     # ---- live pages
 
@@ -185,3 +214,7 @@ class SaePages(GuardedPages):
         context = self._page_context(page, built, desk, key.at, Person("", key.role, Way.HERE, ""), "")
         content = self.templating.blocks(page.template, context)
         return {**context["live"].found, "title": context["title"], "main": content}
+
+
+def _templating(annex: Annex) -> Templating:
+    return Templating((OWN, annex.package, WEB), {**_KINDS, **annex.kinds}, macros={**_MACROS, **annex.macros})

@@ -33,7 +33,7 @@ Send = Callable[..., Receipt]
 
 @dataclass(slots=True)
 class Sending:
-    """One of them. `wait_s` tells when key is there, where it is waited for."""
+    """One of them. `on_receipt` is told of its receipt, before it is done."""
 
     id: str
     peer: Peer
@@ -44,6 +44,7 @@ class Sending:
     who: str
     done: Callable[[], None]
     begun_unix_s: float
+    on_receipt: Callable[[Receipt], None] | None = None
     progress: Progress = field(default_factory=Progress)
     state: TransferState | None = TransferState.QUEUED
     """None while its progress tells."""

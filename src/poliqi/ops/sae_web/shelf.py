@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -39,10 +39,14 @@ def receipt_id(direction: Direction, peer: SaeId, transfer: str) -> str:
 
 
 class Shelf:
-    """Receipts never change, so each is read once. One thread at a time looks; `open` may come from any."""
+    """Receipts never change, so each is read once. One thread at a time looks; `open` may come from any.
+
+    Receipts of what was sent under a name that `is_foreign` are another one's, and not there.
+    """
 
     def __init__(self, settings: SaeSettings) -> None:
         self.settings = settings
+        self.is_foreign: Callable[[str], bool] = lambda _: False
         self._who: Final = settings.state / "sent-by"
         self._inbox: Final = Inbox(settings.inbox, InboxRules.of(settings.extra))
         self._read: dict[Path, ReceiptView | None] = {}
@@ -79,6 +83,8 @@ class Shelf:
                 receipt = read_receipt(file.read(_RECEIPT_BYTES))
             moment = datetime.fromisoformat(receipt.received).timestamp()
         except (OSError, DataRefused, ValueError):
+            return None
+        if direction is Direction.SENT and self.is_foreign(receipt.name):
             return None
         other = SaeId(receipt.receiver if direction is Direction.SENT else receipt.sender)
         view_id = receipt_id(direction, other, receipt.transfer)

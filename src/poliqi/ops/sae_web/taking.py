@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from poliqi.ops.sae_web.application import SaePages
 
 __all__ = [
+    "FileResponse",
     "arrivals_json",
+    "attachment",
     "file",
     "receipt_json",
     "receipts_json",
@@ -49,10 +51,10 @@ async def file(pages: SaePages, visit: Visit) -> Response:
     who = visit.person.name or visit.person.role.value if visit.person else ""
     pages.people.note(who, "open", f"{arrival.place}: {found.name}", "")
     headers = {**attachment(found.name.rpartition("/")[2]), "content-length": str(found.size_bytes)}
-    return _FileResponse(opened, found.size_bytes, headers)
+    return FileResponse(opened, found.size_bytes, headers)
 
 
-class _FileResponse(Response):
+class FileResponse(Response):
     """So many bytes of an open file and no more, in constant memory. One that got shorter breaks the connection."""
 
     def __init__(self, opened: BinaryIO, size_bytes: int, headers: Mapping[str, str]) -> None:

@@ -99,6 +99,8 @@ class Teller:
     def site_word(self, neighbour: Neighbour) -> str:
         if not neighbour.can_be_called:
             return self.say("site.calls_only")
+        if neighbour.policy is Policy.PQC:
+            return self.say("mode.pqc")
         if neighbour.supply is None:
             return self.say("site.unknown")
         if not neighbour.supply.is_connected:

@@ -109,7 +109,7 @@ ENTRANCE: Final = (
     RouteRow("GET", "/access", Kind.PAGE, Permission.ACCESS, access, "who is logged in, and what was done"),
     RouteRow("GET", "/api/access", Kind.JSON, Permission.ACCESS, access_json, "what was done, newest first"),
     RouteRow("POST", "/access/end", Kind.FORM, Permission.ACCESS, end_session, "logs somebody out"),
-    RouteRow("POST", "/logout", Kind.FORM, Permission.READ, logout, "ends one's own login"),
+    RouteRow("POST", "/logout", Kind.FORM, Permission.ENTER, logout, "ends one's own login"),
     RouteRow("GET", "/login", Kind.PAGE, None, login_page, "asks for a token"),
     RouteRow("POST", "/login", Kind.PAGE, None, login, "logs in with a token"),
     RouteRow("GET", "/language/{language}", Kind.PAGE, None, language, "chooses `en` or `it`, goes `?back=`"),

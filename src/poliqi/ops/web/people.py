@@ -35,16 +35,20 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who may come in. `key` tells one visit from another; it is no secret and opens nothing."""
+    """Somebody who may come in. `key` tells one visit from another; it is no secret and opens nothing.
+
+    `denied` takes away from what the role allows.
+    """
 
     name: str
     role: Role
     way: Way
     key: str
+    denied: frozenset[Permission] = frozenset()
 
     def may(self, permission: Permission) -> bool:
-        """Whether the role allows it."""
-        return permission in MAY[self.role]
+        """Whether the role allows it, and nothing takes it away."""
+        return permission in MAY[self.role] and permission not in self.denied
 
 
 @dataclass(slots=True)

@@ -53,7 +53,7 @@ def _context(frame: Frame, scene: Scene | None, title: str, more: Mapping[str, A
         "tabs": [
             *TABS,
             ("/report", "report.tab"),
-            *([("/send", "desks.tab")] if frame.settings.desks else []),
+            *([("/send", "desks.tab")] if frame.settings.desks or frame.settings.laboratories else []),
             *([("/access", "access.title")] if may.access else []),
         ],
         "tab": "",

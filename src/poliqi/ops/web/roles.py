@@ -15,11 +15,15 @@ class Role(StrEnum):
     VIEWER = "viewer"
     OPERATOR = "operator"
     SECURITY_OFFICER = "security-officer"
+    LAB_USER = "lab-user"
+    """Somebody of a laboratory, or of a company that it serves: sees its pages for their tenant, nothing else."""
 
 
 class Permission(StrEnum):
     """What a route asks for."""
 
+    ENTER = "enter"
+    """Be logged in, and log out."""
     READ = "read"
     ACKNOWLEDGE = "acknowledge"
     DRAIN = "drain"
@@ -31,20 +35,30 @@ class Permission(StrEnum):
     """Send files from an application's pages."""
     OPEN = "open"
     """Take files out of an application's inbox."""
+    LAB = "lab"
+    """See the datasets, bookings and invoices of one's own tenant on a laboratory's pages."""
+    LAB_WORK = "lab-work"
+    """Send datasets of one's own tenant, and book instruments for it."""
+    LAB_BOOKS = "lab-books"
+    """See what all tenants used and owe: the month report of a laboratory."""
 
 
+_ENTER: Final = frozenset({Permission.ENTER})
 MAY: Final[Mapping[Role, frozenset[Permission]]] = {
-    Role.VIEWER: frozenset({Permission.READ}),
-    Role.OPERATOR: frozenset(
-        {
-            Permission.READ,
-            Permission.ACKNOWLEDGE,
-            Permission.DRAIN,
-            Permission.PLANT,
-            Permission.SEND,
-            Permission.OPEN,
-        }
-    ),
-    Role.SECURITY_OFFICER: frozenset({Permission.READ, Permission.ACKNOWLEDGE, Permission.ACCESS}),
+    Role.VIEWER: _ENTER | {Permission.READ, Permission.LAB},
+    Role.OPERATOR: _ENTER
+    | {
+        Permission.READ,
+        Permission.ACKNOWLEDGE,
+        Permission.DRAIN,
+        Permission.PLANT,
+        Permission.SEND,
+        Permission.OPEN,
+        Permission.LAB,
+        Permission.LAB_WORK,
+        Permission.LAB_BOOKS,
+    },
+    Role.SECURITY_OFFICER: _ENTER | {Permission.READ, Permission.ACKNOWLEDGE, Permission.ACCESS},
+    Role.LAB_USER: _ENTER | {Permission.LAB, Permission.LAB_WORK},
 }
 """Who watches the operators cannot operate: the officer reads the list of actions and adds none to the network."""

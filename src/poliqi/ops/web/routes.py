@@ -66,7 +66,7 @@ async def _live(dashboard: Dashboard, visit: Visit) -> Response:
 
 
 async def _desks(dashboard: Dashboard, visit: Visit) -> Response:
-    more = {"tab": "/send", "desks": dashboard.settings.desks}
+    more = {"tab": "/send", "desks": dashboard.settings.desks, "laboratories": dashboard.settings.laboratories}
     return page_answer(dashboard.text("desks.html", visit, visit.say("desks.title"), **more))
 
 

@@ -54,6 +54,8 @@ class DashboardSettings:
     session_s: float = 12 * 3600.0
     desks: Mapping[str, str] = field(default_factory=dict[str, str])
     """Where people of a place send files: the address of its application's pages. No file passes the dashboard."""
+    laboratories: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The same for pages of laboratories: measurements and instruments of a place."""
 
 
 def read_tokens(path: Path) -> tuple[TokenEntry, ...]:

@@ -26,7 +26,7 @@ from poliqi.edge.network import Address
 from poliqi.ops.sae_web import Direction, TransferState
 from poliqi.ops.sae_web.appdesk import ApplicationDesk
 from poliqi.ops.sae_web.sending import Sending, Sendings
-from poliqi.ops.sae_web.shelf import Shelf
+from poliqi.ops.sae_web.shelf import Shelf, receipt_id
 from poliqi.ops.sae_web.trouble import Trouble
 
 ME, BANK, REGION = (Identity.make(SaeId(name), OperatingSystemEntropy()) for name in ("lab", "bank", "region"))
@@ -73,9 +73,7 @@ def settings(folder: Path, **more: Any) -> SaeSettings:
     peers = {p.sae: p for p in (peer(BANK, "Intesa"), peer(REGION, "ARIA", Policy.PQC_FALLBACK))}
     for name in ("state", "inbox"):
         (folder / name).mkdir(mode=0o700, exist_ok=True)
-    made = SaeSettings(
-        folder / "sae.toml", ME, "https://site", folder, folder, folder, folder / "state", folder / "inbox", peers
-    )
+    made = SaeSettings(folder / "sae.toml", ME, folder / "state", folder / "inbox", peers)
     return replace(made, **more)
 
 
@@ -147,6 +145,21 @@ def test_a_symlink_in_the_inbox_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"hidden")
     assert shelf.open(found["a.pdf"], 0) is None
     assert shelf.open(found["scans"], 0) is None
+
+
+def test_what_somebody_else_under_this_roof_sent_has_no_receipt_here(tmp_path: Path) -> None:
+    here = settings(tmp_path)
+    shelf = Shelf(here)
+    shelf.is_foreign = lambda name: name.startswith("dataset-")
+    folder = here.state / "receipts"
+    folder.mkdir()
+    for transfer, name in (("t1", "dataset-x"), ("t2", "report.pdf")):
+        (folder / f"{transfer}.json").write_bytes(receipt(ME, BANK, transfer, name))
+    arrive(here, BANK, "t3", "dataset-y").write_bytes(b"came")
+    seen = shelf.receipts()
+    assert sorted(view.name for view in seen) == ["dataset-y", "report.pdf"], "what came is the house's"
+    assert shelf.receipt_bytes(receipt_id(Direction.SENT, BANK.sae, "t1")) is None
+    assert shelf.receipt_bytes(receipt_id(Direction.SENT, BANK.sae, "t2")) is not None
 
 
 def test_what_is_no_receipt_is_passed_over(tmp_path: Path) -> None:

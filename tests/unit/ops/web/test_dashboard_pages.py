@@ -295,3 +295,12 @@ def test_desks_of_places_are_linked_where_they_are_set() -> None:
     assert [a["href"] for a in page.all("a") if a["href"] in desks.values()] == list(desks.values())
     assert not page.all("b")
     assert not page.all("form", lambda a: "enctype" in a)
+
+
+def test_laboratories_of_places_are_linked_beside_them() -> None:
+    labs = {"Leonardo": "https://desk.leonardo.example/lab"}
+    rig = Rig(DashboardSettings(open_role=Role.VIEWER, laboratories=labs))
+    assert 'href="/send"' in rig.ask("/").text
+    text = rig.ask("/send").text
+    assert 'href="https://desk.leonardo.example/lab"' in text
+    assert "Laboratories" in text
