@@ -115,6 +115,25 @@ def test_a_request_sent_again_books_once(world: World) -> None:
     assert len(world.facility.bookings.between(START, START + DAY, world.users["op"])) == 2
 
 
+def test_a_request_is_of_one_thing_alone(world: World) -> None:
+    ann = world.users["ann"]
+    world.book("ann", 10, 1, request="r-1")
+    other = world.book("ann", 12, 1)
+    for begin in (START + 14 * HOUR, START + 10 * HOUR):
+        refusal(Reason.REQUEST_REUSED, world.facility.change, other.id, begin, begin + HOUR, by=ann, request="r-1")
+    quotes = [world.facility.quote("saxs", START + h * HOUR, START + (h + 1) * HOUR, by=ann) for h in (20, 22)]
+    refusal(Reason.REQUEST_REUSED, world.facility.accept, quotes[0].id, by=ann, request="r-1")
+    world.facility.accept(quotes[0].id, by=ann, request="r-2")
+    refusal(Reason.REQUEST_REUSED, world.facility.accept, quotes[1].id, by=ann, request="r-2")
+    refusal(Reason.REQUEST_REUSED, world.book, "ann", 20, 1, request="r-2")
+
+
+def test_a_note_of_several_lines_is_kept_as_one(world: World) -> None:
+    made = world.book("ann", 10, 1, note="AgBh\r\nslits 2\n", request="r")
+    assert made.note == "AgBh slits 2"
+    assert world.book("ann", 10, 1, note="AgBh\r\nslits 2\n", request="r") == made
+
+
 def test_cancelling_in_time_is_free_and_too_late_is_not(world: World) -> None:
     ann = world.users["ann"]
     early, late = world.book("ann", 48, 1), world.book("ann", 20, 1)
@@ -171,6 +190,14 @@ def test_a_late_change_is_charged_unless_it_covers_the_old_time(world: World) ->
     assert (get(one.id, ann).is_cancellation_charged, get(two.id, ann).is_cancellation_charged) == (False, True)
 
 
+@pytest.mark.parametrize(("sooner_h", "shorter_h"), [(1, 1), (0, 1), (1, 2)])
+def test_a_late_change_that_gives_back_the_end_is_charged(world: World, sooner_h: int, shorter_h: int) -> None:
+    ann = world.users["ann"]
+    old = world.book("ann", 5, 3)
+    world.facility.change(old.id, old.begin_s - sooner_h * HOUR, old.end_s - shorter_h * HOUR, by=ann)
+    assert world.facility.bookings.get(old.id, ann).is_cancellation_charged
+
+
 def test_a_quote_becomes_one_booking_at_its_price(world: World) -> None:
     op, ann = world.users["op"], world.users["ann"]
     quote = world.facility.quote("saxs", START + DAY, START + DAY + 5400, by=ann)
@@ -207,6 +234,14 @@ def test_who_has_left_may_do_nothing(world: World) -> None:
     refusal(Reason.NOT_ALLOWED, world.book, "ann", 10, 1)
     refusal(Reason.NOT_ALLOWED, world.facility.invoices, world.users["ann"])
     refusal(Reason.NOT_ALLOWED, world.facility.calendar, "saxs", START, START + DAY, world.users["ann"])
+
+
+def test_an_operator_frees_the_time_of_who_has_left(world: World) -> None:
+    made = world.book("ann", 10, 1)
+    world.facility.people.close_user("ann", by=world.users["op"])
+    refusal(Reason.UNKNOWN, world.facility.cancel, made.id, by=world.users["bob"])
+    world.facility.cancel(made.id, by=world.users["op"])
+    assert world.book("bob", 10, 1).begin_s == made.begin_s
 
 
 def test_only_own_people_run_the_facility(world: World) -> None:

@@ -93,7 +93,7 @@ def check_invoices(world: World, bookings: list[Booking], used: dict[str, int]) 
         invoice = world.facility.invoicing.issue(tenant, june, by=world.users["op"])
         expected = Decimal(0)
         for one in bookings:
-            if PEOPLE[one.login] == tenant and START <= one.end_s < june.end_s:
+            if PEOPLE[one.login] == tenant and START < one.end_s <= june.end_s:
                 seconds = used.get(one.id, one.end_s - one.begin_s)  # never metered: all of what was booked
                 exact = Fraction(seconds, 3600) * Fraction(PRICES[category], 100)
                 euro = Decimal(exact.numerator) / Decimal(exact.denominator)

@@ -27,7 +27,9 @@ def test_tax_of_a_sum() -> None:
     assert vat_of(1_000, 450) == 45
 
 
-@pytest.mark.parametrize("text", ["-1", "1.005", "nan", "inf", "1e3", "1_000", "", "1,50", "٣", "0x10", "9" * 30])
+@pytest.mark.parametrize(
+    "text", ["-1", "1.005", "nan", "inf", "1e3", "1_000", "", "1,50", "1.250", "٣", "0x10", "9" * 30]
+)
 def test_amounts_that_are_refused(text: str) -> None:
     with pytest.raises(Refused) as refused:
         cents_of(text)
@@ -110,6 +112,14 @@ def test_opening_hours_over_both_nights() -> None:
     night = Opening.parse("sun 01:00-04:00")
     assert night.seconds(day_s(date(2026, 3, 29)), wall_s(date(2026, 3, 29), 1440)) == 2 * 3600
     assert night.seconds(day_s(date(2026, 10, 25)), wall_s(date(2026, 10, 25), 1440)) == 4 * 3600
+
+
+def test_parts_that_meet_in_the_skipped_hour_are_counted_once() -> None:
+    day, midnight = day_s(date(2026, 3, 29)), wall_s(date(2026, 3, 29), 1440)
+    for text in ("sun 01:00-02:30; sun 03:00-04:00", "sun 01:00-02:00; sun 02:30-02:45; sun 03:00-04:00"):
+        parts = Opening.parse(text)
+        assert parts.intervals(day, midnight) == [(day + 3600, day + 3 * 3600)]  # 03:00 is two hours after midnight
+        assert parts.covers(instant("2026-03-29 03:00"), instant("2026-03-29 04:00"))
 
 
 def test_opening_hours_in_words() -> None:

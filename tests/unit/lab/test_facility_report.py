@@ -6,13 +6,15 @@ import csv
 import io
 import json
 from collections.abc import Generator
+from dataclasses import replace
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from facility_rig import HOUR, START, World, make_world
+from facility_rig import DAY, HOUR, START, World, make_world
 
 from poliqi.base.errors import ConfigError
 from poliqi.lab.facility.localtime import Month
@@ -87,6 +89,37 @@ def test_the_threshold_is_a_setting(world: World) -> None:
     assert not world.facility.report(JUNE, world.users["op"]).ancillary[0].is_over  # 3 of 12 h
 
 
+def test_a_month_counts_what_an_instrument_was_then(world: World) -> None:
+    used(world)
+    op, put = world.users["op"], world.facility.instruments.put
+    world.clock.now = Month(2026, 7).begin_s + 10 * DAY
+    assert put("saxs", opening="mon-sun 00:00-12:00", by=op).is_cofunded  # nobody said otherwise
+    reports = [world.facility.report(month, op) for month in (JUNE, Month(2026, 7))]
+    opened = [next(use.open_s for use in one.usages if use.instrument == "saxs") / HOUR for one in reports]
+    assert opened == [30 * 24, 10 * 24 + 21 * 12]
+    world.clock.now += DAY
+    assert not put("saxs", is_cofunded=False, by=op).is_cofunded
+    july = world.facility.report(Month(2026, 7), op)
+    assert [share.is_over for share in july.ancillary] == [True]  # it was, this year
+    world.clock.now = Month(2027, 1).begin_s
+    assert world.facility.report(Month(2027, 1), op).ancillary == ()
+
+
+def test_every_form_of_the_report_has_the_head(world: World) -> None:
+    report = world.facility.report(JUNE, world.users["op"])
+    head = world.facility.verify_audit()
+    noted = f"{head.seq}:{head.hash.hex()}"
+    assert noted in month_page(report)
+    assert ["2026-06", "audit", "trail", "head", noted, "line:SHA-256"] in list(
+        csv.reader(io.StringIO(month_table(report)))
+    )
+    line = ["access", "report", "2026-06", "--store", str(world.root), "--as", "op"]
+    assert noted in CliRunner().invoke(command, line, catch_exceptions=False).output
+    line = ["access", "audit", "--noted", noted, "--store", str(world.root), "--as", "op"]
+    said = CliRunner().invoke(command, line, catch_exceptions=False).output
+    assert said.endswith(f"verified: {head.seq} lines and the records they tell of, head {noted}\n")
+
+
 class Tags(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -132,6 +165,17 @@ def test_spreadsheets_find_no_formula(world: World) -> None:
     assert ["2026-06", "use", "saxs", "metered company", str(3 * HOUR), "s"] in list(
         csv.reader(io.StringIO(tables[0]))
     )
+
+
+@pytest.mark.parametrize(
+    "word", ["\uff1d1+1", "\uff0b1", "\uff0d1", "\uff20SUM(1)", "\t=1", "\tx", "\nx", "\rx", " =1", "\u3000=1"]
+)
+def test_spreadsheets_find_no_formula_behind_blanks_or_in_full_width(world: World, word: str) -> None:
+    """Also of what an older release let in: a sheet takes full-width signs for formulas, and skips blanks."""
+    used(world)
+    invoice = replace(world.facility.invoices(world.users["op"])[0], legal_name=word)
+    rows = list(csv.reader(io.StringIO(invoice_table([invoice]), newline="")))
+    assert {row[4] for row in rows[1:]} == {"'" + word}
 
 
 def test_hours_are_rounded_once() -> None:
@@ -183,6 +227,19 @@ def test_commands_of_money(world: World, tmp_path: Path) -> None:
     say(world, "invoice", "show", invoice["number"], "--html", str(tmp_path / "i.html"))
     assert "PRO FORMA" in (tmp_path / "i.html").read_text()
     assert (tmp_path / "i.csv").read_text().startswith("label,number")
+
+
+def test_who_leaves_leaves_bookings_and_that_is_told(world: World) -> None:
+    begin = world.at("2100-01-04 09:00")
+    op = world.users["op"]
+    world.facility.people.add_training("ann", "saxs", date(2100, 12, 31), by=op)
+    made = [
+        world.facility.book("saxs", begin + at * HOUR, begin + (at + 1) * HOUR, by=world.users["ann"])
+        for at in (0, 2, 4)
+    ]
+    world.facility.cancel(made[1].id, by=world.users["ann"])
+    told = say(world, "user", "close", "ann")
+    assert told["bookings_ahead"] == [made[0].id, made[2].id]
 
 
 def test_commands_say_who_and_where() -> None:

@@ -3,6 +3,9 @@
 hash_n = SHA-256(hash_(n-1) || line_n), line_n being the JSON text `[seq,at_s,who,what,detail]` without blanks,
 members sorted. A line that was changed, taken out or put in breaks the chain. That the newest lines were cut off is
 seen by comparing with a head that was noted elsewhere: the month report prints it.
+
+`detail` also holds whole rows, by table: `rows` that the change added and `gone` that it took out. `replay` holds
+them against the tables.
 """
 
 from __future__ import annotations
@@ -27,6 +30,11 @@ class AuditHead:
 
     seq: int
     hash: bytes
+
+    @property
+    def text(self) -> str:
+        """`812:5f0c...`, as `audit --noted` takes it."""
+        return f"{self.seq}:{self.hash.hex()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +70,15 @@ class AuditChain:
         run("INSERT INTO audit VALUES (?,?,?,?,?,?)", (line.seq, at_s, who, what, text, self._head.hash))
 
 
-def verified(rows: Iterable[tuple[Any, ...]], noted: AuditHead | None = None) -> AuditHead:
+def verified(
+    rows: Iterable[tuple[Any, ...]],
+    noted: AuditHead | None = None,
+    see: Callable[[AuditLine], None] = lambda _: None,
+) -> AuditHead:
     """The head of a whole chain, rows being the table's in order. Raises DataRefused at the first that does not
     fit.
 
-    `noted` is a head from another day: the chain must contain it.
+    `noted` is a head from another day: the chain must contain it. `see` is shown each line that fits.
     """
     head, is_found = AuditHead(0, FIRST_HASH), noted is None
     for *fields, found in rows:
@@ -81,6 +93,7 @@ def verified(rows: Iterable[tuple[Any, ...]], noted: AuditHead | None = None) ->
                 f"audit: line {line.seq} does not continue the chain: it, or one before it, was changed"
             )
         is_found = is_found or head == noted
+        see(line)
     if not is_found:
         assert noted is not None
         raise DataRefused(f"audit: line {noted.seq} is not the one that was noted: lines were replaced or cut off")

@@ -17,8 +17,8 @@ __all__ = ["BOOKING", "Bookings", "booking_of", "check_time"]
 
 BOOKING: Final = (
     "SELECT b.id, b.login, b.tenant, b.instrument, b.tariff, b.begin_s, b.end_s, b.title, b.note, b.quote, "
-    "b.replaces, b.made_s, c.at_s, coalesce(c.is_charged, 0) "
-    "FROM booking b LEFT JOIN cancellation c ON c.booking = b.id"
+    "b.replaces, b.made_s, c.at_s, coalesce(c.is_charged, 0) AND w.booking IS NULL "
+    "FROM booking b LEFT JOIN cancellation c ON c.booking = b.id LEFT JOIN waiver w ON w.booking = b.id"
 )
 _LAST_S: Final = 7_258_118_400  # the year 2200
 
@@ -105,7 +105,7 @@ class Bookings:
             holder = self._holder(by, login)
             standing = self._of_request(change, holder, request)
             if standing is not None:
-                return _same(standing, (instrument, begin_s, end_s, title, note), request)
+                return _same(standing, (instrument, begin_s, end_s, title, note, None, None), request)
             category = self._people.tenant(holder.tenant).category
             found = self._instruments.get(instrument)
             check_time(found, begin_s, end_s, change.at_s)
@@ -125,8 +125,8 @@ class Bookings:
             _, login, _, instrument, tariff, begin_s, end_s, _, _, valid_until_s = rows[0]
             holder = self._holder(by, login)
             standing = self._of_request(change, holder, request)
-            if standing is not None and standing.quote == quote:
-                return _same(standing, (instrument, begin_s, end_s, title, note), request)
+            if standing is not None:
+                return _same(standing, (instrument, begin_s, end_s, title, note, quote, None), request)
             if change.at_s > valid_until_s:
                 raise Refused(
                     Reason.QUOTE_OVER, f"quote {quote} was valid until {local_text(valid_until_s)}: ask for another"
@@ -140,16 +140,18 @@ class Bookings:
 
     def cancel(self, booking: str, *, by: User, reason: str = "", is_waived: bool = False) -> Booking:
         """Free its time. Charged where its tariff's notice has passed, unless an operator waives that, with a
-        reason.
+        reason; that can be done later too, until it is invoiced.
         """
         reason = checked_text("reason", reason, 500, is_needed=is_waived)
         with self._database.changing(by.login) as change:
             found = self.get(booking, by)
-            self._holder(by, found.login)
-            if found.cancelled_s is not None:
-                return found
+            self._may_act_for(by, found.login)  # also where that person has left
             if is_waived:
                 self._people.operator(by)
+            if found.cancelled_s is not None:
+                if is_waived and found.is_cancellation_charged:
+                    self._waive(change, found, reason)
+                return self.get(booking, by)
             is_late = self._is_late(change, found)
             self._release(change, found, is_charged=is_late and not is_waived, reason=reason)
             return self.get(booking, by)
@@ -164,8 +166,9 @@ class Bookings:
             old = self.get(booking, by)
             holder = self._holder(by, old.login)
             standing = self._of_request(change, holder, request)
-            if standing is not None and standing.replaces == old.id:
-                return _same(standing, (old.instrument, begin_s, end_s, old.title, old.note), request)
+            if standing is not None:
+                asked = (old.instrument, begin_s, end_s, old.title, old.note, None, old.id)
+                return _same(standing, asked, request)
             if old.cancelled_s is not None:
                 raise Refused(
                     Reason.TOO_LATE,
@@ -186,12 +189,14 @@ class Bookings:
 
     def _holder(self, by: User, login: str | None) -> User:
         """Whose booking it is: of the person who asks, or for an operator anybody's."""
+        acting = self._may_act_for(by, login or by.login)
+        return acting if login in (None, acting.login) else self._people.acting(self._people.user(login))
+
+    def _may_act_for(self, by: User, login: str) -> User:
         acting = self._people.acting(by)
-        if login is None or login == acting.login:
-            return acting
-        if not acting.is_operator:
+        if login != acting.login and not acting.is_operator:
             raise Refused(Reason.NOT_ALLOWED, f"{acting.login} is no operator: only for oneself")
-        return self._people.acting(self._people.user(login))
+        return acting
 
     def _of_request(self, change: Change, holder: User, request: str | None) -> Booking | None:
         if request is None:
@@ -256,19 +261,29 @@ class Bookings:
 
     def _release(self, change: Change, booking: Booking, *, is_charged: bool, reason: str) -> None:
         change.add("cancellation", booking.id, change.at_s, int(is_charged), reason)
-        change.run("DELETE FROM occupied WHERE booking = ?", (booking.id,))
+        change.remove("occupied", "booking = ?", booking.id)
         change.tell("cancelled", booking=booking.id, is_charged=is_charged, reason=reason)
+
+    def _waive(self, change: Change, booking: Booking, reason: str) -> None:
+        if change.run("SELECT 1 FROM billed WHERE booking = ?", (booking.id,)):
+            raise Refused(
+                Reason.TOO_LATE,
+                f"the late cancellation of {booking.id} is invoiced already: credit it, nothing is waived any more",
+            )
+        change.add("waiver", booking.id, change.at_s, reason)
+        change.tell("waived", booking=booking.id, reason=reason)
 
 
 def _checked_words(title: str, note: str, request: str | None) -> tuple[str, str]:
     if request is not None and not (1 <= len(request) <= 64 and request.isascii() and request.isprintable()):
         raise Refused(Reason.BAD_VALUE, "a request's id has 1 to 64 letters, digits and signs")
+    note = " ".join(note.splitlines())  # people write notes of several lines; kept is one
     return checked_text("title", title, 200, is_needed=False), checked_text("note", note, 2000, is_needed=False)
 
 
 def _same(standing: Booking, asked: tuple[Any, ...], request: str | None) -> Booking:
-    found = (standing.instrument, standing.begin_s, standing.end_s, standing.title, standing.note)
-    if found != asked:
+    names = ("instrument", "begin_s", "end_s", "title", "note", "quote", "replaces")
+    if tuple(getattr(standing, name) for name in names) != asked:
         raise Refused(
             Reason.REQUEST_REUSED, f"request {request} made another booking ({standing.id}): give each its own id"
         )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from poliqi.base.errors import ConfigError
 from poliqi.lab.facility.audit import AuditHead, AuditLine, verified
 from poliqi.lab.facility.bookings import Bookings
 from poliqi.lab.facility.calendar import Calendar
@@ -25,9 +26,11 @@ from poliqi.lab.facility.metering import Meter
 from poliqi.lab.facility.people import People
 from poliqi.lab.facility.quotes import Quote, Quotes
 from poliqi.lab.facility.records import Booking, Slot, User
+from poliqi.lab.facility.replay import Told
 from poliqi.lab.facility.report import MonthReport, Reports
 from poliqi.lab.facility.settings import Settings
 from poliqi.lab.facility.tariffs import Tariffs
+from poliqi.lab.store.settings import FILE_NAME, read_settings
 
 __all__ = ["Facility"]
 
@@ -63,7 +66,18 @@ class Facility:
         address: str = "",
         now_s: Callable[[], int] | None = None,
     ) -> Facility:
-        """A new facility of the institute `tenant`, with its first operator `login`."""
+        """A new facility of the institute `tenant`, with its first operator `login`.
+
+        Raises ConfigError where a store stands there whose own tenant is another: people of `tenant` would see
+        nothing of it.
+        """
+        if (root / FILE_NAME).is_file():
+            own = read_settings(root / FILE_NAME).tenant
+            if own != tenant:
+                raise ConfigError(
+                    f"{root} is a store whose own tenant is {own}, the facility would be of {tenant[:40]!a}: they "
+                    f"must be the same. Give --tenant {own}, or make another store with --tenant {tenant[:40]}"
+                )
         made = cls(Database(root, create=True, now_s=now_s))
         try:
             made.people.found(tenant, legal_name, address, login, name)
@@ -153,6 +167,11 @@ class Facility:
         return [AuditLine(*row) for row in rows]
 
     def verify_audit(self, noted: AuditHead | None = None) -> AuditHead:
-        """Walk the whole trail. Raises DataRefused where a line was changed, taken out or cut off."""
+        """Walk the whole trail and hold it against every record. Raises DataRefused at the first line that was
+        changed, taken out or cut off, and at the first record that is not what the trail says.
+        """
         with self._database.looking():
-            return verified(self._database.read("SELECT * FROM audit ORDER BY seq"), noted)
+            told = Told()
+            head = verified(self._database.read("SELECT * FROM audit ORDER BY seq"), noted, told.take)
+            told.compare(self._database.read)
+            return head

@@ -6,6 +6,7 @@ numbers how much others are invoiced.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from poliqi.lab.facility.bookings import BOOKING, booking_of
@@ -56,7 +57,9 @@ class Invoices:
             return [line for _, lines in self._due(tenant, month) for line in lines]
 
     def issue(self, tenant: str, month: Month, *, by: User) -> Invoice:
-        """Invoice every booking of a month (by its end, or by when it was cancelled) that is not invoiced yet.
+        """Invoice every booking of a month that is not invoiced yet.
+
+        A booking is of the month of its last second, or of the one in which it was cancelled.
 
         Raises Refused where the month has not ended, a meter still runs, no VAT rate is set or nothing is due.
         """
@@ -73,7 +76,7 @@ class Invoices:
             if not lines:
                 raise Refused(Reason.NOTHING_DUE, f"nothing is left to invoice to {tenant} for {month}")
             net = total(line.line for line in lines)
-            made = self._put(
+            return self._put(
                 change,
                 InvoiceKind.INVOICE,
                 (tenant, holder.legal_name, holder.address),
@@ -82,15 +85,16 @@ class Invoices:
                 net,
                 vat_of(net, vat_hundredths),
                 lines,
+                billed=[booking for booking, _ in due],
             )
-            for booking, _ in due:
-                change.add("billed", booking, made.id)
-        return made
 
-    def credit(self, invoice: str, reason: str, *, by: User, net_cents: int | None = None) -> Invoice:
+    def credit(
+        self, invoice: str, reason: str, *, by: User, net_cents: int | None = None, is_written_off: bool = False
+    ) -> Invoice:
         """A credit note: of `net_cents` and the tax on them, or of all that is left of an invoice.
 
-        Where all is credited its bookings can be metered and invoiced again. Raises Refused beyond what is left.
+        Where all is credited its bookings can be metered and are invoiced again, unless they are written off: then
+        nothing is ever charged for them. Raises Refused beyond what is left.
         """
         operator = self._people.operator(by)
         reason = checked_text("reason", reason, 500)
@@ -101,8 +105,7 @@ class Invoices:
             notes = [self._invoice(row) for row in change.run(f"{_INVOICE} WHERE credits = ?", (wrong.id,))]
             net_left = wrong.net_cents + sum(note.net_cents for note in notes)
             vat_left = wrong.vat_cents + sum(note.vat_cents for note in notes)
-            released = change.run("SELECT booking FROM billed WHERE invoice = ?", (wrong.id,))
-            if not released:
+            if notes and net_left == 0:
                 raise Refused(Reason.TOO_LATE, f"all of {wrong.number} is credited already")
             net = net_left if net_cents is None else net_cents
             if net_cents is not None and not 0 < net <= net_left:
@@ -112,8 +115,8 @@ class Invoices:
                 )
             vat = vat_left if net == net_left else min(vat_left, vat_of(net, wrong.vat_hundredths))
             text = InvoiceLine(None, f"credit of {wrong.number}: {reason}", Line(LineKind.CREDIT, 0, 0, 0, -net))
-            if net == net_left:
-                change.run("DELETE FROM billed WHERE invoice = ?", (wrong.id,))
+            if net == net_left and not is_written_off:
+                change.remove("billed", "invoice = ?", wrong.id)
             return self._put(
                 change,
                 InvoiceKind.CREDIT_NOTE,
@@ -125,6 +128,7 @@ class Invoices:
                 [text],
                 credited=wrong.id,
                 reason=reason,
+                is_written_off=is_written_off,
             )
 
     def all(self, viewer: User, month: Month | None = None) -> list[Invoice]:
@@ -156,7 +160,7 @@ class Invoices:
         now_s = self._database.now_s()
         rows = self._database.read(
             f"{BOOKING} WHERE b.tenant = ? "  # noqa: S608 - a literal of ours
-            "AND coalesce(c.at_s, b.end_s) >= ? AND coalesce(c.at_s, b.end_s) < ? "
+            "AND coalesce(c.at_s, b.end_s - 1) >= ? AND coalesce(c.at_s, b.end_s - 1) < ? "
             "AND coalesce(c.at_s, b.end_s) <= ? AND NOT EXISTS (SELECT 1 FROM billed WHERE booking = b.id) "
             "ORDER BY b.begin_s, b.instrument, b.made_s",
             (tenant, month.begin_s, month.end_s, now_s),
@@ -186,8 +190,10 @@ class Invoices:
         vat: int,
         lines: list[InvoiceLine],
         *,
+        billed: Sequence[BookingId] = (),
         credited: str | None = None,
         reason: str = "",
+        is_written_off: bool = False,
     ) -> Invoice:
         tenant, legal_name, address = whom
         year = day_of(change.at_s).year
@@ -234,7 +240,12 @@ class Invoices:
             line = each.line
             numbers = (line.seconds, line.cents_per_hour, line.percent, line.cents)
             change.add("invoice_line", made.id, place, each.booking, line.kind.value, each.text, *numbers)
-        change.tell(kind.value, invoice=made.id, number=made.number, net_cents=net, vat_cents=vat, credits=credited)
+        for booking in billed:
+            change.add("billed", booking, made.id)
+        sums = {"net_cents": net, "vat_cents": vat}
+        change.tell(
+            kind.value, invoice=made.id, number=made.number, **sums, credits=credited, is_written_off=is_written_off
+        )
         return made
 
     def _invoice(self, row: tuple[Any, ...]) -> Invoice:

@@ -5,8 +5,9 @@ Each event stays as it was told. What was told wrongly is voided and told again,
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from poliqi.lab.facility.bookings import Bookings
 from poliqi.lab.facility.database import Change, Database
@@ -15,11 +16,22 @@ from poliqi.lab.facility.people import People
 from poliqi.lab.facility.records import Booking, BookingId, Session, User
 from poliqi.lab.facility.refusal import Reason, Refused
 
-__all__ = ["Meter", "Source"]
+__all__ = ["Meter", "Source", "clash"]
 
 _EARLY_S: Final = 86_400
 _LATE_S: Final = 7 * 86_400
 _AHEAD_S: Final = 60
+
+
+_CLASH: Final = """
+SELECT * FROM (SELECT booking, instrument, start_s, stop_s FROM session
+    WHERE instrument = ?1 AND stop_s IS NULL AND NOT (?2 AND start_s = ?3) LIMIT 1)
+UNION ALL
+SELECT * FROM (SELECT booking, instrument, start_s, stop_s FROM session
+    WHERE instrument = ?1 AND start_s < ?4 AND NOT (?2 AND start_s = ?3) ORDER BY start_s DESC LIMIT 1)
+    WHERE stop_s > ?3
+LIMIT 1
+"""
 
 
 class Source(StrEnum):
@@ -72,10 +84,8 @@ class Meter:
                     "a stop was forgotten",
                 )
             self._check_apart(change, found.instrument, start_s, at_s)
-            change.run(
-                "UPDATE session SET stop_s = ? WHERE instrument = ? AND start_s = ?",
-                (at_s, found.instrument, start_s),
-            )
+            change.remove("session", "instrument = ? AND start_s = ?", found.instrument, start_s)
+            change.add("session", found.id, found.instrument, start_s, at_s)
             self._note(change, found, "stop", at_s, source)
         return Session(found.id, found.instrument, start_s, at_s)
 
@@ -84,7 +94,7 @@ class Meter:
         operator = self._people.operator(by)
         with self._database.changing(operator.login) as change:
             found, at_s = self._open(change, booking, None, operator)
-            change.run("DELETE FROM session WHERE booking = ?", (found.id,))
+            change.remove("session", "booking = ?", found.id)
             self._note(change, found, "void", at_s, Source.OPERATOR)
 
     def sessions(self, booking: BookingId) -> list[Session]:
@@ -103,7 +113,10 @@ class Meter:
         if found.cancelled_s is not None:
             raise Refused(Reason.METER, f"booking {found.id} was cancelled: book the time that was used")
         if change.run("SELECT 1 FROM billed WHERE booking = ?", (found.id,)):
-            raise Refused(Reason.TOO_LATE, f"booking {found.id} is invoiced: credit that invoice first")
+            raise Refused(
+                Reason.TOO_LATE,
+                f"booking {found.id} is invoiced: credit all of that invoice first; what was written off stays so",
+            )
         at_s = change.at_s if at_s is None else at_s
         if at_s > change.at_s + _AHEAD_S:
             raise Refused(Reason.METER, f"{local_text(at_s)} is still to come: it is {local_text(change.at_s)}")
@@ -111,20 +124,28 @@ class Meter:
 
     def _check_apart(self, change: Change, instrument: str, start_s: int, stop_s: int | None) -> None:
         """No two sessions of an instrument overlap, and one alone runs; of that one only its start is known."""
-        last_s = start_s + 1 if stop_s is None else stop_s
-        rows = change.run(
-            "SELECT booking, start_s, stop_s FROM session WHERE instrument = ? AND NOT (? AND start_s = ?) "
-            "AND (stop_s IS NULL OR (start_s < ? AND stop_s > ?)) LIMIT 1",
-            (instrument, int(stop_s is not None), start_s, last_s, start_s),
-        )
-        if not rows:
+        other = clash(change.run, instrument, start_s, stop_s)
+        if other is None:
             return
-        [(other, other_start_s, other_stop_s)] = rows
-        until = ", still running: stop it first" if other_stop_s is None else f" to {local_text(other_stop_s)}"
+        until = ", still running: stop it first" if other.stop_s is None else f" to {local_text(other.stop_s)}"
         raise Refused(
-            Reason.METER, f"{instrument} is metered for booking {other} from {local_text(other_start_s)}{until}"
+            Reason.METER,
+            f"{instrument} is metered for booking {other.booking} from {local_text(other.start_s)}{until}",
         )
 
     def _note(self, change: Change, booking: Booking, kind: str, at_s: int, source: Source) -> None:
         change.add("meter", None, booking.id, kind, at_s, source.value)
         change.tell(f"meter {kind}", booking=booking.id, at_s=at_s, source=source.value)
+
+
+def clash(
+    run: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]], instrument: str, start_s: int, stop_s: int | None
+) -> Session | None:
+    """Another session of the instrument: one that runs, or one that overlaps. Without `stop_s` one is to begin.
+
+    As no two overlap so far, of those that began earlier the last alone can reach into it: two short looks, however
+    many sessions there are.
+    """
+    last_s = start_s + 1 if stop_s is None else stop_s
+    rows = run(_CLASH, (instrument, int(stop_s is not None), start_s, last_s))
+    return Session(*rows[0]) if rows else None

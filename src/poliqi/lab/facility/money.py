@@ -26,7 +26,6 @@ __all__ = [
 
 MOST_CENTS: Final = 10**13
 """A hundred thousand million euro: larger amounts are a slip of the hand."""
-_HUNDREDTH: Final = Decimal("0.01")
 
 
 def rounded(numerator: int, denominator: int) -> int:
@@ -66,8 +65,11 @@ def _hundredths(text: str, what: str) -> int:
         raise Refused(Reason.BAD_VALUE, f"{what} {text[:40]!a} is no number; write it as 1250.50")
     if number < 0:
         raise Refused(Reason.BAD_VALUE, f"{what} {text[:40]} is negative: give 0 or more")
-    if number != number.quantize(_HUNDREDTH):
-        raise Refused(Reason.BAD_VALUE, f"{what} {text[:40]} has more than two decimals")
+    if int(number.as_tuple().exponent) < -2:  # also 1.250, by which some people mean a thousand
+        raise Refused(
+            Reason.BAD_VALUE,
+            f"{what} {text[:40]} has more than two decimals; write thousands without a sign between them: 1250",
+        )
     return int(number * 100)
 
 

@@ -50,15 +50,17 @@ class Opening:
                 begin_s, end_s = max(begin_s, from_s), min(end_s, to_s)
                 if begin_s >= end_s:
                     continue
-                if found and found[-1][1] == begin_s:
-                    found[-1] = (found[-1][0], end_s)
+                if found and begin_s <= found[-1][1]:
+                    found[-1] = (found[-1][0], max(found[-1][1], end_s))
                 else:
                     found.append((begin_s, end_s))
             day += timedelta(1)
         return found
 
     def _of_day(self, day: date) -> list[tuple[int, int]]:
-        return [(wall_s(day, first), wall_s(day, last)) for on, first, last in self.hours if on == day.weekday()]
+        """In order of time: on the night when an hour is skipped that is not the order of the clock."""
+        mine = ((first, last) for on, first, last in self.hours if on == day.weekday())
+        return sorted((wall_s(day, first), wall_s(day, last)) for first, last in mine)
 
     def covers(self, begin_s: int, end_s: int) -> bool:
         """True where all of the interval is open."""

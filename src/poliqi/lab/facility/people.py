@@ -10,10 +10,10 @@ from poliqi.lab.facility.database import Change, Database
 from poliqi.lab.facility.localtime import day_of
 from poliqi.lab.facility.records import Category, Role, Tenant, Training, User
 from poliqi.lab.facility.refusal import Reason, Refused, checked_text
+from poliqi.lab.store.naming import TENANT_NAME
 
 __all__ = ["People", "checked_name"]
 
-_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")  # as the store has it for tenants
 _LOGIN: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}", re.ASCII)
 _USER: Final = (
     "SELECT login, name, tenant, role, EXISTS (SELECT 1 FROM user_closed c WHERE c.login = u.login) FROM user u"
@@ -22,7 +22,7 @@ _USER: Final = (
 
 def checked_name(what: str, name: str) -> str:
     """A short name for files and commands. Raises Refused."""
-    if _NAME.fullmatch(name) is None:
+    if TENANT_NAME.fullmatch(name) is None:
         raise Refused(
             Reason.BAD_VALUE,
             f"{what} {name[:40]!a}: 1 to 40 of a to z, 0 to 9 and -, and neither begins nor ends with -",

@@ -67,7 +67,7 @@ class Reports:
             )
         with self._database.looking():
             settings = self._settings.get()
-            uses, all_ = Uses(self._database), self._instruments.all()
+            uses, all_ = Uses(self._database, self._instruments), self._instruments.all()
             head = self._database.read("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
             threshold = settings.ancillary_hundredths
             return MonthReport(
@@ -77,9 +77,9 @@ class Reports:
                 month.end_s <= now_s,
                 tuple(uses.of(instrument, month.begin_s, month.end_s) for instrument in all_),
                 tuple(
-                    ancillary_of(uses.of(instrument, month.year_begin_s, month.end_s), threshold)
-                    for instrument in all_
-                    if instrument.is_cofunded
+                    ancillary_of(usage, threshold)
+                    for usage in (uses.of(each, month.year_begin_s, month.end_s) for each in all_)
+                    if usage.is_cofunded
                 ),
                 threshold,
                 tuple(reversed(self._invoices.all(operator, month))),

@@ -1,18 +1,24 @@
 """The tables of a facility's file.
 
-Records are only ever added: triggers refuse to change or delete one. Three small tables are the present state that
-follows from them, kept beside so that the database itself holds the rules: `occupied` (no two overlap), `session`
-(what was metered), `billed` (nothing is invoiced twice).
+Records are only ever added: triggers refuse to change or delete one, and each stands once more in the audit. Three
+small tables are the present state that follows from them, kept beside so that the database itself holds the rules:
+`occupied` (no two overlap), `session` (what was metered), `billed` (nothing is invoiced twice). Their rows come and
+go, each time with a line of the audit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["APPLICATION", "SCHEMA", "VERSION"]
+__all__ = ["APPLICATION", "MIGRATIONS", "RECORDS", "SCHEMA", "STATE", "VERSION"]
 
 APPLICATION: Final = 0x504F4641  # "POFA"
-VERSION: Final = 1
+VERSION: Final = 2
+MIGRATIONS: Final[Mapping[int, str]] = {}
+"""By version: what brings a file of it to the next one. A step adds tables and indexes, and leaves the columns of
+records as they are: the audit holds whole rows. A further table holds what is new (docs/spec/lab-facility.md).
+"""
 
 _RECORDS: Final = {
     "tenant": "name TEXT PRIMARY KEY, category TEXT NOT NULL, legal_name TEXT NOT NULL, address TEXT NOT NULL",
@@ -22,7 +28,8 @@ _RECORDS: Final = {
     "instrument": """name TEXT NOT NULL, version INTEGER NOT NULL, description TEXT NOT NULL, place TEXT NOT NULL,
         opening TEXT NOT NULL, shortest_s INTEGER NOT NULL CHECK (shortest_s > 0),
         longest_s INTEGER NOT NULL CHECK (longest_s >= shortest_s), buffer_s INTEGER NOT NULL CHECK (buffer_s >= 0),
-        is_cofunded INTEGER NOT NULL, needs_training INTEGER NOT NULL, PRIMARY KEY (name, version)""",
+        is_cofunded INTEGER NOT NULL, needs_training INTEGER NOT NULL, made_s INTEGER NOT NULL,
+        PRIMARY KEY (name, version)""",
     "training": """id INTEGER PRIMARY KEY, login TEXT NOT NULL REFERENCES user, instrument TEXT NOT NULL,
         last_day TEXT NOT NULL, at_s INTEGER NOT NULL""",
     "tariff": """id TEXT PRIMARY KEY, instrument TEXT NOT NULL, category TEXT NOT NULL, first_day TEXT NOT NULL,
@@ -45,6 +52,7 @@ _RECORDS: Final = {
     "cancellation": """booking TEXT PRIMARY KEY REFERENCES booking, at_s INTEGER NOT NULL,
         is_charged INTEGER NOT NULL,
         reason TEXT NOT NULL""",
+    "waiver": "booking TEXT PRIMARY KEY REFERENCES cancellation, at_s INTEGER NOT NULL, reason TEXT NOT NULL",
     "meter": """seq INTEGER PRIMARY KEY, booking TEXT NOT NULL REFERENCES booking, kind TEXT NOT NULL,
         at_s INTEGER NOT NULL, source TEXT NOT NULL""",
     "invoice": """id TEXT PRIMARY KEY, tenant TEXT NOT NULL REFERENCES tenant, year INTEGER NOT NULL,
@@ -67,6 +75,11 @@ _RECORDS: Final = {
         detail TEXT NOT NULL, hash BLOB NOT NULL""",
 }
 
+RECORDS: Final = tuple(name for name in _RECORDS if name != "audit")
+"""Tables whose rows stay as they are."""
+STATE: Final = ("occupied", "session", "billed")
+"""Tables whose rows come and go."""
+
 _STATE: Final = """
 CREATE TABLE occupied (instrument TEXT NOT NULL, begin_s INTEGER NOT NULL, until_s INTEGER NOT NULL,
     booking TEXT NOT NULL UNIQUE REFERENCES booking, PRIMARY KEY (instrument, begin_s)) STRICT, WITHOUT ROWID;
@@ -79,6 +92,7 @@ CREATE TABLE session (booking TEXT NOT NULL REFERENCES booking, instrument TEXT 
     stop_s INTEGER CHECK (stop_s > start_s), PRIMARY KEY (instrument, start_s)) STRICT, WITHOUT ROWID;
 CREATE INDEX session_of ON session (booking);
 CREATE INDEX session_in ON session (start_s);
+CREATE UNIQUE INDEX session_runs ON session (instrument) WHERE stop_s IS NULL;
 CREATE TABLE billed (booking TEXT PRIMARY KEY REFERENCES booking,
     invoice TEXT NOT NULL REFERENCES invoice) STRICT, WITHOUT ROWID;
 CREATE INDEX booking_of ON booking (tenant, end_s);

@@ -79,6 +79,8 @@ def month_table(report: MonthReport) -> str:
         rows.append(("co-funding", account.name, "eligible cost", _euro(account.eligible_cents), "EUR"))
         rows.append(("co-funding", account.name, "contribution", _euro(account.contributed_cents), "EUR"))
         rows.append(("co-funding", account.name, "own share", _euro(account.own_cents), "EUR"))
+    if report.audit is not None:
+        rows.append(("audit", "trail", "head", report.audit.text, "line:SHA-256"))
     head = ("month", "section", "name", "figure", "value", "unit")
     return _table([head, *((str(report.month), *row) for row in rows)])
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from poliqi.lab.facility.database import Database
+from poliqi.lab.facility.instruments import Instruments
 from poliqi.lab.facility.records import Category, Instrument
 
 __all__ = ["Ancillary", "Usage", "Uses", "ancillary_of"]
@@ -20,7 +21,10 @@ __all__ = ["Ancillary", "Usage", "Uses", "ancillary_of"]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """An instrument over a span of time, in seconds; `booked_s` and `metered_s` by category, cut to the span."""
+    """An instrument over a span of time, in seconds; `booked_s` and `metered_s` by category, cut to the span.
+
+    `open_s` counts the hours that it had then. `is_cofunded`: at any time in the span.
+    """
 
     instrument: str
     is_cofunded: bool
@@ -56,8 +60,9 @@ class Ancillary:
 class Uses:
     """Counts; no look at who asks: reports check that."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, instruments: Instruments) -> None:
         self._database: Final = database
+        self._instruments: Final = instruments
 
     def of(self, instrument: Instrument, from_s: int, to_s: int) -> Usage:
         """Within [from_s, to_s). A session that runs counts up to now; a cancelled booking takes no time."""
@@ -87,8 +92,10 @@ class Uses:
             "WHERE b.instrument = ? AND b.begin_s < ? AND b.end_s > ?",
             (name, to_s, from_s),
         )
-        open_s = instrument.opening.seconds(from_s, to_s)
-        return Usage(name, instrument.is_cofunded, open_s, booked, metered, bookings, no_shows, cancelled)
+        versions = self._instruments.versions(name, from_s, to_s)
+        open_s = sum(version.opening.seconds(begin_s, end_s) for begin_s, end_s, version in versions)
+        is_cofunded = any(version.is_cofunded for _, _, version in versions)
+        return Usage(name, is_cofunded, open_s, booked, metered, bookings, no_shows, cancelled)
 
 
 def ancillary_of(usage: Usage, threshold_hundredths: int) -> Ancillary:

@@ -84,10 +84,17 @@ def change(
 @click.command()
 @click.argument("booking")
 @click.option("--reason", default="", help="why")
-@click.option("--waive", is_flag=True, help="charge nothing though the notice has passed; operators, with --reason")
+@click.option(
+    "--waive",
+    is_flag=True,
+    help="charge nothing though the notice has passed, also afterwards; operators, with --reason",
+)
 @access_options
 def cancel(booking: str, reason: str, waive: bool, store: Path | None, login: str | None, as_json: bool) -> None:
-    """Give the time of BOOKING back. Says whether that is charged."""
+    """Give the time of BOOKING back. Says whether that is charged.
+
+    With --waive also where it was cancelled before and that was charged, until it is invoiced.
+    """
     facility, by = open_facility(store, login)
     with facility:
         made = facility.bookings.cancel(booking, by=by, reason=reason, is_waived=waive)

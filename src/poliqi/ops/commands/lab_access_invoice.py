@@ -71,15 +71,31 @@ def issue(tenant: str, month: str, store: Path | None, login: str | None, as_jso
 @click.argument("number")
 @click.option("--reason", required=True, help="why; stands on the credit note")
 @click.option("--net", metavar="EUR", help="so much, without VAT (all that is left)")
+@click.option("--write-off", is_flag=True, help="never charge its bookings again, though all of it is credited")
 @access_options
-def credit(number: str, reason: str, net: str | None, store: Path | None, login: str | None, as_json: bool) -> None:
-    """Credit the invoice NUMBER. Where all of it is credited, its bookings can be metered and invoiced again."""
+def credit(
+    number: str,
+    reason: str,
+    net: str | None,
+    write_off: bool,
+    store: Path | None,
+    login: str | None,
+    as_json: bool,
+) -> None:
+    """Credit the invoice NUMBER.
+
+    Where all of it is credited, its bookings can be metered and are invoiced again by the next `issue`, unless
+    --write-off says that nothing is due for them.
+
+    \b
+      poliqi lab access invoice credit PF-acme-2027-0001 --reason "the tube failed" --write-off
+    """
     from poliqi.lab.facility.money import cents_of
 
     facility, by = open_facility(store, login)
     with facility:
         cents = None if net is None else cents_of(net, "--net")
-        made = facility.invoicing.credit(number, reason, by=by, net_cents=cents)
+        made = facility.invoicing.credit(number, reason, by=by, net_cents=cents, is_written_off=write_off)
     say(_record(made), _lines(made), as_json=as_json)
 
 

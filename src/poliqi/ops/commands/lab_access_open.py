@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from poliqi.ops.commands.lab_store_open import JSON, PATH, say
+from poliqi.ops.commands.lab_store_open import JSON, PATH, root_option, say
 
 if TYPE_CHECKING:
     from poliqi.lab.facility.facility import Facility
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JSON", "PATH", "access_options", "hours_s", "minutes_s", "open_facility", "say", "whole"]
 
-_STORE: Final = click.option(
-    "--store", type=PATH, envvar="POLIQI_LAB", metavar="ROOT", help="folder of the laboratory (or POLIQI_LAB)"
-)
+_STORE: Final = root_option("folder of the laboratory")
 _AS: Final = click.option(
     "--as",
     "login",

@@ -118,13 +118,23 @@ def add_user(
 @click.argument("who", metavar="LOGIN")
 @access_options
 def close_user(who: str, store: Path | None, login: str | None, as_json: bool) -> None:
-    """LOGIN has left: may do nothing any more. What they made stays."""
+    """LOGIN has left: may do nothing any more. What they made stays, also the time that they have booked."""
+    import time
+
     import msgspec
 
     facility, by = open_facility(store, login)
     with facility:
         made = facility.people.close_user(who, by=by)
-    say(msgspec.to_builtins(made), [f"{made.login} is closed"], as_json=as_json)
+        held = facility.bookings.between(int(time.time()), 1 << 40, by)
+    ahead = [one.id for one in held if one.login == made.login and one.cancelled_s is None]
+    lines = [f"{made.login} is closed"]
+    if ahead:
+        lines.append(
+            f"{len(ahead)} bookings of {made.login} still stand: `poliqi lab access calendar` shows them, "
+            "`poliqi lab access cancel BOOKING` frees their time"
+        )
+    say(msgspec.to_builtins(made) | {"bookings_ahead": ahead}, lines, as_json=as_json)
 
 
 @user.command(name="list")

@@ -83,6 +83,8 @@ def _lines(found: MonthReport) -> list[str]:
         lines.append(f"{share.instrument:<20} {part:>11} commercial since January: {verdict}")
     net = sum(invoice.net_cents for invoice in found.invoices)
     lines.append(f"{len(found.invoices)} invoices and credit notes, PRO FORMA: {money(net)} without VAT")
+    if found.audit is not None:
+        lines.append(f"audit trail up to {found.audit.text}: keep this elsewhere, for `audit --noted`")
     return lines
 
 
@@ -147,7 +149,7 @@ def settings(
 @click.option("--noted", metavar="NUMBER:HASH", help="a head that you kept: the trail must still contain it")
 @access_options
 def audit(since: int, noted: str | None, store: Path | None, login: str | None, as_json: bool) -> None:
-    """Who did what and when; the whole trail is verified first.
+    """Who did what and when; the whole trail is verified first, and every record against it.
 
     \b
       poliqi lab access audit --noted 812:5f0c...
@@ -173,6 +175,14 @@ def audit(since: int, noted: str | None, store: Path | None, login: str | None, 
         {"seq": one.seq, "at_s": one.at_s, "who": one.who, "what": one.what, "detail": json.loads(one.detail)}
         for one in found
     ]
-    lines = [f"{one.seq:>6}  {local_text(one.at_s)}  {one.who:<12} {one.what:<16} {one.detail}" for one in found]
-    whole = f"verified: {head.seq} lines, head {head.seq}:{head.hash.hex()}"
+    lines = [
+        f"{one.seq:>6}  {local_text(one.at_s)}  {one.who:<12} {one.what:<16} {_words(one.detail)}" for one in found
+    ]
+    whole = f"verified: {head.seq} lines and the records they tell of, head {head.text}"
     say({"head": {"seq": head.seq, "hash": head.hash.hex()}, "lines": records}, [*lines, whole], as_json=as_json)
+
+
+def _words(detail: str) -> str:
+    """Without the whole rows, which JSON has."""
+    kept = {name: value for name, value in json.loads(detail).items() if name not in ("rows", "gone")}
+    return json.dumps(kept, separators=(",", ":"), ensure_ascii=False)

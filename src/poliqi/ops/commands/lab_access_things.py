@@ -35,7 +35,11 @@ def instrument() -> None:
 @click.option("--shortest", type=_MINUTES, default=15, show_default=True, help="minutes a booking lasts at least")
 @click.option("--longest", type=_MINUTES, default=1440, show_default=True, help="minutes it lasts at most")
 @click.option("--buffer", type=_MINUTES, default=0, show_default=True, help="minutes that stay free behind it")
-@click.option("--cofunded", is_flag=True, help="public money paid for it: its commercial hours are watched")
+@click.option(
+    "--cofunded/--not-cofunded",
+    default=None,
+    help="public money paid for it: its commercial hours are watched (as it was; not, for a new one)",
+)
 @click.option("--untrained", is_flag=True, help="needs no training")
 @access_options
 def put(
@@ -46,13 +50,13 @@ def put(
     shortest: int,
     longest: int,
     buffer: int,
-    cofunded: bool,
+    cofunded: bool | None,
     untrained: bool,
     store: Path | None,
     login: str | None,
     as_json: bool,
 ) -> None:
-    """Enter the instrument NAME, or a new version of it: give all options again. Bookings stay."""
+    """Enter the instrument NAME, or a new version of it: give all options again but --cofunded. Bookings stay."""
     facility, by = open_facility(store, login)
     with facility:
         made = facility.instruments.put(
