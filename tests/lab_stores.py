@@ -54,7 +54,7 @@ def check_whole(folder: Path) -> list[Dataset]:
         assert list((folder / "staging").iterdir()) == []
         assert blobs_on_disk(folder) == blobs_in_catalogue(folder)
         assert store.catalogue_problems() == []
-        datasets = store.find(limit=-1)
+        datasets = [store.dataset(one.id) for one in store.find(limit=-1)]
         for dataset in datasets:
             assert store.verify(dataset.id) == ()
             for file in dataset.files:

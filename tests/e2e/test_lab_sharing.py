@@ -53,7 +53,8 @@ def done(*words: str | Path) -> Any:
 
 
 def listed(folder: Path, *more: str) -> list[dict[str, Any]]:
-    return done("lab", "store", "list", "--store", folder / "lab", *more)
+    where = ("--store", folder / "lab", *more)
+    return [done("lab", "store", "show", found["id"], *where) for found in done("lab", "store", "list", *where)]
 
 
 @pytest.fixture(scope="module")

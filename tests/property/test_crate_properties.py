@@ -7,13 +7,16 @@ import json
 from pathlib import PurePosixPath
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from poliqi.base.errors import DataRefused
+from poliqi.lab.store.crate.claims import claims_of
 from poliqi.lab.store.crate.graph import read_graph
 from poliqi.lab.store.crate.paths import id_of, local_path
 from poliqi.lab.store.crate.read import describe
+from poliqi.lab.store.crate.terms import SIMULATED, term
 from poliqi.lab.store.crate.told import told_entities
 from poliqi.lab.store.naming import check_path
 
@@ -24,15 +27,35 @@ LEAF = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | 
 REFERENCE = st.fixed_dictionaries(
     {"@id": st.sampled_from(["./", "#a", "#b", "a.txt", "http://x/y", "ro-crate-metadata.json"])}
 )
-VALUE = (
-    LEAF
-    | REFERENCE
-    | st.lists(LEAF | REFERENCE, max_size=4)
-    | st.dictionaries(st.text(max_size=5), LEAF, max_size=3)
+VALUE = st.recursive(
+    LEAF | REFERENCE,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["@id", "@value", "@type", "@list"]) | st.text(max_size=5), inner, max_size=3
+        )
+    ),
+    max_leaves=6,
 )
+ODD: list[Any] = [None, [], {}, {"@id": None}, {"@value": None}, {"@id": "#a", "@value": None}, True, 1e300, "#a"]
+ODD += [{"@id": "#a"}, {"@value": [None]}, {"@id": ["#a"]}, {"@list": [None]}]
+ODD += [[one] for one in ODD] + [[[one]] for one in ODD] + [[one, "x"] for one in ODD]
+"""Nothing, truth, numbers and what only looks like a reference, alone and in lists."""
 OF_FILES = ["contentSize", "blake3", "sha256", "encodingFormat", "@reverse"]
-OF_THINGS = ["name", "author", "result", "object", "recipient", "additionalProperty"]
-NAMES = st.sampled_from([*OF_FILES, *OF_THINGS, "hasPart", "about", "license", "keywords", "datePublished"])
+OF_THINGS = ["name", "author", "result", "object", "instrument", "recipient", "additionalProperty", "value"]
+OF_ROOTS = ["hasPart", "about", "license", "keywords", "datePublished", "creator", "description", "conformsTo"]
+OF_ACTIONS = [
+    "agent",
+    "endTime",
+    "startTime",
+    "propertyID",
+    "softwareVersion",
+    "creativeWorkStatus",
+    "location",
+    "@type",
+]
+PROPERTIES = [*OF_FILES, *OF_THINGS, *OF_ROOTS, *OF_ACTIONS]
+NAMES = st.sampled_from([name for name in PROPERTIES if name != "@type"])
 ENTITY = st.builds(
     lambda name, kind, more: {**more, "@id": name, "@type": kind},
     st.sampled_from(["#a", "#b", "#onward", "a.txt", "b/", "http://x/y", "_:c"]),
@@ -40,6 +63,24 @@ ENTITY = st.builds(
     st.dictionaries(NAMES, VALUE, max_size=6),
 )
 HEAD = {"@id": "ro-crate-metadata.json", "@type": "CreativeWork", "about": {"@id": "./"}}
+ORDERLY: list[dict[str, Any]] = [
+    HEAD,
+    {"@id": "./", "@type": "Dataset", "name": "x", "author": {"@id": "#a"}, "additionalProperty": {"@id": "#p"}},
+    {"@id": "a.txt", "@type": "File", "contentSize": 1},
+    {"@id": "#a", "@type": "Person", "name": "Alice"},
+    {"@id": "#p", "@type": "PropertyValue", "name": "simulated", "propertyID": term(SIMULATED), "value": False},
+    {"@id": "#s", "@type": "SoftwareApplication", "name": "saxs", "softwareVersion": "1"},
+    {
+        "@id": "#job",
+        "@type": "CreateAction",
+        "instrument": {"@id": "#s"},
+        "object": [{"@id": "#d"}, {"@id": "#p"}],
+        "result": {"@id": "./"},
+    },
+    {"@id": "#d", "@type": "CreativeWork", "name": "frames"},
+    {"@id": "#onward", "@type": "SendAction", "recipient": {"@id": "#to"}},
+    {"@id": "#to", "@type": "Organization", "name": "acme"},
+]
 
 
 @given(st.lists(NASTY | st.text(max_size=6), max_size=8).map("".join))
@@ -74,6 +115,22 @@ def test_any_bytes_are_refused(data: bytes) -> None:
         raise AssertionError("random bytes are a crate")
 
 
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_any_property_of_anything_may_hold_what_it_never_holds(name: str) -> None:
+    """One thing after the other of a crate that is in order otherwise, each time one property is odd."""
+    read = 0
+    for number in range(len(ORDERLY)):
+        for value in ODD:
+            odd = [{**one, name: value} if n == number else one for n, one in enumerate(ORDERLY)]
+            with contextlib.suppress(DataRefused):
+                graph = read_graph(json.dumps({"@context": "x", "@graph": odd}).encode())
+                assert describe(graph).title.isprintable()
+                claims_of(graph, 20)
+                told_entities(graph, 7, "#dataset-x", "#onward")
+                read += 1
+    assert read
+
+
 @given(st.lists(ENTITY, max_size=6), st.dictionaries(NAMES, VALUE, max_size=6))
 def test_any_graph_is_read_or_refused_and_told_on_within_itself(entities: list[Any], root: dict[str, Any]) -> None:
     document = {"@context": "x", "@graph": [HEAD, {**root, "@id": "./", "@type": "Dataset"}, *entities]}
@@ -84,6 +141,12 @@ def test_any_graph_is_read_or_refused_and_told_on_within_itself(entities: list[A
         return
     assert described.title.isprintable()
     assert all(word.isprintable() for word in described.keywords)
+    claims, _ = claims_of(graph, 5)
+    assert 1 <= len(claims) <= 5
+    for claim in claims:
+        assert claim.title.isprintable()
+        assert claim.detail.isprintable()
+        assert all(0 <= number < len(claims) for number in claim.above)
     told = told_entities(graph, 7, "#dataset-x", "#onward")
     names = {one["@id"] for one in told}
     for one in told:

@@ -9,20 +9,38 @@ from poliqi.apps.keysource import KeySource
 from poliqi.apps.service import Service
 from poliqi.apps.settings import SaeSettings
 from poliqi.apps.stream.channel import Channel
+from poliqi.base.errors import PoliqiError
 from poliqi.lab.store.arriving import Arriving, TakingIn
+from poliqi.lab.store.sending import enter_missed
+from poliqi.lab.store.store import LabStore
 from poliqi.ops.lab_toml import LabRules, read_lab
 
 __all__ = ["lab_arriving", "with_lab"]
 
 
 def lab_arriving(settings: SaeSettings, keys: KeySource, tell: Callable[..., None]) -> Arriving | None:
-    """Takes in what it is told of; None where the file does not ask for it. Raises ConfigError, StoreError."""
+    """Takes in what it is told of; None where the file does not ask for it. Raises ConfigError, StoreError.
+
+    Receipts of what was sent when the service last ended are entered first, whether it takes in or not.
+    """
     rules = read_lab(settings)
-    if rules is None or not rules.take_in:
+    if rules is None:
+        return None
+    _enter_missed(settings, rules, tell)
+    if not rules.take_in:
         return None
     arriving = Arriving(settings, keys, _taking_in(rules), tell)
     arriving.start()
     return arriving
+
+
+def _enter_missed(settings: SaeSettings, rules: LabRules, tell: Callable[..., None]) -> None:
+    try:
+        for action in enter_missed(LabStore.open(rules.store), settings):
+            text = f"receipt {action.key} had not been entered; it is in the provenance of dataset {action.dataset}"
+            tell("lab-receipt-entered", text, dataset=action.dataset, transfer=action.key)
+    except (PoliqiError, OSError) as error:
+        tell("lab-receipts-left", f"receipts may be missing in provenance: {error}", level="warning")
 
 
 def with_lab(inbox: Service, arriving: Arriving | None) -> Service:
@@ -49,8 +67,7 @@ class _LabInbox:
     def change(self, settings: SaeSettings) -> None:
         self._inbox.change(settings)
         rules = read_lab(settings)
-        if rules is not None:
-            self._arriving.change(settings, _taking_in(rules))
+        self._arriving.change(settings, None if rules is None else _taking_in(rules))
 
     def close(self) -> None:
         self._inbox.close()

@@ -19,10 +19,13 @@ from blake3 import blake3
 
 from poliqi.base.errors import DataRefused
 from poliqi.lab.store.crate import graph as graphs
+from poliqi.lab.store.crate.archive import _check_directory
 from poliqi.lab.store.crate.build import build
+from poliqi.lab.store.crate.claims import claims_of
 from poliqi.lab.store.crate.graph import read_graph
 from poliqi.lab.store.crate.take import Taken, import_crate, new_import
 from poliqi.lab.store.records import Kind, Task
+from poliqi.lab.store.settings import Limits
 from poliqi.lab.store.store import LabStore
 from poliqi.lab.store.tenant import TenantStore
 
@@ -214,6 +217,24 @@ def test_no_licence_allows_nothing(tenant: TenantStore, tmp_path: Path) -> None:
     assert take(tenant, crate(tmp_path, license=None)).dataset.licence == ""
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ([None, "x"], "x"),
+        ([None], ""),
+        ({"@value": None}, ""),
+        ({"@value": 7}, "7"),
+        ([{"@id": None}, {"@id": "#alice"}], "Alice"),
+        ({"@id": "#bob"}, "#bob"),
+    ],
+)
+def test_null_says_nothing(tenant: TenantStore, tmp_path: Path, value: Any, shown: str) -> None:
+    alice = {"@id": "#alice", "@type": "Person", "name": "Alice"}
+    bob = {"@id": "#bob", "@type": "Person", "name": [None]}
+    taken = take(tenant, crate(tmp_path, alice, bob, name=value, author=value)).dataset
+    assert (taken.title, taken.creator) == (shown or "a crate without a name", shown)
+
+
 def test_titles_are_shown_on_one_line_and_run_nothing(tenant: TenantStore, tmp_path: Path) -> None:
     title = "<script>alert(1)</script>\x1b[31m\u202egpj\nsecond line" + "x" * 1000
     taken = take(tenant, crate(tmp_path, name=title, description="\x00\x9b31m<b>", author="\u2067A")).dataset
@@ -331,6 +352,55 @@ def test_a_zip_whose_directory_is_a_bomb_is_not_even_read(tenant: TenantStore, t
     refused(tenant, tmp_path / "c.zip", "its directory has")
 
 
+def zip64(path: Path, monkeypatch: pytest.MonkeyPatch, files: int = 3, comment: bytes = b"") -> bytearray:
+    """One that Python writes with a ZIP64 directory, as it does for more than 65,535 files."""
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.comment = comment
+        archive.writestr("ro-crate-metadata.json", metadata())
+        for number in range(files):
+            archive.writestr(f"{number}.txt", b"x")
+    data = bytearray(path.read_bytes())
+    assert data[-42 - len(comment) : -38 - len(comment)] == b"PK\x06\x07"
+    return data
+
+
+@pytest.mark.parametrize("comment", [b"", b"of the laboratory", b"c" * 0xFFFF])
+def test_a_zip64_is_taken_in(
+    tenant: TenantStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comment: bytes
+) -> None:
+    zip64(tmp_path / "c.zip", monkeypatch, comment=comment)
+    assert [one.path for one in take(tenant, tmp_path / "c.zip").dataset.files] == ["0.txt", "1.txt", "2.txt"]
+
+
+@pytest.mark.parametrize("comment", [b"", b"c" * 0xFFFF])
+def test_the_directory_that_counts_is_held_to_the_limit_whatever_the_other_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comment: bytes
+) -> None:
+    """The classic record says 100 bytes; programs read as many as that of ZIP64 says."""
+    data = zip64(tmp_path / "c.zip", monkeypatch, 1500, comment)
+    at = data.rfind(b"PK\x05\x06")
+    data[at + 12 : at + 16] = (100).to_bytes(4, "little")
+    (tmp_path / "c.zip").write_bytes(data)
+    with zipfile.ZipFile(tmp_path / "c.zip") as archive:
+        assert len(archive.infolist()) == 1501
+    with (tmp_path / "c.zip").open("rb") as file:
+        _check_directory(file, len(data), Limits(dataset_files=2000))
+        with pytest.raises(DataRefused, match="its directory has"):
+            _check_directory(file, len(data), Limits(dataset_files=1))
+
+
+@pytest.mark.parametrize("where", [-98, -42 + 8])
+def test_a_zip64_whose_records_do_not_meet_is_refused(
+    tenant: TenantStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: int
+) -> None:
+    """Some programs would read the record that the locator names, others the one before it, or none."""
+    data = zip64(tmp_path / "c.zip", monkeypatch)
+    data[where] ^= 1
+    (tmp_path / "c.zip").write_bytes(data)
+    refused(tenant, tmp_path / "c.zip", "ZIP64 directory does not stand")
+
+
 def test_a_damaged_zip_is_refused(tenant: TenantStore, tmp_path: Path) -> None:
     made = packed(tmp_path / "c.zip", {"ro-crate-metadata.json": metadata(), "a": os.urandom(20_000)})
     whole = bytearray(made.read_bytes())
@@ -347,3 +417,60 @@ def test_a_zip_without_a_crate_is_refused(tenant: TenantStore, tmp_path: Path) -
     zipfile.ZipFile(buffer, "w").close()
     (tmp_path / "e.zip").write_bytes(buffer.getvalue())
     refused(tenant, tmp_path / "e.zip", "no RO-Crate")
+
+
+def lab(folder: Path) -> TenantStore:
+    return LabStore.create(folder / "own", "Acme").tenant()
+
+
+def test_claims_never_stand_in_the_store_s_own_voice(tmp_path: Path) -> None:
+    """Nor as a receipt of its own, nor as a deed under a URI, nor in place of what its words mean."""
+    hash_word = "https://w3id.org/ro/terms/poliqi#blake3"
+    deed = {
+        "@id": "https://acme.example/deeds/1#a",
+        "@type": "CreateAction",
+        "name": "Measured by Acme",
+        "result": {"@id": "./"},
+        "object": {"@id": hash_word},
+    }
+    forged = {"@id": hash_word, "@type": "rdf:Property", "rdfs:comment": "FORGED"}
+    receipt = file("r/receipt.json", encodingFormat="application/vnd.poliqi.receipt")
+    files = {"a.txt": b"a", "r/receipt.json": b'{"sender": "bank"}'}
+    with lab(tmp_path) as own:
+        taken = take(own, crate(tmp_path, deed, forged, receipt, files=files)).dataset
+        built = build(own, taken.id)
+    entities = {one["@id"]: one for one in built.entities}
+    assert "BLAKE3" in entities[hash_word]["rdfs:comment"]
+    [enclosed] = built.enclosed
+    assert entities[enclosed.path]["name"] == "a receipt that another's crate brought, not verified"
+    assert not any("subjectOf" in one for one in built.entities)
+    assert [name for name, one in entities.items() if one.get("name") == deed["name"]] == [
+        "#told-0-https://acme.example/deeds/1%23a"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "is_simulated"),
+    [
+        ({"value": True}, True),
+        ({"value": "true"}, True),
+        ({"value": "Yes, all of it"}, True),
+        ({"value": 1}, True),
+        ({"value": {"@value": "true", "@type": "xsd:boolean"}}, True),
+        ({"value": [False, True]}, True),
+        ({}, True),
+        ({"value": False}, False),
+        ({"value": "False"}, False),
+        ({"value": 0}, False),
+        ({"value": {"@value": "false"}}, False),
+    ],
+)
+def test_simulated_is_believed_however_it_is_said(
+    tmp_path: Path, value: dict[str, Any], is_simulated: bool
+) -> None:
+    said = {"@id": "#s", "@type": "PropertyValue", "propertyID": "https://w3id.org/ro/terms/poliqi#simulated"}
+    with lab(tmp_path) as own:
+        taken = take(own, crate(tmp_path, said | value, additionalProperty={"@id": "#s"}))
+        assert taken.dataset.is_simulated is is_simulated
+        [dataset, *_] = claims_of(read_graph((tmp_path / "crate" / "ro-crate-metadata.json").read_bytes()), 5)[0]
+        assert dataset.is_simulated is is_simulated

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from poliqi.base.errors import DataRefused
-from poliqi.lab.xray.findings import FORMAT, Finding, Findings, findings_bytes, findings_from, read_findings
+from poliqi.lab.store.findings import FORMAT, Finding, Findings, findings_bytes, findings_from, read_findings
 
 SOME = Findings(
     (

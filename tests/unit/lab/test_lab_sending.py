@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from transfer_rig import Transfer
 
-from poliqi.apps.share.receipt import verify_receipt
+from poliqi.apps.keysource import NoSite
+from poliqi.apps.share.receipt import Receipt, verify_receipt
 from poliqi.apps.share.service import InboxService
 from poliqi.apps.stream.terms import Mode, Policy, StreamRule
 from poliqi.base.errors import DataRefused, LinkDown, StoreError
 from poliqi.base.ids import SaeId
-from poliqi.lab.store import sending
+from poliqi.lab.store import arriving, sending
 from poliqi.lab.store.arriving import Arriving, TakingIn
 from poliqi.lab.store.crate.build import build
-from poliqi.lab.store.records import ActionKind, Dataset, Kind, Task
-from poliqi.lab.store.sending import note_sent, outgoing_folder, send_dataset, stage, staged_bytes
+from poliqi.lab.store.records import ActionKind, Dataset, Kind, NewAction, Task
+from poliqi.lab.store.sending import (
+    enter_missed,
+    note_sent,
+    outgoing_folder,
+    receipt_action,
+    send_dataset,
+    stage,
+    staged_bytes,
+)
 from poliqi.lab.store.store import LabStore
 from poliqi.lab.store.tenant import TenantStore
+from poliqi.ops.lab_inbox import lab_arriving
 
 
 class Labs:
@@ -105,7 +119,7 @@ def test_a_dataset_arrives_the_same_and_both_ends_keep_the_receipt(labs: Labs, t
     dataset = labs.add(tmp_path)
     receipt = labs.send(dataset)
     labs.wait("lab-taken-in")
-    [taken] = labs.theirs.find()
+    [taken] = [labs.theirs.dataset(one.id) for one in labs.theirs.find()]
     assert taken.files == dataset.files
     assert (taken.title, taken.licence, taken.kind) == ("Curve", "CC-BY-4.0", Kind.RECEIVED)
     for tenant, kind, one in (
@@ -127,7 +141,7 @@ def test_a_dataset_arrives_the_same_and_both_ends_keep_the_receipt(labs: Labs, t
 def test_the_crate_of_what_was_received_tells_the_receipt(labs: Labs, tmp_path: Path) -> None:
     receipt = labs.send(labs.add(tmp_path), one_time=True)
     labs.wait("lab-taken-in")
-    [taken] = labs.theirs.find()
+    [taken] = [labs.theirs.dataset(one.id) for one in labs.theirs.find()]
     built = build(labs.theirs, taken.id)
     entities = {entity["@id"]: entity for entity in built.entities}
     [action] = [one for one in built.entities if one["@type"] == ["CreateAction", "ReceiveAction"]]
@@ -189,6 +203,187 @@ def test_what_arrived_while_nobody_took_in_is_taken_in_once(labs: Labs, tmp_path
     third.close()
 
 
+# what must not end it, and what must not be removed
+
+
+def crate(folder: Path, text: str, name: Any = "Results") -> Path:
+    """A crate called "results" with one file, as others write them."""
+    made = folder / text / "results"
+    made.mkdir(parents=True)
+    (made / "data.txt").write_text(text)
+    graph = [
+        {"@id": "ro-crate-metadata.json", "@type": "CreativeWork", "about": {"@id": "./"}},
+        {"@id": "./", "@type": "Dataset", "name": name},
+        {"@id": "data.txt", "@type": "File"},
+    ]
+    (made / "ro-crate-metadata.json").write_text(json.dumps({"@context": "x", "@graph": graph}))
+    return made
+
+
+def arrived(labs: Labs, path: Path) -> Receipt:
+    """Sent while nobody takes in."""
+    labs.rig.service = InboxService(labs.rig.receiver)
+    return labs.rig.send(path)
+
+
+def sweep(labs: Labs) -> list[str]:
+    """As `poliqi lab store receive`; what it said happened."""
+    labs.said.clear()
+    Arriving(
+        labs.rig.receiver, NoSite(), labs.rules, lambda event, text, **_: labs.said.append((event, text))
+    ).sweep()
+    return [event for event, _ in labs.said]
+
+
+def told(labs: Labs) -> list[str]:
+    """What stands in the store, oldest first, by the text of its first file."""
+    held = [labs.theirs.dataset(one) for one in labs.theirs.all_ids()]
+    return [labs.theirs.content(one.files[0], 100).decode() for one in held]
+
+
+def test_a_crate_whose_name_is_null_is_taken_in_as_any_other(labs: Labs, tmp_path: Path) -> None:
+    labs.rig.send(crate(tmp_path, "odd", [None]))
+    labs.wait("lab-taken-in")
+    assert told(labs) == ["odd"]
+
+
+@pytest.mark.parametrize("error", [AttributeError("no\nsuch"), RecursionError(), OSError(5, "Input/output error")])
+def test_a_crate_that_nobody_foresaw_stops_no_other(
+    labs: Labs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def look(folder: Path) -> Any:
+        monkeypatch.undo()
+        raise error
+
+    monkeypatch.setattr(arriving, "look", look)
+    labs.rig.send(crate(tmp_path, "odd"))
+    said = labs.wait("lab-refused")
+    assert "stays in the inbox" in said
+    assert said.isprintable()
+    labs.send(labs.add(tmp_path))
+    labs.wait("lab-taken-in")
+    assert [path.name for path in labs.rig.arrived.iterdir()] == ["results"]
+    assert [text for event, text in labs.said if event == "lab-refused"] == [said]
+
+
+def test_a_name_that_served_before_is_taken_in_by_its_own_receipt(labs: Labs, tmp_path: Path) -> None:
+    first = labs.rig.send(crate(tmp_path, "monday"))
+    labs.wait("lab-taken-in")
+    until(lambda: not list(labs.rig.arrived.iterdir()), labs.said)
+    second = arrived(labs, crate(tmp_path, "tuesday"))
+    assert first.stored_as == second.stored_as
+    assert sweep(labs) == ["lab-taken-in"]
+    assert told(labs) == ["monday", "tuesday"]
+    transfers = [facts(labs.theirs, ActionKind.RECEIVED, labs.theirs.dataset(one)) for one in labs.theirs.all_ids()]
+    assert [one["transfer"] for one in transfers] == [first.transfer, second.transfer]
+    assert list(labs.rig.arrived.iterdir()) == []
+
+
+@pytest.mark.parametrize("was_taken_in", [True, False])
+def test_what_has_no_receipt_yet_is_not_taken_for_what_had_its_name(
+    labs: Labs, tmp_path: Path, was_taken_in: bool
+) -> None:
+    """It was moved to its place, and the service died before it signed."""
+    arrived(labs, crate(tmp_path, "monday"))
+    if was_taken_in:
+        assert sweep(labs) == ["lab-taken-in"]
+    else:
+        (labs.rig.arrived / "results").rename(tmp_path / "gone")
+    before = told(labs)
+    crate(tmp_path, "tuesday").rename(labs.rig.arrived / "results")
+    assert sweep(labs) == ["lab-refused"]
+    assert "is not what transfer" in labs.said[0][1]
+    assert (labs.rig.arrived / "results" / "data.txt").read_text() == "tuesday"
+    assert told(labs) == before
+
+
+@pytest.mark.parametrize("change", ["another", "more", "less", "link"])
+def test_what_was_changed_in_the_inbox_is_not_taken_in(labs: Labs, tmp_path: Path, change: str) -> None:
+    arrived(labs, crate(tmp_path, "monday"))
+    folder = labs.rig.arrived / "results"
+    match change:
+        case "another":
+            (folder / "data.txt").write_text("sunday")
+        case "more":
+            (folder / "more.txt").write_text("more")
+        case "less":
+            (folder / "data.txt").unlink()
+        case _:
+            (folder / "data.txt").rename(tmp_path / "data.txt")
+            (folder / "data.txt").symlink_to(tmp_path / "data.txt")
+    assert sweep(labs) == ["lab-refused"]
+    assert labs.theirs.count() == 0
+    assert folder.is_dir()
+
+
+def test_what_no_manifest_tells_of_stays(labs: Labs, tmp_path: Path) -> None:
+    receipt = arrived(labs, crate(tmp_path, "monday"))
+    [manifest] = labs.rig.receiver.inbox.glob(f".receipts/*/{receipt.transfer}.manifest")
+    whole = manifest.read_bytes()
+    manifest.write_bytes(whole[:-1])
+    assert sweep(labs) == ["lab-refused"]
+    manifest.unlink()
+    assert sweep(labs) == ["lab-refused"]
+    assert labs.theirs.count() == 0
+    manifest.write_bytes(whole)
+    assert sweep(labs) == ["lab-taken-in"]
+
+
+def test_a_transfer_of_another_sender_with_the_same_id_is_another(labs: Labs, tmp_path: Path) -> None:
+    """The id is the sender's choice, and crates tell ids: it gives nobody what a third party sent."""
+    receipt = arrived(labs, crate(tmp_path, "monday"))
+    (tmp_path / "secret").write_text("secret")
+    theirs = receipt_action(ActionKind.RECEIVED, msgspec.structs.replace(receipt, sender="hospital"), {})
+    labs.theirs.register([tmp_path / "secret"], title="Secret", kind=Kind.RECEIVED, action=theirs)
+    assert sweep(labs) == ["lab-taken-in"]
+    assert "Results" in labs.said[0][1]
+    assert told(labs) == ["secret", "monday"]
+
+
+def test_the_same_transfer_with_other_content_is_refused(labs: Labs, tmp_path: Path) -> None:
+    receipt = arrived(labs, crate(tmp_path, "monday"))
+    (tmp_path / "before").write_text("before")
+    before = receipt_action(ActionKind.RECEIVED, msgspec.structs.replace(receipt, manifest_sha256="0" * 64), {})
+    labs.theirs.register([tmp_path / "before"], title="Before", kind=Kind.RECEIVED, action=before)
+    assert sweep(labs) == ["lab-refused"]
+    assert "and this is another" in labs.said[0][1]
+    assert told(labs) == ["before"]
+    assert (labs.rig.arrived / "results" / "data.txt").read_text() == "monday"
+
+
+def test_a_removal_that_a_crash_cut_short_is_ended_while_the_store_holds_it_whole(
+    labs: Labs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipt = arrived(labs, crate(tmp_path, "monday"))
+
+    def ends(folder: Path) -> None:
+        (folder / "data.txt").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(arriving, "remove_arrived", ends)
+        sweep(labs)
+    [taken] = [labs.theirs.dataset(one) for one in labs.theirs.all_ids()]
+    blob = labs.theirs.file_path(taken.files[0])
+    blob.chmod(0o600)
+    blob.write_bytes(b"friday")
+    assert sweep(labs) == ["lab-refused"]
+    assert (labs.rig.arrived / receipt.stored_as).is_dir()
+    blob.write_bytes(b"monday")
+    assert sweep(labs) == ["lab-taken-in"]
+    assert told(labs) == ["monday"]
+    assert list(labs.rig.arrived.iterdir()) == []
+
+
+def test_two_processes_do_not_take_in_the_same_at_once(labs: Labs, tmp_path: Path) -> None:
+    arrived(labs, crate(tmp_path, "monday"))
+    other = os.open(labs.rig.arrived / "results", os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    assert sweep(labs) == ["lab-refused"]
+    os.close(other)
+    assert sweep(labs) == ["lab-taken-in"]
+
+
 def test_a_damaged_dataset_is_not_sent(labs: Labs, tmp_path: Path) -> None:
     dataset = labs.add(tmp_path)
     blob = labs.ours.file_path(dataset.files[0])
@@ -217,6 +412,56 @@ def test_a_sending_that_stopped_goes_on_and_is_entered_once(
     assert [one.id for one in labs.ours.actions(dataset.id)] == [again.id]
 
 
+def crashed(labs: Labs, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything has arrived, the receipt is kept, and the program ends before it is entered."""
+
+    def ends(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(sending, "note_sent", ends)
+        labs.send(dataset)
+    assert labs.ours.actions(dataset.id) == []
+
+
+def test_a_receipt_that_a_crash_kept_out_is_entered_at_the_next_start(
+    labs: Labs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = labs.add(tmp_path)
+    crashed(labs, dataset, monkeypatch)
+    store = LabStore.open(tmp_path / "ours")
+    store.add_tenant("another")
+    [entered] = enter_missed(store, labs.rig.sender)
+    [action] = labs.ours.actions(dataset.id)
+    assert action == entered
+    assert facts(labs.ours, ActionKind.SENT, dataset)["receiver"] == "archive"
+    assert {file.path for file in action.files} == {"receipt.json", "manifest"}
+    assert enter_missed(store, labs.rig.sender) == []
+
+
+def test_a_service_enters_it_at_its_start_whether_it_takes_in_or_not(
+    labs: Labs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = labs.add(tmp_path)
+    crashed(labs, dataset, monkeypatch)
+    keys, said = labs.rig.site.keys("office"), list[str]()
+    for store in ("nowhere", "ours"):
+        settings = replace(labs.rig.sender, extra={"lab": {"store": str(tmp_path / store)}})
+        assert lab_arriving(settings, keys, lambda event, *_, **__: said.append(event)) is None
+    assert said == ["lab-receipts-left", "lab-receipt-entered"]
+    assert facts(labs.ours, ActionKind.SENT, dataset)["receiver"] == "archive"
+
+
+def test_what_else_was_sent_under_the_name_of_a_dataset_is_not_entered(labs: Labs, tmp_path: Path) -> None:
+    dataset = labs.add(tmp_path)
+    folder = tmp_path / f"dataset-{dataset.id}"
+    folder.mkdir()
+    (folder / "curve.dat").write_bytes(b"other")
+    labs.rig.send(folder)
+    (labs.rig.sender.state / "receipts" / "broken.json").write_text("{")
+    assert enter_missed(LabStore.open(tmp_path / "ours"), labs.rig.sender) == []
+
+
 def test_how_much_is_sent_is_known_beforehand(labs: Labs, tmp_path: Path) -> None:
     dataset = labs.add(tmp_path)
     crate = stage(labs.ours, dataset.id, tmp_path / "staged")
@@ -228,7 +473,7 @@ def test_a_derived_dataset_goes_with_its_past(labs: Labs, tmp_path: Path) -> Non
     task = Task("saxs", "1", {"model": "sphere"}, (labs.add(tmp_path).id,), title="Sizes")
     labs.send(labs.ours.run(task, lambda work: (work / "s").write_text("s") and None)[0])
     labs.wait("lab-taken-in")
-    [taken] = labs.theirs.find()
+    [taken] = [labs.theirs.dataset(one.id) for one in labs.theirs.find()]
     told = [one for one in build(labs.theirs, taken.id).entities if one.get("name") == "saxs" and "result" in one]
     assert [one["@type"] for one in told] == ["CreateAction"]
 
@@ -241,7 +486,7 @@ def test_a_company_without_a_site_gets_it_by_post_quantum_keys_and_the_receipt_s
     receipt = labs.send(labs.add(tmp_path))
     labs.wait("lab-taken-in")
     assert (receipt.mode, receipt.key_ids, receipt.epsilon) == ("pqc", (), "computational")
-    [taken] = labs.theirs.find()
+    [taken] = [labs.theirs.dataset(one.id) for one in labs.theirs.find()]
     said = facts(labs.theirs, ActionKind.RECEIVED, taken)
     assert (said["mode"], said["key_ids"], said["epsilon"]) == ("pqc", [], "computational")
     labs.arriving.close()
@@ -269,7 +514,7 @@ def test_what_is_to_be_sent_on_is_kept_for_that_company_alone_and_tried_until_it
     labs.rig.send(crate)
     labs.wait("lab-onward-waits")
     with LabStore.open(labs.root).tenant("acme") as acme:
-        [kept] = acme.find()
+        [kept] = [acme.dataset(one.id) for one in acme.find()]
         assert kept.files == dataset.files
         assert tries == [f"office dataset-{kept.id}"]
         assert [
@@ -280,6 +525,185 @@ def test_what_is_to_be_sent_on_is_kept_for_that_company_alone_and_tried_until_it
     other = labs.start()  # the next run of the service goes on by itself
     until(lambda: len(tries) == 2, tries)
     other.close()
+
+
+class Forwarding:
+    """ "archive" sends on to "office", which "acme" keeps; what it tries is counted, and answered with `answer`."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.labs = Labs(folder, forward={"office": "acme"})
+        self.tries: list[str] = []
+        self.answer: Exception = LinkDown("away")
+        patch.setattr(arriving, "_Onward", partial(arriving._Onward, wait_s=0.01))
+        patch.setattr(sending, "send", self.send)
+        self.labs.arriving.close()
+
+    def send(self, settings: Any, keys: Any, peer: Any, paths: Any, *_: Any, **__: Any) -> Any:
+        self.tries.append(f"{peer.sae} {paths[0].name}")
+        raise self.answer
+
+    def mark(self, name: str) -> Dataset:
+        """A dataset of a tenant that is to be sent on, as a run of the service left it."""
+        with LabStore.open(self.labs.root).tenant(name) as tenant:
+            (self.labs.root / "x").write_text(name)
+            made = tenant.register([self.labs.root / "x"], title="Curve")
+            folder = outgoing_folder(tenant, self.labs.rig.receiver.peers[SaeId("office")])
+            folder.mkdir(parents=True, mode=0o700)
+            (folder / f"onward-{made.id}").touch()
+        return made
+
+    def marks(self) -> list[str]:
+        return [path.name for path in self.labs.root.glob("tenants/*/outgoing/*/onward-*")]
+
+    def run(self, forward: dict[str, str], enough: Callable[[Arriving], Any]) -> None:
+        """The next run of the service, until `enough`."""
+        self.labs.rules = replace(self.labs.rules, forward=forward)
+        made = self.labs.start()
+        try:
+            until(lambda: enough(made), (self.tries, self.labs.said))
+        finally:
+            made.close()
+            made._thread.join(20)
+
+
+@pytest.fixture
+def forwarding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Forwarding:
+    return Forwarding(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("forward", [{}, {"office": "acme"}])
+def test_a_rule_that_was_taken_back_sends_nothing(forwarding: Forwarding, forward: dict[str, str]) -> None:
+    kept = forwarding.mark("archive")
+    forwarding.run(forward, lambda made: made._onward == [])
+    assert forwarding.tries == []
+    assert forwarding.marks() == [f"onward-{kept.id}"]
+    forwarding.run({"office": "archive"}, lambda _: forwarding.tries)
+
+
+@pytest.mark.parametrize("rules", [None, {}])
+def test_a_rule_that_is_taken_back_while_it_runs_sends_nothing(forwarding: Forwarding, rules: Any) -> None:
+    forwarding.mark("acme")
+
+    def taken_back(made: Arriving) -> bool:
+        if not forwarding.tries:
+            return False
+        settings = forwarding.labs.rig.receiver
+        made.change(settings, None if rules is None else replace(forwarding.labs.rules, forward=rules))
+        return any("does not name it for tenant acme" in text for _, text in forwarding.labs.said)
+
+    forwarding.run({"office": "acme"}, taken_back)
+    last = max(number for number, (_, text) in enumerate(forwarding.labs.said) if "away" in text)
+    assert all("does not name it" in text for _, text in forwarding.labs.said[last + 1 :])
+    assert len(forwarding.tries) == sum("away" in text for _, text in forwarding.labs.said)
+
+
+def test_a_mark_is_one_sending_also_where_the_house_is_named(forwarding: Forwarding) -> None:
+    kept = forwarding.mark("archive")
+    found: list[int] = []
+    forwarding.run(
+        {"office": "archive", "Leonardo": "archive"}, lambda made: found.append(len(made._onward)) or True
+    )
+    assert found == [1]
+    assert set(forwarding.tries) <= {f"office dataset-{kept.id}"}
+
+
+def test_what_was_sent_on_before_a_crash_is_not_sent_again(forwarding: Forwarding) -> None:
+    kept = forwarding.mark("acme")
+    with LabStore.open(forwarding.labs.root).tenant("acme") as acme:
+        acme.add_action(kept.id, NewAction(ActionKind.SENT, "t", 1.0, 2.0, {"receiver": "office"}))
+    forwarding.run({"office": "acme"}, lambda _: not forwarding.marks())
+    assert forwarding.tries == []
+
+
+def test_what_fails_as_nobody_foresaw_is_tried_again_and_stops_nothing(
+    forwarding: Forwarding, tmp_path: Path
+) -> None:
+    forwarding.mark("acme")
+    forwarding.answer = AttributeError("no such")
+    forwarding.run({"office": "acme"}, lambda _: len(forwarding.tries) > 1)
+    assert "AttributeError 'no such'; again in" in forwarding.labs.said[0][1]
+
+
+def two_companies(tmp_path: Path, forward: dict[str, str]) -> Labs:
+    """The archive knows "office" at Leonardo and "mill" at Lecco; for both there is a tenant."""
+    labs = Labs(tmp_path, forward={"office": "acme", "mill": "beta"})
+    labs.arriving.close()
+    office = labs.rig.receiver.peers[SaeId("office")]
+    contact = replace(office.contact, sae=SaeId("mill"))
+    labs.rig.receiver.peers[SaeId("mill")] = replace(office, contact=contact, place="Lecco")  # type: ignore[index]
+    labs.rules = TakingIn(labs.root, "", forward)
+    labs.arriving = labs.start()
+    return labs
+
+
+def kept(labs: Labs) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name in ("acme", "beta", ""):
+        with LabStore.open(labs.root).tenant(name) as tenant:
+            found[name] = tenant.count()
+    return found
+
+
+@pytest.mark.parametrize(("onward", "tenant"), [("Leonardo", "acme"), ("Lecco", "beta"), ("mill", "beta")])
+def test_of_two_companies_each_keeps_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, onward: str, tenant: str
+) -> None:
+    labs = two_companies(tmp_path, {"office": "acme", "Lecco": "beta"})
+    crate = stage(labs.ours, labs.add(tmp_path).id, tmp_path / "staged", onward=onward)
+
+    def away(settings: Any, keys: Any, peer: Any, *_: Any, **__: Any) -> Any:
+        raise LinkDown(f"to {peer.place}")
+
+    monkeypatch.setattr(sending, "send", away)
+    labs.rig.send(crate)
+    assert f"to {'Leonardo' if tenant == 'acme' else 'Lecco'}" in labs.wait("lab-onward-waits")
+    assert kept(labs) == {"acme": 0, "beta": 0, "": 0} | {tenant: 1}
+    labs.arriving.close()
+
+
+def test_a_peer_that_is_known_and_not_named_is_sent_nothing(tmp_path: Path) -> None:
+    labs = two_companies(tmp_path, {"office": "acme"})
+    labs.rig.send(stage(labs.ours, labs.add(tmp_path).id, tmp_path / "staged", onward="Lecco"))
+    assert "does not name that" in labs.wait("lab-refused")
+    assert kept(labs) == {"acme": 0, "beta": 0, "": 0}
+    labs.arriving.close()
+
+
+def test_the_crate_of_a_sending_that_was_given_up_is_swept(
+    labs: Labs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever opens the store next does it, and leaves alone what is being sent, and marks."""
+    dataset, folder = labs.add(tmp_path), outgoing_folder(labs.ours, labs.rig.peer)
+    seen: list[list[str]] = []
+
+    def others_open(*_: Any, **__: Any) -> None:
+        LabStore.open(tmp_path / "ours").tenant().close()
+        seen.append(sorted(path.name for path in folder.iterdir()))
+        raise LinkDown("cut")
+
+    monkeypatch.setattr(sending, "send", others_open)
+    with pytest.raises(LinkDown):
+        labs.send(dataset)
+    (folder / ".dataset-other.partial").mkdir()
+    (folder / f"onward-{dataset.id}").touch()
+    LabStore.open(tmp_path / "ours").tenant().close()
+    assert seen == [[f"dataset-{dataset.id}"]]
+    assert [path.name for path in folder.iterdir()] == [f"onward-{dataset.id}"]
+    assert not labs.ours.verify(dataset.id)
+
+
+def test_what_waits_for_a_peer_that_was_removed_is_told(labs: Labs) -> None:
+    labs.arriving.close()
+    for name in ("office", "old%20mill"):
+        folder = labs.theirs.folder / "outgoing" / name
+        folder.mkdir(parents=True, mode=0o700)
+        (folder / f"onward-{'a' * 26}").touch()
+    labs.rules = TakingIn(labs.root, "", {"office": "archive"})
+    other = labs.start()
+    told = [text for event, text in labs.said if event == "lab-onward-unserved"]
+    other.close()
+    assert len(told) == 1
+    assert "1 datasets of tenant archive are for old%20mill" in told[0]
 
 
 def test_a_rule_for_one_peer_is_no_rule_for_another() -> None:

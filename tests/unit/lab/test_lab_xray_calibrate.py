@@ -96,8 +96,24 @@ def test_into_the_store_with_its_frames(frame: Path, tmp_path: Path) -> None:
     )
     assert done.exit_code == 0, done.output
     with LabStore.open(root).tenant("") as part:
-        found = part.find()
+        found = [part.dataset(one.id) for one in part.find()]
     made = next(one for one in found if one.id == json.loads(done.stdout)["dataset"])
     assert {file.path for file in made.files} == {"setup.poni", "setup.json"}
     assert all(one.is_simulated for one in found)
     assert len(found) == 2
+
+
+def test_another_calibrant_of_the_same_name_is_another_job(frame: Path, tmp_path: Path) -> None:
+    from poliqi.lab.store.store import LabStore
+
+    root, powder = tmp_path / "lab", tmp_path / "powder.D"
+    LabStore.create(root, "Lab")
+    lines = [f"{4.156826 / n**0.5:.6f}\n" for n in (1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14)]
+    words = ["--calibrant", str(powder), "--energy-keV", "17.712", "--store", str(root), "--json", "--force"]
+    made: list[str] = []
+    for text in (lines, lines, [*lines, "1.05\n"]):
+        powder.write_text("".join(text))
+        done = run(frame, tmp_path / "setup.poni", *words)
+        assert done.exit_code == 0, done.output
+        made.append(json.loads(done.stdout)["dataset"])
+    assert made[0] == made[1] != made[2]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
+import os
+import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from lab_stores import blobs_on_disk, check_whole, new_store, written
 
 from poliqi.base.errors import DataRefused, StoreError
+from poliqi.lab.store.copying import is_let_go
 from poliqi.lab.store.records import ActionKind, Dataset, JobId, Kind, NewAction, Task
 from poliqi.lab.store.tenant import TenantStore
 
@@ -56,7 +60,80 @@ def test_a_job_is_done_once(store: TenantStore, frames: Dataset) -> None:
     assert (job.program, job.version, job.parameters_json) == ("reduce", "1.0", '{"bins":100,"mask":[1,2]}')
     assert (job.inputs, job.output) == ((frames.id,), made.id)
     assert store.find_job(task(frames, bins=100, mask=[1, 2])) == job
-    assert store.derived(frames.id) == [made]
+    assert store.derived(frames.id) == [made.brief]
+
+
+def test_inputs_of_different_samples_make_something_of_no_sample(
+    store: TenantStore, frames: Dataset, tmp_path: Path
+) -> None:
+    """Sample and instrument of an output are those of all its inputs, or none: never those of one of them."""
+    device = store.add_instrument("Xeuss")
+    others = [
+        store.register(
+            [written(tmp_path / name, {"1.h5": name.encode()})], title=name, sample=sample, instrument=device.id
+        )
+        for name, sample in (("other", store.add_sample("gold").id), ("unnamed", None))
+    ]
+    for other in others:
+        assert store.run(task(frames, other), Work())[0].sample is None
+        assert store.run(task(other, frames), Work())[0].instrument is None
+    assert store.run(task(*others), Work())[0].instrument == device.id
+
+
+LARGE = bytes(range(256)) * 8192
+
+
+def _kept(store: TenantStore, frames: Dataset, work: Callable[[Path], None]) -> os.stat_result:
+    """What becomes of a large output: the file that holds its content."""
+    made, _ = store.run(Task("large", "1", {}, (frames.id,)), work)
+    place = store.file_path(made.files[0])
+    assert place.read_bytes() == LARGE
+    assert store.verify(made.id) == ()
+    return place.stat()
+
+
+def test_a_large_output_is_not_written_twice(store: TenantStore, frames: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "probe").touch()
+    with (tmp_path / "probe").open("rb") as probe:
+        if not is_let_go(probe.fileno(), 0o600):
+            pytest.skip("this file system does not tell who has a file open (no leases): outputs are copied")
+    made: list[os.stat_result] = []
+
+    def work(folder: Path) -> None:
+        (folder / "out").write_bytes(LARGE)
+        made.append((folder / "out").stat())
+
+    kept = _kept(store, frames, work)
+    assert os.path.samestat(kept, made[0])
+    assert (stat.S_IMODE(kept.st_mode), kept.st_nlink) == (0o400, 1)
+
+
+@pytest.mark.parametrize("how", ["an open file", "a mapping", "another name"])
+def test_an_output_that_can_still_be_written_is_copied(
+    store: TenantStore, frames: Dataset, tmp_path: Path, how: str
+) -> None:
+    late: list[Callable[[], object]] = []
+
+    def work(folder: Path) -> None:
+        (folder / "out").write_bytes(LARGE)
+        if how == "another name":
+            os.link(folder / "out", tmp_path / "mine")
+            late.append(lambda: (tmp_path / "mine").write_bytes(b"changed"))
+            return
+        opened = (folder / "out").open("r+b")
+        late.append(opened.close)
+        if how == "a mapping":
+            mapped = mmap.mmap(opened.fileno(), 0)
+            opened.close()
+            late[:] = [lambda: mapped.__setitem__(0, 77), mapped.close]
+        else:
+            late[:] = [lambda: opened.write(b"changed"), opened.close]
+
+    _kept(store, frames, work)
+    for write in late:
+        write()
+    [made] = store.find("large")
+    assert store.verify(made.id) == ()
 
 
 def test_what_decides_the_output_decides_the_job(store: TenantStore, frames: Dataset, tmp_path: Path) -> None:
@@ -172,7 +249,7 @@ def test_threads_can_share_one_store(store: TenantStore, frames: Dataset, tmp_pa
         try:
             for turn in range(4):
                 mine = store.register([source], title=f"{number} {turn}")
-                assert store.dataset(mine.id) in store.find(str(number))
+                assert store.dataset(mine.id).brief in store.find(str(number))
                 store.run(task(mine, frames, turn=turn), Work(b"%d %d" % (number, turn)))
         except BaseException as error:
             failed.append(error)
@@ -224,3 +301,13 @@ def test_a_damaged_catalogue_is_an_error_of_the_store(tmp_path: Path) -> None:
     place.write_bytes(b"not a database at all" * 1000)
     with pytest.raises(StoreError, match="damaged"):
         new_store(tmp_path / "bad")
+
+
+def test_what_a_job_repeats_is_no_source_of_it(store: TenantStore, frames: Dataset, tmp_path: Path) -> None:
+    """A program may give back what it was given: the file still came from where it was first."""
+    task = Task("copy", "1.0", {}, (frames.id,), "The same again")
+    repeated, _ = store.run(task, lambda folder: bool((folder / "1.h5").write_bytes(b"one")))
+    assert repeated.made_by is not None
+    assert store.holding(tmp_path / "frames" / "1.h5") == frames
+    (tmp_path / "new").write_bytes(b"new")
+    assert store.holding(tmp_path / "new") is None

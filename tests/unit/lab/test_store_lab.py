@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
+import apsw
 import pytest
+from facility_rig import make_world
 from lab_stores import written
 
 from poliqi.base.errors import ConfigError, StoreError
+from poliqi.lab.facility.facility import Facility
 from poliqi.lab.store.settings import Limits
 from poliqi.lab.store.store import LabStore
 
@@ -45,6 +50,51 @@ def test_an_empty_folder_may_stand_already(tmp_path: Path) -> None:
     (tmp_path / "lab").mkdir(mode=0o755)
     root = LabStore.create(tmp_path / "lab", "Someone").root
     assert (root.stat().st_mode & 0o777, [place.name for place in tmp_path.iterdir()]) == (0o700, ["lab"])
+
+
+def test_a_store_can_be_made_where_a_facility_stands(tmp_path: Path) -> None:
+    make_world(tmp_path / "lab").facility.close()
+    made = LabStore.create(tmp_path / "lab", "Politecnico di Milano", "polimi")
+    assert made.tenants() == ["polimi"]
+    with Facility.open(tmp_path / "lab") as facility:
+        assert facility.user("op").tenant == "polimi"
+    assert [place.name for place in tmp_path.iterdir()] == ["lab"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "facility.sqlite").touch()
+    (tmp_path / "other" / "notes").touch()
+    with pytest.raises(ConfigError, match="not empty"):
+        LabStore.create(tmp_path / "other", "Someone")
+
+
+def test_a_facility_in_a_store_is_of_its_own_tenant(lab: LabStore) -> None:
+    words = {"legal_name": "Politecnico di Milano", "login": "ada", "name": "Ada"}
+    with pytest.raises(ConfigError, match="own tenant is politecnico-di-milano"):
+        Facility.create(lab.root, tenant="polimi", **words)
+    assert not (lab.root / "facility.sqlite").exists()
+    Facility.create(lab.root, tenant="politecnico-di-milano", **words).close()
+
+
+@pytest.mark.parametrize(
+    ("error", "free", "words"),
+    [
+        (apsw.CantOpenError("unable to open database file"), 10**9, "copy it to a disk first"),
+        (apsw.ReadOnlyError("attempt to write a readonly database"), 10**9, "copy it to a disk first"),
+        (apsw.IOError("disk I/O error"), 0, "the disk is full"),
+        (apsw.IOError("disk I/O error"), 10**9, "check the disk"),
+    ],
+)
+def test_what_the_disk_refuses_is_told_in_words(
+    lab: LabStore, monkeypatch: pytest.MonkeyPatch, error: apsw.Error, free: int, words: str
+) -> None:
+    """A snapshot is read-only; where the log's shared memory cannot grow, SQLite says no more than IOError."""
+
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("poliqi.lab.store.database._connect", fails)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=free, f_frsize=1))
+    with pytest.raises(StoreError, match=words):
+        lab.tenant()
 
 
 def test_a_store_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
+
 import pytest
 from lab_stores import new_store, written
 
-from poliqi.base.errors import DataRefused
-from poliqi.lab.store.records import Kind
+from poliqi.base.errors import DataRefused, StoreError
+from poliqi.lab.store.records import Kind, Task
 from poliqi.lab.store.tenant import TenantStore
 
 
@@ -49,6 +52,25 @@ def test_filters(store: TenantStore) -> None:
     assert [one.title for one in store.find("frames", Kind.SIMULATED)] == ["Calculated frames"]
     assert [one.title for one in store.find(sample=store.sample_named("Argento-7").id)] == ["Frames of AgBh"]
     assert store.count(kind=Kind.DERIVED) == 0
+
+
+def test_a_list_reads_no_files(tmp_path: Path) -> None:
+    """Records are spoilt behind the store's back: a list that decodes them, with every file, would fail."""
+    store = new_store(tmp_path / "store")
+    made = store.register([written(tmp_path / "files", {f"{n}": b"%d" % n for n in range(20)})], title="Twenty")
+    store.run(Task("reduce", "1", {}, (made.id,)), lambda folder: (folder / "curve").touch())
+    with sqlite3.connect(store.folder / "catalogue.sqlite") as database:
+        database.executescript("DROP TRIGGER dataset_update; UPDATE dataset SET record = '{}';")
+    database.close()
+    assert [(one.title, one.file_count, one.size_bytes) for one in store.find()] == [
+        ("reduce", 1, 0),
+        ("Twenty", 20, 30),
+    ]
+    assert [one.title for one in store.derived(made.id, limit=1)] == ["reduce"]
+    assert store.derived_count(made.id) == 1
+    with pytest.raises(StoreError, match="damaged"):
+        store.dataset(made.id)
+    store.close()
 
 
 def test_pages(store: TenantStore) -> None:

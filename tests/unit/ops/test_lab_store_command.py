@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
+from facility_rig import make_world
 from lab_stores import written
 
 from poliqi.base.errors import ConfigError, DataRefused
@@ -84,19 +86,64 @@ def test_the_way_back(call: Call, files: Path, tmp_path: Path) -> None:
         frames = part.register([files], title="Frames", sample=sample.id, kind=Kind.SIMULATED)
         task = Task("reduce", "1.2", {"bins": 9}, (frames.id,), "Curve")
         curve, _ = part.run(task, lambda folder: bool((folder / "curve.csv").write_text("1")))
-        went = NewAction(ActionKind.SENT, "t", 1.0, 2.0, {"site": "Bovisa \x9b31m"})
+        went = NewAction(ActionKind.SENT, "t", 1.0, 2.0, {"place": "Bovisa \x9b31m"})
         part.add_action(curve.id, went)
     text = call("provenance", curve.id).stdout
     assert [line.strip().split("  ")[0] for line in text.splitlines()] == [
         curve.id[:8],
         "of sample AgBh",
-        'sent 1970-01-01 00:00 {"site":"Bovisa \ufffd31m"}',
+        "sent 1970-01-01 00:00 to Bovisa \ufffd31m",
         'by reduce 1.2 {"bins":9}',
         frames.id[:8],
         "of sample AgBh",
     ]
     assert text.count("simulated") == 2
     assert [job["program"] for job in told(call("provenance", curve.id, "--json"))["jobs"]] == ["reduce"]
+
+
+PROTECTED = [
+    (
+        {"mode": "quantum", "epsilon": 1.25e-9, "keys": 5, "key_ids": ["k1", "k2", "k3", "k4"], "who": "carla"},
+        "to Bovisa by carla, mode quantum, epsilon 1.25e-09, 5 keys k1, k2, k3, ...",
+    ),
+    (
+        {"mode": "one-time-pad", "epsilon": 1e-9, "keys": 1, "key_ids": ["k1"], "simulated": True},
+        "to Bovisa, mode one-time-pad, epsilon none, 1 key k1, keys of SIMULATED light, which protect nothing",
+    ),
+    (
+        {"mode": "pqc and quantum", "epsilon": "computational"},
+        "to Bovisa, mode pqc and quantum, epsilon computational, no keys, NO QUANTUM KEY for all or part of it",
+    ),
+]
+
+
+@pytest.mark.parametrize(("facts", "words"), PROTECTED)
+def test_a_receipt_is_a_line_for_people(
+    call: Call, files: Path, tmp_path: Path, facts: dict[str, Any], words: str
+) -> None:
+    with LabStore.open(tmp_path / "lab").tenant() as part:
+        frames = part.register([files], title="Frames")
+        part.add_action(frames.id, NewAction(ActionKind.SENT, "t", 1.0, 61.0, {"receiver": "Bovisa", **facts}))
+    assert call("provenance", frames.id).stdout.splitlines()[1] == f"  sent 1970-01-01 00:01 {words}"
+    [action] = told(call("provenance", frames.id, "--json"))["actions"]
+    assert json.loads(action["facts_json"]) == {"receiver": "Bovisa", **facts}
+
+
+def test_what_a_crate_claims_stands_apart(call: Call, files: Path, tmp_path: Path) -> None:
+    with LabStore.open(tmp_path / "lab").tenant() as part:
+        sample = part.add_sample("AgBh")
+        frames = part.register([files], title="Frames", sample=sample.id, kind=Kind.SIMULATED)
+        task = Task("reduce", "1.2", {"bins": 9}, (frames.id,), "Curve")
+        curve, _ = part.run(task, lambda folder: bool((folder / "curve.csv").write_text("1")))
+    call("export", curve.id, tmp_path / "crate")
+    taken = told(call("import", tmp_path / "crate", "--json"))
+    here, told_there = call("provenance", taken["id"]).stdout.split("\n\n")
+    assert "reduce" not in here
+    assert "from a crate" in here
+    head, *lines = told_there.splitlines()
+    assert "nobody here has checked" in head
+    assert [line.strip().split("  ")[0] for line in lines] == ["Curve", "by reduce 1.2", "Frames", "of sample AgBh"]
+    assert told_there.count("simulated") == 2
 
 
 def test_verify_ends_with_one_where_something_has_rotted(call: Call, files: Path, tmp_path: Path) -> None:
@@ -137,3 +184,48 @@ def test_every_help_has_an_example_or_says_what_is_done(name: str) -> None:
     result = CliRunner().invoke(cli, ["lab", "store", *filter(None, [name]), "--help"])
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) > 5
+
+
+def commands_below(group: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    if not isinstance(group, click.Group):
+        yield " ".join(words), group
+        return
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        assert found is not None
+        yield from commands_below(found, (*words, name))
+
+
+def test_every_command_takes_the_store_in_the_same_way() -> None:
+    """--store ROOT or POLIQI_LAB, whichever tool it is; in help, too."""
+    lab = dict(commands_below(cli))
+    options = {
+        name: option
+        for name, one in lab.items()
+        for option in one.params
+        if name.startswith("lab ") and option.name == "store"
+    }
+    assert {"lab store list", "lab xray reduce", "lab xray calibrate", "lab xray saxs", "lab access book"} < set(
+        options
+    )
+    for name, option in options.items():
+        assert option.envvar == "POLIQI_LAB", name
+        assert isinstance(option, click.Option)
+        assert "(or POLIQI_LAB)" in (option.help or ""), name
+
+
+def test_frames_as_they_come_are_not_put_into_the_store_that_is_set(tmp_path: Path) -> None:
+    """POLIQI_LAB is set for a whole session; --live would refuse --store, and has nothing to put in yet."""
+    words = ["lab", "xray", "reduce", "--live", str(tmp_path), "--geometry", "g.poni", "--idle", "0"]
+    for more, expected in (([], "where to"), (["--store", "lab"], "leave out --store")):
+        with pytest.raises(ConfigError, match=expected):
+            CliRunner(env={"POLIQI_LAB": "lab"}).invoke(cli, [*words, *more], catch_exceptions=False)
+
+
+def test_a_store_of_a_facility_has_its_tenant(tmp_path: Path) -> None:
+    make_world(tmp_path / "lab").facility.close()
+    words = ["lab", "store", "init", str(tmp_path / "lab"), "--organisation", "Politecnico di Milano"]
+    with pytest.raises(ConfigError, match="give --tenant polimi"):
+        CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert CliRunner().invoke(cli, [*words, "--tenant", "polimi"]).exit_code == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -14,6 +14,7 @@ from poliqi.lab.store.records import (
     Action,
     ActionId,
     ActionKind,
+    Brief,
     Dataset,
     DatasetId,
     Instrument,
@@ -27,7 +28,9 @@ from poliqi.lab.store.records import (
 
 __all__ = ["Catalogue", "canonical_json"]
 
+_T = TypeVar("_T", Dataset, Brief)
 _DATASETS: Final = msgspec.json.Decoder(list[Dataset])
+_BRIEFS: Final = msgspec.json.Decoder(list[Brief])
 
 
 def canonical_json(value: Any) -> str:
@@ -66,11 +69,12 @@ class Catalogue:
     def enter_dataset(self, dataset: Dataset, content: str, sample_name: str) -> None:
         """With its files and its words. `content` is the hash over its files."""
         self.enter_blobs(dataset.files)
-        record = msgspec.json.encode(dataset).decode()
+        about = dataset.id, dataset.kind.value, dataset.sample, dataset.instrument, dataset.made_by, content
+        texts = (msgspec.json.encode(one).decode() for one in (dataset.brief, dataset))
         [(seq,)] = self.database.run(
-            "INSERT INTO dataset (id, kind, sample, instrument, made_by, content, record) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING seq",
-            (dataset.id, dataset.kind.value, dataset.sample, dataset.instrument, dataset.made_by, content, record),
+            "INSERT INTO dataset (id, kind, sample, instrument, made_by, content, brief, record) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq",
+            (*about, *texts),
         )
         rows = [(seq, file.path, file.blake3) for file in dataset.files]
         self.database.run_many("INSERT INTO file VALUES (?, ?, ?)", rows)
@@ -123,19 +127,48 @@ class Catalogue:
         """Raises DataRefused where there is none."""
         return self._datasets([self._one("SELECT record FROM dataset WHERE id = ?", wanted, "dataset")])[0]
 
-    def datasets(self, where: str, values: Sequence[Any], limit: int = -1, offset: int = 0) -> list[Dataset]:
+    def datasets(self, where: str, values: Sequence[Any], limit: int = -1) -> list[Dataset]:
         """Newest first; `where` is SQL of this package, what came from outside stands in `values`."""
-        rows = self.database.read(
-            f"SELECT record FROM dataset d WHERE {where} ORDER BY d.seq DESC LIMIT ? OFFSET ?",  # noqa: S608  # SQL of this package
+        return self._datasets(self._column("record", where, values, limit, 0))
+
+    def briefs(self, where: str, values: Sequence[Any], limit: int = -1, offset: int = 0) -> list[Brief]:
+        """As `datasets`; no file of theirs is read, so that it costs by their number alone."""
+        return self._decoded(_BRIEFS, self._column("brief", where, values, limit, offset))
+
+    def _column(
+        self, column: str, where: str, values: Sequence[Any], limit: int, offset: int
+    ) -> list[tuple[Any, ...]]:
+        return self.database.read(
+            f"SELECT {column} FROM dataset d WHERE {where} ORDER BY d.seq DESC LIMIT ? OFFSET ?",  # noqa: S608  # SQL of this package
             (*values, limit, offset),
         )
-        return self._datasets(rows)
 
     def _datasets(self, rows: Iterable[tuple[Any, ...]]) -> list[Dataset]:
+        return self._decoded(_DATASETS, rows)
+
+    def _decoded(self, decoder: msgspec.json.Decoder[list[_T]], rows: Iterable[tuple[Any, ...]]) -> list[_T]:
         try:
-            return _DATASETS.decode("[" + ",".join(text for (text,) in rows) + "]")
+            return decoder.decode("[" + ",".join(text for (text,) in rows) + "]")
         except msgspec.DecodeError as error:
             raise StoreError(f"{self.database.path} is damaged: a dataset in it is none ({error})") from error
+
+    def holding(self, digest: str, *, prefer_simulated: bool) -> list[Dataset]:
+        """The oldest dataset with a file of this content, or the oldest simulated one; else empty."""
+        first = (
+            "d.seq = (SELECT h.seq FROM file f CROSS JOIN dataset h ON h.seq = f.dataset WHERE f.blob = ? "
+            "ORDER BY ? AND h.kind <> 'simulated', h.seq LIMIT 1)"
+        )
+        return self.datasets(first, (digest, prefer_simulated), 1)
+
+    def is_any_simulated(self, digests: Iterable[str]) -> bool:
+        """Whether one of these contents stands in a simulated dataset, inside a transaction."""
+        return bool(
+            self.database.run(
+                "SELECT 1 FROM json_each(?) j CROSS JOIN file f ON f.blob = j.value "
+                "CROSS JOIN dataset d ON d.seq = f.dataset WHERE d.kind = 'simulated' LIMIT 1",
+                (json.dumps(list(digests)),),
+            )
+        )
 
     def ids_from(self, start: str) -> list[DatasetId]:
         """Of datasets whose identifier begins so, oldest first."""

@@ -8,22 +8,27 @@ hash is that of what is kept, whatever happens to the source meanwhile.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from blake3 import blake3
 
-__all__ = ["FEW", "Tell", "copy_hashed", "hash_of"]
+__all__ = ["FEW", "SMALL", "Tell", "copy_hashed", "hash_of", "is_let_go"]
 
 Tell = Callable[[int], None]
 """Told the bytes done since it was told last."""
 
-FEW: Final = 32
-"""So many files are made durable one by one; more of them at once with all that is on their file system."""
+FEW: Final = 4
+"""So many files are made durable one by one; more of them at once with all that is on their file system: 32 files
+cost 64 turns of the disk otherwise."""
+SMALL: Final = 1 << 20
+"""Bytes up to which a file is copied in one piece."""
 _PART: Final = 32 << 20
-_BLOCK: Final = 1 << 20
+_BLOCK: Final = SMALL
 _CANNOT: Final = (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EPERM)
 
 
@@ -32,7 +37,7 @@ def copy_hashed(source: int, target: int, most: int, tell: Tell) -> tuple[str, i
 
     A source that grows beyond `most` bytes meanwhile is copied up to there.
     """
-    if most <= _BLOCK:
+    if most <= SMALL:
         return _copy_small(source, target, most, tell)
     hasher, size = blake3(), 0
     with ThreadPoolExecutor(1) as pool:
@@ -68,6 +73,24 @@ def hash_of(source: int, tell: Tell) -> tuple[str, int]:
         size += count
         tell(count)
     return hasher.hexdigest(), size
+
+
+def is_let_go(source: int, mode: int) -> bool:
+    """Set the mode of a file that is open for reading: whether nobody can write to it under any name any more.
+
+    The kernel gives a lease for reading only where no process has it open, or mapped, for writing. False also where
+    it has other names, belongs to somebody else, or its file system cannot tell.
+    """
+    if os.fstat(source).st_nlink != 1:
+        return False
+    try:
+        os.fchmod(source, mode)
+        fcntl.fcntl(source, fcntl.F_SETSIG, signal.SIGURG)  # who opens it now sends nothing that ends a process
+        fcntl.fcntl(source, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(source, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
+        return False
+    return True
 
 
 def _copied(source: int, target: int, most: int) -> Iterator[int]:

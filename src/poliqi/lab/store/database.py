@@ -22,6 +22,8 @@ from poliqi.edge.folder import check_private
 __all__ = ["Database", "Schema"]
 
 _BUSY_MS: Final = 60_000
+_PAGE_BYTES: Final = 1 << 16
+"""The log's shared memory grows by 32 KiB."""
 _SETTINGS: Final = (
     "foreign_keys=ON",
     "trusted_schema=OFF",
@@ -150,7 +152,14 @@ class Database:
     def _guarded(self) -> Generator[None]:
         try:
             yield
-        except apsw.FullError as error:
+        except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
+            raise StoreError(
+                f"{self.path} cannot be opened for writing ({error}): a read-only medium, or a snapshot? copy it "
+                "to a disk first"
+            ) from error
+        except (apsw.FullError, apsw.IOError) as error:
+            if isinstance(error, apsw.IOError) and not _is_full(self.path):
+                raise StoreError(f"{self.path}: {error}; nothing was written, check the disk") from error
             raise StoreError(
                 f"{self.path}: the disk is full; nothing was written, make room and try again"
             ) from error
@@ -178,6 +187,15 @@ class Database:
             for connection in (reader, writer):
                 if connection is not None:
                     connection.close()
+
+
+def _is_full(path: Path) -> bool:
+    """Whether there is no room for a page: where the shared memory of the log cannot grow, SQLite says IOError."""
+    try:
+        found = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < _PAGE_BYTES
 
 
 def _connect(path: Path, vfs: str | None, settings: Iterable[str]) -> _Sql:

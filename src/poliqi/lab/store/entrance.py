@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from poliqi.base.errors import DataRefused
@@ -21,6 +22,7 @@ from poliqi.lab.store.records import (
     Instrument,
     InstrumentId,
     Job,
+    Kind,
     NewAction,
     Sample,
     SampleId,
@@ -41,34 +43,30 @@ class Entrance:
         self._blobs: Final = blobs
         self._limits: Final = limits
 
-    def sample(self, name: str, description: str, properties: Mapping[str, str], own_id: str | None) -> Sample:
-        """A new sample; under `own_id` where it comes from elsewhere."""
+    def sample(self, name: str, description: str, properties: Mapping[str, str]) -> Sample:
+        """A new sample."""
         check_line(name, "the sample's name", is_needed=True)
         check_text(description, "the sample's description")
         notes, now = check_properties(properties), check_time(time.time(), "now")
         with self._database.transaction():
-            self._check_name(name, "sample", own_id, self._catalogue.samples())
-            made = Sample(SampleId(own_id or new_id()), name, description, notes, now)
+            self._check_name(name, "sample", self._catalogue.samples())
+            made = Sample(SampleId(new_id()), name, description, notes, now)
             self._catalogue.enter_sample(made)
         return made
 
-    def instrument(self, name: str, description: str, place: str, own_id: str | None) -> Instrument:
-        """A new instrument; under `own_id` where it comes from elsewhere."""
+    def instrument(self, name: str, description: str, place: str) -> Instrument:
+        """A new instrument."""
         check_line(name, "the instrument's name", is_needed=True)
         check_text(description, "the instrument's description")
         check_line(place, "the instrument's place")
         with self._database.transaction():
-            self._check_name(name, "instrument", own_id, self._catalogue.instruments())
-            made = Instrument(InstrumentId(own_id or new_id()), name, description, place)
+            self._check_name(name, "instrument", self._catalogue.instruments())
+            made = Instrument(InstrumentId(new_id()), name, description, place)
             self._catalogue.enter_instrument(made)
         return made
 
-    def _check_name(
-        self, name: str, what: str, own_id: str | None, standing: Iterable[Sample | Instrument]
-    ) -> None:
-        if own_id is not None:
-            self.check_new(what, own_id)
-        elif any(one.name == name for one in standing):
+    def _check_name(self, name: str, what: str, standing: Iterable[Sample | Instrument]) -> None:
+        if any(one.name == name for one in standing):
             raise DataRefused(f"{what} {name[:60]!r} stands already: use it, or name the new one otherwise")
 
     def describe(self, dataset: Dataset) -> None:
@@ -98,11 +96,14 @@ class Entrance:
     ) -> Dataset:
         """Enter what the draft holds, with the job that made it or the action that brought it.
 
-        With `once`, the dataset of this kind that holds exactly these files, where there is one.
+        What no job made is simulated where one of its files, unless empty, stands in a simulated dataset already.
+        With `once`, the dataset of the kind that it then has which holds exactly these files, where there is one.
         """
         content = content_hash(dataset.files)
         made = self._make(dataset.id, action, draft) if action is not None else None
         with self._database.transaction():
+            if job is None and self._catalogue.is_any_simulated(f.blake3 for f in dataset.files if f.size_bytes):
+                dataset = replace(dataset, kind=Kind.SIMULATED)
             if once:
                 found = self._catalogue.datasets("d.content = ? AND d.kind = ?", (content, dataset.kind.value), 1)
                 if found:

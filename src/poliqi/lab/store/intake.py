@@ -16,7 +16,7 @@ from typing import Final
 from poliqi.apps.share.tree import Tree
 from poliqi.base.errors import DataRefused, StoreError
 from poliqi.lab.store.blobs import MODE
-from poliqi.lab.store.copying import FEW, copy_hashed
+from poliqi.lab.store.copying import FEW, SMALL, copy_hashed, hash_of, is_let_go
 from poliqi.lab.store.naming import check_path, new_id
 from poliqi.lab.store.records import StoredFile
 from poliqi.lab.store.settings import Limits
@@ -142,9 +142,17 @@ def _check_regular(path: str, mode: int) -> None:
 
 
 def take_in(
-    found: Sequence[Found], draft: Draft, limits: Limits, expected: Mapping[str, str], progress: Progress
+    found: Sequence[Found],
+    draft: Draft,
+    limits: Limits,
+    expected: Mapping[str, str],
+    progress: Progress,
+    *,
+    own: bool = False,
 ) -> list[StoredFile]:
     """Copy them into the draft, each under its hash. `expected` are the BLAKE3 by path that a sender promised.
+
+    `own` files are the draft's, and go with it: what is not small and nobody writes any more is not copied.
 
     Raises DataRefused for a file that changes meanwhile, grows beyond its limit or is not what was promised, and
     StoreError where the disk does not take it; the caller removes the draft.
@@ -168,7 +176,7 @@ def take_in(
                 if tree is None:
                     tree = trees[item.base] = Tree(os.open(item.base, _FOLDER))
                     _check_room(draft.folder, limits, total)
-                digest = _take(tree, item, draft, tell, is_durable=is_few)
+                digest = _take(tree, item, draft, tell, is_durable=is_few, own=own)
                 promised = expected.get(item.path)
                 if promised is not None and promised != digest:
                     raise DataRefused(
@@ -184,7 +192,9 @@ def take_in(
     return files
 
 
-def _take(tree: Tree, item: Found, draft: Draft, tell: Callable[[int], None], *, is_durable: bool) -> str:
+def _take(
+    tree: Tree, item: Found, draft: Draft, tell: Callable[[int], None], *, is_durable: bool, own: bool
+) -> str:
     try:
         source = tree.open_file(item.names)
     except OSError as error:
@@ -192,9 +202,19 @@ def _take(tree: Tree, item: Found, draft: Draft, tell: Callable[[int], None], *,
     try:
         before = os.fstat(source)
         partial = draft.content / new_id()
-        target = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        is_linked = own and item.size_bytes > SMALL and is_let_go(source, MODE)
+        if is_linked:
+            os.link(item.base.joinpath(*item.names), partial, follow_symlinks=False)
+            target = os.open(partial, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        else:
+            target = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            digest, size = copy_hashed(source, target, item.size_bytes, tell)
+            if not is_linked:
+                digest, size = copy_hashed(source, target, item.size_bytes, tell)
+            elif os.path.samestat(os.fstat(target), before):
+                digest, size = hash_of(target, tell)
+            else:
+                raise DataRefused(f"{item.path!r} was replaced while it was taken in; nothing was taken in")
             after = os.fstat(source)
             if (size, after.st_size, after.st_mtime_ns) != (item.size_bytes, item.size_bytes, before.st_mtime_ns):
                 raise DataRefused(

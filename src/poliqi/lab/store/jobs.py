@@ -18,6 +18,8 @@ __all__ = ["job_key", "make_job", "output_of"]
 def job_key(task: Task, inputs: Sequence[Dataset]) -> str:
     """SHA-256 over program, version, parameters, and of each input its files and whether it is simulated.
 
+    Also sample, instrument and licence where the task names them, so that what was made for one sample, or under
+    one licence, is never given out as that of another. Title and other words stay those of whoever asked first.
     Raises DataRefused where the parameters are none of JSON.
     """
     if not task.program or not task.version:
@@ -29,6 +31,8 @@ def job_key(task: Task, inputs: Sequence[Dataset]) -> str:
         "simulated": task.simulated,
         "version": task.version,
     }
+    about = {"sample": task.sample, "instrument": task.instrument, "licence": task.licence}
+    what |= {name: value for name, value in about.items() if value}
     return hashlib.sha256(canonical_json(what).encode(errors="surrogatepass")).hexdigest()
 
 

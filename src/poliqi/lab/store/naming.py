@@ -10,9 +10,9 @@ from poliqi.apps.share.names import DEPTH_MOST, PATH_BYTES, name_problem
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.edge.entropy import OperatingSystemEntropy
 
-__all__ = ["check_hash", "check_id", "check_path", "check_tenant", "new_id", "tenant_of"]
+__all__ = ["TENANT_NAME", "check_hash", "check_id", "check_path", "check_tenant", "new_id", "tenant_of"]
 
-_TENANT: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+TENANT_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _ID: Final = re.compile(r"[a-z2-7]{26}")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -38,7 +38,7 @@ def check_hash(text: str) -> str:
 
 def check_tenant(name: str) -> str:
     """A tenant's name, which is also its folder's. Raises ConfigError."""
-    if not _TENANT.fullmatch(name):
+    if not TENANT_NAME.fullmatch(name):
         raise ConfigError(
             f"tenant {name[:60]!r}: a name is 1 to 40 of a to z, 0 to 9 and -, and neither begins nor ends with -"
         )

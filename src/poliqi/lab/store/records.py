@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NewType
 
+import msgspec
+
 __all__ = [
     "Action",
     "ActionId",
     "ActionKind",
+    "Brief",
     "Dataset",
     "DatasetId",
     "Instrument",
@@ -129,10 +132,36 @@ class Dataset:
         """True for a calculation in place of an instrument, and for all that is derived from one."""
         return self.kind is Kind.SIMULATED
 
+    @property
+    def brief(self) -> Brief:
+        """Of it in a list."""
+        about = self.id, self.title, self.kind, self.sample, self.instrument, self.made_unix_s
+        return Brief(*about, len(self.files), self.size_bytes)
+
+
+class Brief(msgspec.Struct, frozen=True, gc=False):
+    """A dataset in a list: what is said of it however many files it has. Kept beside its record."""
+
+    id: DatasetId
+    title: str
+    kind: Kind
+    sample: SampleId | None
+    instrument: InstrumentId | None
+    made_unix_s: float
+    file_count: int
+    size_bytes: int
+
+    @property
+    def is_simulated(self) -> bool:
+        """As of the dataset."""
+        return self.kind is Kind.SIMULATED
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """A job to be done: what decides its outputs (`program` to `inputs`), then how its dataset is described.
+
+    Sample, instrument and licence that it names tell jobs apart too; a job that was done keeps its title.
 
     `parameters` hold what JSON can: strings, finite numbers, booleans, None, sequences and mappings of them.
     Where `simulated` is set, or an input is simulated, so is the output. Sample and instrument are those that all

@@ -21,7 +21,8 @@ CREATE TABLE dataset (
   kind TEXT NOT NULL CHECK (kind IN ('measured', 'derived', 'simulated', 'received')),
   sample TEXT REFERENCES sample, instrument TEXT REFERENCES instrument,
   made_by TEXT UNIQUE REFERENCES job DEFERRABLE INITIALLY DEFERRED,
-  content TEXT NOT NULL, record TEXT NOT NULL CHECK (json_valid(record))) STRICT;
+  content TEXT NOT NULL, brief TEXT NOT NULL CHECK (json_valid(brief)),
+  record TEXT NOT NULL CHECK (json_valid(record))) STRICT;
 CREATE INDEX dataset_kind ON dataset (kind, seq);
 CREATE INDEX dataset_sample ON dataset (sample, seq) WHERE sample IS NOT NULL;
 CREATE INDEX dataset_content ON dataset (content);

@@ -1,14 +1,17 @@
 """A dataset sent to another site as a crate; the receipt becomes part of its provenance.
 
 What is sent is a folder of hard links into the store (`TENANT/outgoing/PEER/dataset-ID`), which stays until the
-receipt is entered: whoever sends again goes on where the last attempt stopped.
+receipt is entered, and goes when somebody opens the store after its process has died: whoever sends again makes it
+anew, and goes on where the last attempt stopped.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,20 +20,24 @@ import msgspec
 from poliqi.apps.keysource import KeySource
 from poliqi.apps.settings import Peer, SaeSettings
 from poliqi.apps.share.client import send
-from poliqi.apps.share.names import peer_folder
+from poliqi.apps.share.outbox import sent_receipts
 from poliqi.apps.share.progress import Progress
-from poliqi.apps.share.receipt import Receipt
+from poliqi.apps.share.receipt import RECEIPT_BYTES, Receipt, read_receipt
 from poliqi.base.errors import DataRefused
 from poliqi.lab.store.crate.build import build
 from poliqi.lab.store.crate.write import link_crate, metadata_of
+from poliqi.lab.store.outgoing import hold_outgoing, outgoing_below
 from poliqi.lab.store.records import Action, ActionKind, DatasetId, NewAction
+from poliqi.lab.store.store import LabStore
 from poliqi.lab.store.tenant import TenantStore
 
 __all__ = [
+    "enter_missed",
     "note_sent",
     "outgoing_folder",
     "receipt_action",
     "receipt_files",
+    "received_key",
     "send_dataset",
     "stage",
     "staged_bytes",
@@ -39,6 +46,9 @@ __all__ = [
 _RECEIPT: Final = "receipt.json"
 _MANIFEST: Final = "manifest"
 _KEPT_MOST: Final = 32 << 20
+_MISSED_MOST: Final = 500
+"""So many of the newest receipts are looked through: what was missed was missed when the service last ended."""
+_SENT_AS: Final = re.compile("dataset-([a-z2-7]{26})", re.ASCII)
 
 
 def stage(tenant: TenantStore, dataset: DatasetId, folder: Path, onward: str = "") -> Path:
@@ -51,15 +61,15 @@ def stage(tenant: TenantStore, dataset: DatasetId, folder: Path, onward: str = "
     return target
 
 
-def staged_bytes(tenant: TenantStore, dataset: DatasetId) -> int:
+def staged_bytes(tenant: TenantStore, dataset: DatasetId, onward: str = "") -> int:
     """How much would be sent, without writing it."""
-    built = build(tenant, dataset)
+    built = build(tenant, dataset, onward=onward)
     return built.size_bytes + len(metadata_of(built))
 
 
 def outgoing_folder(tenant: TenantStore, peer: Peer) -> Path:
     """Where what is being sent to a peer stands."""
-    return tenant.folder / "outgoing" / peer_folder(peer.sae)
+    return outgoing_below(tenant.folder, peer.sae)
 
 
 def send_dataset(
@@ -82,10 +92,12 @@ def send_dataset(
     problems = tenant.verify(dataset)
     if problems:
         raise DataRefused(f"dataset {dataset} is not sent: {problems[0]}; {len(problems)} files are damaged")
-    crate = stage(tenant, dataset, outgoing_folder(tenant, peer), onward)
-    receipt = send(settings, keys, peer, [crate], progress, **how)
-    note_sent(tenant, dataset, receipt, settings, place=peer.place, who=who)
-    shutil.rmtree(crate, ignore_errors=True)
+    folder = outgoing_folder(tenant, peer)
+    with hold_outgoing(folder):
+        crate = stage(tenant, dataset, folder, onward)
+        receipt = send(settings, keys, peer, [crate], progress, **how)
+        note_sent(tenant, dataset, receipt, settings, place=peer.place, who=who)
+        shutil.rmtree(crate, ignore_errors=True)
     return receipt
 
 
@@ -107,6 +119,42 @@ def note_sent(
         signed = settings.state / "receipts" / f"{receipt.transfer}.json"
         files = receipt_files(signed)
     return tenant.add_action(dataset, receipt_action(ActionKind.SENT, receipt, files, place=place, who=who))
+
+
+def enter_missed(store: LabStore, settings: SaeSettings) -> list[Action]:
+    """Enter receipts of datasets that a crash kept from being entered; what is entered already stays as it is.
+
+    A receipt counts where its manifest names every file of the one dataset of that name: what else was sent under
+    such a name is none of ours. Raises DataRefused, StoreError, OSError.
+    """
+    waiting: list[tuple[DatasetId, Receipt, Path]] = []
+    for path in islice(sent_receipts(settings.state), _MISSED_MOST):
+        try:
+            with path.open("rb") as file:
+                receipt = read_receipt(file.read(RECEIPT_BYTES + 1))
+        except DataRefused:
+            continue
+        if found := _SENT_AS.fullmatch(receipt.name):
+            waiting.append((DatasetId(found[1]), receipt, path))
+    entered: list[Action] = []
+    for name in store.tenants() if waiting else []:
+        with store.tenant(name) as tenant:
+            for wanted, receipt, path in waiting:
+                if tenant.find_action(ActionKind.SENT, receipt.transfer) is None and _is_of(tenant, wanted, path):
+                    peer = settings.peer(receipt.receiver)
+                    place = peer.place if peer else ""
+                    entered.append(note_sent(tenant, wanted, receipt, settings, place=place))
+    return entered
+
+
+def _is_of(tenant: TenantStore, wanted: DatasetId, signed: Path) -> bool:
+    """Whether the tenant has this dataset, and the manifest beside the receipt names all of its files."""
+    try:
+        dataset = tenant.dataset(wanted)
+    except DataRefused:
+        return False
+    listed = {tuple(line.split(b" ", 4)[3:]) for line in receipt_files(signed).get(_MANIFEST, b"").split(b"\n")}
+    return {(file.blake3.encode(), f"dataset-{wanted}/{file.path}".encode()) for file in dataset.files} <= listed
 
 
 def receipt_files(signed: Path) -> dict[str, bytes]:
@@ -132,7 +180,13 @@ def receipt_action(
         "place": place,
         "who": who,
     }
-    return NewAction(kind, receipt.transfer, _unix(receipt.begun), _unix(receipt.received), facts, dict(files))
+    key = received_key(receipt) if kind is ActionKind.RECEIVED else receipt.transfer
+    return NewAction(kind, key, _unix(receipt.begun), _unix(receipt.received), facts, dict(files))
+
+
+def received_key(receipt: Receipt) -> str:
+    """What the action of receiving is known by: whoever sends chooses the transfer's id, so it is theirs alone."""
+    return f"{receipt.transfer} of {receipt.sender}"
 
 
 def _unix(moment: str) -> float:

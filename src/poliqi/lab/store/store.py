@@ -16,6 +16,7 @@ from poliqi.lab.store.tenant import TenantStore
 __all__ = ["LabStore"]
 
 _TENANTS: Final = "tenants"
+_FACILITY: Final = "facility.sqlite"
 
 
 class LabStore:
@@ -27,9 +28,15 @@ class LabStore:
 
     @classmethod
     def create(cls, root: Path, organisation: str, tenant: str = "") -> LabStore:
-        """A new store with the organisation's own tenant, whole or not at all. Raises ConfigError, StoreError."""
+        """A new store with the organisation's own tenant, whole or not at all, also in the folder of a facility.
+
+        Raises ConfigError, StoreError.
+        """
         draft = draft_of(organisation, tenant or tenant_of(organisation))
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        has_facility = root.is_dir() and (root / _FACILITY).is_file()
+        if root.exists() and not (
+            root.is_dir() and all(place.name.startswith(_FACILITY) for place in root.iterdir())
+        ):
             raise ConfigError(f"{root} stands already and is not empty; name a folder that is still to be made")
         root = root.absolute()
         partial = root.with_name(f".{root.name[:200]}.{new_id()}.partial")
@@ -39,7 +46,13 @@ class LabStore:
             write_new(partial / FILE_NAME, draft, 0o600)
             made = cls.open(partial)
             made.add_tenant(made.settings.tenant)
-            partial.replace(root)
+            if has_facility:
+                check_private(root)
+                for name in (_TENANTS, FILE_NAME):  # with its settings it is a store
+                    (partial / name).rename(root / name)
+                sync_folder(root)
+            else:
+                partial.replace(root)
             sync_folder(root.parent)
         except OSError as error:
             raise StoreError(f"{root}: cannot be made: {error.strerror}; name another folder") from error
@@ -52,7 +65,8 @@ class LabStore:
         """Raises ConfigError where `root` holds none, StoreError where it is open to others."""
         if not (root / FILE_NAME).is_file():
             raise ConfigError(
-                f"{root} holds no store of a laboratory; make one with `poliqi lab store init {root}`"
+                f"{root} holds no store of a laboratory; make one with"
+                f" `poliqi lab store init {root} --organisation NAME`"
             )
         check_private(root)
         return cls(root, read_settings(root / FILE_NAME))

@@ -25,10 +25,12 @@ from poliqi.lab.store.intake import Progress, disk_words, survey, take_in
 from poliqi.lab.store.jobs import job_key, make_job, output_of
 from poliqi.lab.store.licence import check_licence
 from poliqi.lab.store.naming import check_hash, new_id
+from poliqi.lab.store.outgoing import sweep_outgoing
 from poliqi.lab.store.readout import copy_out
 from poliqi.lab.store.records import (
     Action,
     ActionKind,
+    Brief,
     Dataset,
     DatasetId,
     Instrument,
@@ -51,7 +53,10 @@ from poliqi.lab.store.tracing import trace
 
 __all__ = ["TenantStore"]
 
+_EMPTY: Final = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
+"""BLAKE3 of nothing."""
 _T = TypeVar("_T", Sample, Instrument)
+_DERIVED: Final = "d.id IN (SELECT output FROM job JOIN input ON input.job = job.id WHERE input.dataset = ?)"
 
 
 def _untold(*_: int) -> None:
@@ -78,6 +83,7 @@ class TenantStore:
         self._staging: Final = Staging(folder / "staging", self._entrance.take_back)
         try:
             self._staging.sweep()
+            sweep_outgoing(folder)
         except BaseException:
             self.close()
             raise
@@ -99,25 +105,13 @@ class TenantStore:
         name: str,
         description: str = "",
         properties: Mapping[str, str] | None = None,
-        *,
-        id: SampleId | None = None,  # noqa: A002 - the record's own word
     ) -> Sample:
-        """A name of one's own is given once; what comes from elsewhere keeps its `id`, and may share its name.
+        """Raises DataRefused for a name that stands already."""
+        return self._entrance.sample(name, description, properties or {})
 
-        Raises DataRefused for a name or an id that stands already.
-        """
-        return self._entrance.sample(name, description, properties or {}, id)
-
-    def add_instrument(
-        self,
-        name: str,
-        description: str = "",
-        place: str = "",
-        *,
-        id: InstrumentId | None = None,  # noqa: A002 - the record's own word
-    ) -> Instrument:
+    def add_instrument(self, name: str, description: str = "", place: str = "") -> Instrument:
         """As `add_sample`."""
-        return self._entrance.instrument(name, description, place, id)
+        return self._entrance.instrument(name, description, place)
 
     def samples(self) -> list[Sample]:
         """By name."""
@@ -158,7 +152,6 @@ class TenantStore:
         creator: str = "",
         keywords: Iterable[str] = (),
         made_unix_s: float | None = None,
-        id: DatasetId | None = None,  # noqa: A002 - the record's own word
         expected: Mapping[str, str] | None = None,
         action: NewAction | None = None,
         leave_out: Collection[str] = (),
@@ -168,13 +161,15 @@ class TenantStore:
         """Take files in: a file under its name, a folder's files under their paths below it. All, or nothing.
 
         Paths in `leave_out` stay where they are. `expected` are the BLAKE3 by path that a sender promised; `action`
-        is entered with the dataset. With `once` the dataset of this kind that holds exactly these files is returned
-        where there is one. Raises DataRefused for what is refused, StoreError where the disk does not take it.
+        is entered with the dataset. A file that stands in a simulated dataset of this tenant makes the new one
+        simulated, whatever `kind` says. With `once` the dataset of that kind that holds exactly these files is
+        returned where there is one. Raises DataRefused for what is refused, StoreError where the disk does not take
+        it.
         """
         if kind is Kind.DERIVED:
             raise ValueError("what is derived comes from run(), which knows from what")
         draft_of = Dataset(
-            id or DatasetId(new_id()),
+            DatasetId(new_id()),
             title,
             kind,
             (),
@@ -187,7 +182,6 @@ class TenantStore:
             check_time(time.time() if made_unix_s is None else made_unix_s, "the time it was made"),
         )
         self._entrance.describe(draft_of)
-        self._entrance.check_new("dataset", draft_of.id)
         for digest in (expected or {}).values():
             check_hash(digest)
         with self._staging.hold() as draft:
@@ -221,31 +215,43 @@ class TenantStore:
         *,
         limit: int = 100,
         offset: int = 0,
-    ) -> list[Dataset]:
-        """Newest first. Every word begins a word of title, description, keywords, sample or creator."""
-        return self._catalogue.datasets(*condition(words, kind, sample), limit, offset)
+    ) -> list[Brief]:
+        """Newest first. Every word begins a word of title, description, keywords, sample or creator.
+
+        `dataset` tells the rest of one. With a `limit` of -1 all of them.
+        """
+        return self._catalogue.briefs(*condition(words, kind, sample), limit, offset)
 
     def count(self, words: str = "", kind: Kind | None = None, sample: SampleId | None = None) -> int:
         """How many `find` would find without a limit."""
         return self._catalogue.count(*condition(words, kind, sample))
 
     def holding(self, path: Path) -> Dataset | None:
-        """The newest dataset with a file of exactly this content; so a tool finds what made the file it reads.
+        """The oldest dataset with a file of exactly this content; so a tool finds what made the file it reads.
 
-        Raises StoreError where `path` cannot be read.
+        As `holding_content`. Raises StoreError where `path` cannot be read.
         """
         try:
             with path.open("rb") as file:
                 digest, _ = hash_of(file.fileno(), _untold)
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror}") from error
-        found = self._catalogue.datasets("d.seq IN (SELECT dataset FROM file WHERE blob = ?)", (digest,), 1)
-        return found[0] if found else None
+        return self.holding_content(digest)
 
-    def derived(self, wanted: DatasetId) -> list[Dataset]:
+    def holding_content(self, blake3: str) -> Dataset | None:
+        """The oldest dataset with a file of this content: what a later job wrote the same again is no source of it.
+
+        Of simulated ones and others the oldest simulated one, unless the file is empty.
+        """
+        return next(iter(self._catalogue.holding(blake3, prefer_simulated=blake3 != _EMPTY)), None)
+
+    def derived(self, wanted: DatasetId, *, limit: int = -1) -> list[Brief]:
         """What was made from it by jobs, directly; newest first."""
-        made = "d.id IN (SELECT output FROM job JOIN input ON input.job = job.id WHERE input.dataset = ?)"
-        return self._catalogue.datasets(made, (wanted,))
+        return self._catalogue.briefs(_DERIVED, (wanted,), limit)
+
+    def derived_count(self, wanted: DatasetId) -> int:
+        """How many `derived` would give without a limit."""
+        return self._catalogue.count(_DERIVED, (wanted,))
 
     # contents
 
@@ -317,7 +323,7 @@ class TenantStore:
         begun = check_time(time.time(), "now")
         with disk_words(draft.folder, self.limits, lambda: 0, only_full=True):
             work(draft.work)
-        files = take_in(survey([draft.work], self.limits), draft, self.limits, {}, progress)
+        files = take_in(survey([draft.work], self.limits), draft, self.limits, {}, progress, own=True)
         job = make_job(task, key, described.id, begun, check_time(time.time(), "now"))
         dataset = replace(described, files=tuple(files), made_unix_s=job.ended_unix_s, made_by=job.id)
         return self._entrance.dataset(dataset, draft, job=job)

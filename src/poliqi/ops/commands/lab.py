@@ -27,7 +27,7 @@ command = lazy_group(
     """Materials laboratories: measurements become figures, kept with where they came from, shared by quantum keys.
 
     \b
-      poliqi lab store init mylab
+      poliqi lab store init mylab --organisation "Politecnico di Milano"
       poliqi lab xray calibrate agbh.h5 --calibrant AgBh -o setup.poni
       poliqi lab xray reduce frames.h5 --geometry setup.poni -o curve.h5
       poliqi lab xray saxs curve.h5 --plot sizes.svg

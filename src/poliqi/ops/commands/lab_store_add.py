@@ -67,4 +67,5 @@ def command(
     record = record_of(dataset)
     mark = " (simulated)" if dataset.is_simulated else ""
     line = f"{dataset.id}  {len(dataset.files)} files, {dataset.size_bytes:,} bytes: {dataset.title}{mark}"
-    say(record, [line], as_json=as_json)
+    why = ["a file of it stands in a simulated dataset: so this one is simulated"] if mark and not simulated else []
+    say(record, [line, *why], as_json=as_json)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from poliqi.ops.commands.lab_store_open import JSON, PATH, open_store, say
+from poliqi.ops.commands.lab_store_open import JSON, PATH, open_store, root_option, say
 
 __all__ = ["command", "tenant"]
 
-_STORE = click.option("--store", type=PATH, envvar="POLIQI_LAB", metavar="ROOT", help="its folder (or POLIQI_LAB)")
+_STORE = root_option("its folder")
 
 
 @click.command()
@@ -30,10 +30,29 @@ def command(root: Path, organisation: str, name: str, as_json: bool) -> None:
     """
     from poliqi.lab.store.store import LabStore
 
+    _check_facility(root, name)
     store = LabStore.create(root, organisation, name)
     own = store.settings.tenant
     record = {"store": str(root), "organisation": organisation, "tenant": own}
     say(record, [f"{root}: a store of {organisation}, whose own part is {own}"], as_json=as_json)
+
+
+def _check_facility(root: Path, name: str) -> None:
+    """Where a facility stands there already, the store is its own institute's. Raises ConfigError, StoreError."""
+    from poliqi.base.errors import ConfigError
+    from poliqi.lab.facility.database import DATABASE_NAME
+    from poliqi.lab.facility.facility import Facility
+    from poliqi.lab.facility.records import Category
+
+    if not (root / DATABASE_NAME).is_file():
+        return
+    with Facility.open(root) as facility:
+        own = [one.name for one in facility.people.tenants() if one.category is Category.OWN]
+    if name not in own:
+        said = f"{name!a:.40} is" if name else "without --tenant it is"
+        raise ConfigError(
+            f"{root} is a facility of {', '.join(own)}, and {said} none of them: give --tenant {own[0]}"
+        )
 
 
 @click.group()

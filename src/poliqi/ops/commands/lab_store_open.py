@@ -12,25 +12,44 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from poliqi.lab.store.records import Dataset
+    from poliqi.lab.store.records import Brief, Dataset
     from poliqi.lab.store.store import LabStore
     from poliqi.lab.store.tenant import TenantStore
 
-__all__ = ["JSON", "PATH", "day_of", "open_store", "open_tenant", "record_of", "say", "store_options", "told"]
+__all__ = [
+    "JSON",
+    "PATH",
+    "day_of",
+    "filing_options",
+    "open_store",
+    "open_tenant",
+    "record_of",
+    "root_option",
+    "say",
+    "store_options",
+    "told",
+]
 
 PATH: Final = click.Path(path_type=Path)
 JSON: Final = click.option("--json", "as_json", is_flag=True, help="print JSON")
-_STORE: Final = click.option(
-    "--store", type=PATH, envvar="POLIQI_LAB", metavar="ROOT", help="folder of the store (or POLIQI_LAB)"
-)
 _TENANT: Final = click.option("--tenant", default="", metavar="NAME", help="whose part of it (the owner's)")
 _BEAT_S: Final = 1.0
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def root_option(words: str) -> Callable[[F], F]:
+    """--store ROOT, from POLIQI_LAB where it is left out: the one way in which a command takes the store."""
+    return click.option("--store", type=PATH, envvar="POLIQI_LAB", metavar="ROOT", help=f"{words} (or POLIQI_LAB)")
+
+
 def store_options(function: F) -> F:
-    """--store ROOT, from POLIQI_LAB where it is left out, and --tenant NAME."""
-    return _STORE(_TENANT(function))
+    """--store ROOT and --tenant NAME, of commands that work on a store."""
+    return root_option("folder of the store")(_TENANT(function))
+
+
+def filing_options(function: F) -> F:
+    """--store ROOT and --tenant NAME, of tools that put what they read and found into a store."""
+    return root_option("put what is read and what is found into this store")(_TENANT(function))
 
 
 def open_store(root: Path | None) -> LabStore:
@@ -48,8 +67,8 @@ def open_tenant(root: Path | None, tenant: str) -> TenantStore:
     return open_store(root).tenant(tenant)
 
 
-def record_of(dataset: Dataset) -> dict[str, Any]:
-    """A dataset as JSON has it."""
+def record_of(dataset: Dataset | Brief) -> dict[str, Any]:
+    """A dataset as JSON has it; in a list, without its files and its longer words."""
     import msgspec
 
     fields = msgspec.to_builtins(dataset)

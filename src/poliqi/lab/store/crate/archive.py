@@ -29,6 +29,9 @@ _RATIO_MOST: Final = 200
 _FREE_BYTES: Final = 64 << 20
 """Not held against the ratio: small files of one letter compress well."""
 _END: Final = struct.Struct("<4s4H2LH")
+_END64: Final = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR: Final = struct.Struct("<4sLQL")
+_BEFORE_END: Final = _END64.size + _LOCATOR.size
 _PACKED: Final = frozenset(
     {".gz", ".h5", ".hdf5", ".nxs", ".cbf", ".zip", ".png", ".jpg", ".xz", ".zst", ".brml", ".rasx"}
 )
@@ -100,15 +103,18 @@ def unpack(path: Path, folder: Path, limits: Limits) -> None:
 
 def _check_directory(file: BinaryIO, size: int, limits: Limits) -> None:
     """Refuse a directory of more entries than a dataset may have files, before all of it is read into memory."""
-    file.seek(max(0, size - _END.size - 0xFFFF))
+    file.seek(max(0, size - _BEFORE_END - _END.size - 0xFFFF))
     tail = file.read()
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < _END.size:
         raise DataRefused("is no ZIP file: it has no directory")
     length = _END.unpack_from(tail, at)[5]
-    if length == 0xFFFFFFFF:
-        record = tail.rfind(b"PK\x06\x06", 0, at)
-        length = struct.unpack_from("<Q", tail, record + 40)[0] if record >= 0 and at - record >= 56 else 1 << 62
+    before = tail[max(0, at - _BEFORE_END) : at].rjust(_BEFORE_END, b"\0")
+    locator, _, place, _ = _LOCATOR.unpack_from(before, _END64.size)
+    if locator == b"PK\x06\x07":  # whatever the classic record says, the one of ZIP64 counts then
+        record, *_, length, _ = _END64.unpack_from(before)
+        if record != b"PK\x06\x06" or place != size - len(tail) + at - _BEFORE_END:
+            raise DataRefused("its ZIP64 directory does not stand where every program looks for it; pack it anew")
     if length > 400 * limits.dataset_files + (1 << 16):
         raise DataRefused(f"its directory has {length:,} bytes: more than {limits.dataset_files:,} files need")
     file.seek(0)

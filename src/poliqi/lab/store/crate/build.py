@@ -18,20 +18,33 @@ from poliqi.lab.store.crate.lineage import (
     place_of,
 )
 from poliqi.lab.store.crate.paths import METADATA, id_of, is_beside
-from poliqi.lab.store.crate.terms import DEFINITIONS, ONWARD, RECEIPT_TYPE, RECEIPTS, SOFTWARE, entity, ref, refs
+from poliqi.lab.store.crate.terms import (
+    DEFINITIONS,
+    ONWARD,
+    RECEIPT_TYPE,
+    RECEIPTS,
+    SOFTWARE,
+    TOLD_RECEIPT,
+    entity,
+    ref,
+    refs,
+)
 from poliqi.lab.store.crate.told import told_entities
 from poliqi.lab.store.records import Action, ActionKind, Dataset, DatasetId, StoredFile
 from poliqi.lab.store.tenant import TenantStore
 
 __all__ = ["Built", "Enclosed", "build"]
 
+_UNVERIFIED: Final = "a receipt that another's crate brought, not verified"
+
 
 @dataclass(frozen=True, slots=True)
 class Enclosed:
-    """A small file beside those of the dataset: a receipt."""
+    """A small file beside those of the dataset: a receipt. `is_told`: another's crate brought it, unverified."""
 
     path: str
     data: bytes
+    is_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +83,7 @@ def build(
                 "out (`poliqi lab store get`), rename it, and put them in as a new dataset"
             )
     root, *described = root_entities(dataset, publisher)
-    listed = _Listed(described)
+    listed = _Listed([*described, _software(), *DEFINITIONS])
     folder = _free_folder(dataset.files)
     enclosed: list[Enclosed] = []
     mentioned: list[str] = []
@@ -83,17 +96,16 @@ def build(
     for number, action in enumerate(found.actions):
         if action.kind is ActionKind.SENT and not with_sendings:
             continue
-        receipts = [Enclosed(f"{folder}/{path}", data) for path, data in _receipts(tenant, action)]
+        receipts = _receipts(tenant, action, folder)
         enclosed += receipts
-        mentioned += listed.add(action_entities(action, place, [id_of(one.path) for one in receipts]))[:1]
+        own = [id_of(one.path) for one in receipts if not one.is_told]
+        mentioned += listed.add(action_entities(action, place, own))[:1]
         told = _told(tenant, action, number, place(action.dataset))
         mentioned += [one["@id"] for one in told if "endTime" in one or "startTime" in one]
         listed.add(told)
     if onward:
         listed.add(_onward(onward))
         mentioned.append(ONWARD)
-    listed.add([_software()])
-    listed.add(DEFINITIONS)
     files = [file_entity(file) for file in dataset.files] + [_receipt_entity(one) for one in enclosed]
     root["hasPart"] = refs([file["@id"] for file in files])
     if mentioned:
@@ -129,10 +141,17 @@ def _free_folder(files: Iterable[StoredFile]) -> str:
     )
 
 
-def _receipts(tenant: TenantStore, action: Action) -> list[tuple[str, bytes]]:
+def _receipts(tenant: TenantStore, action: Action, folder: str) -> list[Enclosed]:
     """Receipts of an action under names of their own: that of the action, and those that came with the dataset."""
     kept = [file.path for file in action.files if file.path.startswith("receipt")]
-    return [(f"{action.id[:8]}-{path.replace('/', '-')}", tenant.action_file(action, path)) for path in kept]
+    return [
+        Enclosed(
+            f"{folder}/{action.id[:8]}-{path.replace('/', '-')}",
+            tenant.action_file(action, path),
+            path.startswith(TOLD_RECEIPT),
+        )
+        for path in kept
+    ]
 
 
 def _receipt_entity(one: Enclosed) -> dict[str, Any]:
@@ -141,7 +160,7 @@ def _receipt_entity(one: Enclosed) -> dict[str, Any]:
     return entity(
         id_of(one.path),
         "File",
-        name="signed receipt of a transfer",
+        name=_UNVERIFIED if one.is_told else "signed receipt of a transfer",
         contentSize=str(len(one.data)),
         encodingFormat=RECEIPT_TYPE,
         blake3=blake3(one.data).hexdigest(),

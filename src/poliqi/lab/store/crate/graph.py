@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -28,7 +27,6 @@ METADATA_BYTES: Final = 64 << 20
 _ENTITIES_MOST: Final = 400_000
 _ID_MOST: Final = 4096
 _VALUES_MOST: Final = 400_000
-_BAD: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 Entity = Mapping[str, Any]
 
@@ -47,12 +45,13 @@ class Graph:
         A reference is read as the name of what it refers to, else as its identifier.
         """
         for value in values_of(entity, name):
-            if isinstance(value, str | int | float):
-                return plain_text(str(value), longest)
-            target = self.entities.get(identifier_of(value))
-            if target is not None and isinstance(target.get("name"), str):
-                return plain_text(str(target["name"]), longest)
-            return plain_text(identifier_of(value) or str(value.get("@value", "")), longest)
+            told = value
+            if isinstance(value, dict):
+                named = self.entities.get(identifier_of(value), {}).get("name")
+                literal = cast("dict[str, Any]", value).get("@value")
+                told = named if isinstance(named, str) else identifier_of(value) or literal
+            if isinstance(told, str | int | float):  # anything else, such as null, says nothing
+                return plain_text(str(told), longest)
         return ""
 
     def linked(self, entity: Entity, name: str) -> Iterator[Entity]:
@@ -85,9 +84,11 @@ def types_of(entity: Entity) -> list[str]:
 
 
 def plain_text(text: str, longest: int) -> str:
-    """Outside text on one line, shortened, without control characters and without what turns writing around."""
-    line = " ".join(_BAD.sub(" ", text).split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
+    """Outside text on one line, shortened, without what is not printable or turns writing around."""
+    start = text[: 4 * longest]  # of a text without end the rest is not looked at
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in start).split())
+    is_whole = len(line) <= longest and len(start) == len(text)
+    return line if is_whole else line[: longest - 1] + "…"
 
 
 def read_graph(data: bytes) -> Graph:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from poliqi.base.errors import DataRefused
-from poliqi.lab.store.crate.graph import Entity, Graph, plain_text, types_of, values_of
+from poliqi.lab.store.crate.graph import Entity, Graph, identifier_of, plain_text, types_of, values_of
 from poliqi.lab.store.crate.licences import licence_from
 from poliqi.lab.store.crate.paths import is_beside, is_remote, local_path
 from poliqi.lab.store.crate.terms import ONWARD, RECEIPT_TYPE, SIMULATED, term
 
-__all__ = ["Declared", "Described", "describe"]
+__all__ = ["Declared", "Described", "describe", "tells_simulated"]
 
 _BLAKE3: Final = re.compile("[0-9a-f]{64}")
 _KEYWORDS_MOST: Final = 100
+_NO: Final = frozenset({"false", "0", "0.0", "no"})
 _DESCRIPTION: Final = 20_000
 
 
@@ -123,10 +124,21 @@ def _time(value: Any) -> float | None:
 
 
 def _is_simulated(graph: Graph) -> bool:
-    return any(
-        property_.get("propertyID") == term(SIMULATED) and property_.get("value") is True
-        for property_ in graph.linked(graph.root, "additionalProperty")
-    )
+    return any(map(tells_simulated, graph.linked(graph.root, "additionalProperty")))
+
+
+def tells_simulated(property_: Entity) -> bool:
+    """Whether a property says `simulated`, in whatever way: only a plain no is one, such as false, 0 or "no"."""
+    names = [identifier_of(one) or one for one in values_of(property_, "propertyID")]
+    if term(SIMULATED) not in names:
+        return False
+    values = [_plain(one) for one in values_of(property_, "value")]
+    return not values or any(str(one).strip().lower() not in _NO for one in values)
+
+
+def _plain(value: Any) -> Any:
+    """Without the type that may stand beside it."""
+    return cast("dict[str, Any]", value).get("@value") if isinstance(value, dict) else value
 
 
 def _onward(graph: Graph) -> str:

@@ -16,6 +16,7 @@ from poliqi.lab.store.crate.archive import is_archive, unpack
 from poliqi.lab.store.crate.graph import METADATA_BYTES, read_graph
 from poliqi.lab.store.crate.paths import METADATA, PREVIEW
 from poliqi.lab.store.crate.read import Declared, Described, describe
+from poliqi.lab.store.crate.terms import TOLD_RECEIPT
 from poliqi.lab.store.records import ActionKind, Dataset, Kind, NewAction
 from poliqi.lab.store.tenant import TenantStore
 
@@ -65,7 +66,7 @@ def take_crate(
         described = describe(read_graph(metadata), licence)
         kept = {METADATA: metadata}
         for number, path in enumerate(described.receipts[:_RECEIPTS_MOST]):
-            kept[f"receipt-told-{number:03}.json"] = _small(tree, path, _RECEIPT_BYTES)
+            kept[f"{TOLD_RECEIPT}{number:03}.json"] = _small(tree, path, _RECEIPT_BYTES)
         for declared in described.files:
             _check(tree, declared)
     beside = {METADATA, *described.receipts, *_previews(folder)}

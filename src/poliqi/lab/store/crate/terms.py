@@ -13,6 +13,7 @@ __all__ = [
     "RECEIPT_TYPE",
     "SIMULATED",
     "SOFTWARE",
+    "TOLD_RECEIPT",
     "entity",
     "ref",
     "refs",
@@ -24,6 +25,8 @@ RECEIPT_TYPE: Final = "application/vnd.poliqi.receipt"
 """Media type of a signed receipt (docs/spec/transfer.md)."""
 RECEIPTS: Final = "receipts"
 """The folder of a crate in which receipts stand."""
+TOLD_RECEIPT: Final = "receipt-told-"
+"""How the names of receipts begin that another's crate brought: nobody here has verified them."""
 NO_LICENCE: Final = "No licence: nobody but the owner may use it."
 SIMULATED: Final = "simulated"
 """Name of the property that says that a calculation stands in place of an instrument."""

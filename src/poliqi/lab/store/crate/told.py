@@ -32,7 +32,8 @@ def told_entities(graph: Graph, number: int, place: str, onward: str) -> list[di
     for name in wanted:  # grows meanwhile
         if name in names or len(names) >= _ENTITIES_MOST:
             continue
-        renamed = name if is_remote(name) else f"{TOLD}{number}-{name.lstrip('#_:')}"
+        own = f"{TOLD}{number}-{name.lstrip('#_:').replace('#', '%23')}"
+        renamed = name if _is_global(graph.entities[name]) else own
         if len(renamed) > _ID_MOST:
             continue
         names[name] = renamed
@@ -44,6 +45,11 @@ def told_entities(graph: Graph, number: int, place: str, onward: str) -> list[di
                 if target is not None and _is_contextual(graph, target):
                     wanted.append(str(target["@id"]))
     return [_renamed(graph, graph.entities[name], names, place) for name in names]
+
+
+def _is_global(entity: Entity) -> bool:
+    """True for a thing that everybody calls by its URI. What was done is no such thing: who tells it claims it."""
+    return is_remote(entity["@id"]) and not any(kind.endswith("Action") for kind in types_of(entity))
 
 
 def _is_contextual(graph: Graph, entity: Entity) -> bool:
