@@ -9,7 +9,7 @@ import shutil
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -199,14 +199,19 @@ def _filled() -> tuple[Path, dict[str, list[Dataset]]]:
     return folder / "store", datasets
 
 
-def lab_rig(folder: Path, open_role: Role | None = Role.OPERATOR, here: str | None = None) -> LabRig:
-    """Pages of a house with two companies."""
+def lab_rig(
+    folder: Path,
+    open_role: Role | None = Role.OPERATOR,
+    here: str | None = None,
+    forward: Mapping[str, str] | None = None,
+) -> LabRig:
+    """Pages of a house with two companies. `forward`: peers that it serves, each with its tenant."""
     made, datasets = _filled()
     shutil.copytree(made, folder / "store")
     store = LabStore.open(folder / "store")
     tokens, entries = tokens_of(folder)
     desk = LabDeskInMemory()
-    room = LabRoom(store, desk, here=here, wall=lambda: float(NOW))
+    room = LabRoom(store, desk, here=here, forward=lambda: forward or {}, wall=lambda: float(NOW))
     settings = DashboardSettings(open_role=open_role, tokens=entries)
     pages = SaePages(
         desk,

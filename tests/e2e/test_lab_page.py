@@ -48,8 +48,8 @@ class Live:
     def paths(self) -> list[str]:
         first, second = (dataset.id for dataset in self.rig.datasets["polimi"])
         return ["/lab", f"/lab/datasets/{first}", f"/lab/datasets/{second}", "/lab/instruments",
-                "/lab/instruments/saxs?week=2026-W39", "/lab/bookings", "/lab/invoices", "/lab/report",
-                "/lab/datasets/nothing"]  # fmt: skip
+                "/lab/instruments/saxs?week=2026-W39", "/lab/bookings", "/lab/quotes", "/lab/invoices",
+                "/lab/report", "/lab/datasets/nothing"]  # fmt: skip
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_a_dataset_goes_over_real_sites_and_is_taken_in_there(browser: Any) -> N
 
             with LabStore.open(there.folder / "lab").tenant() as store:
                 until(lambda: store.count() == 1, 20.0)
-                [came] = store.find()
+                [came] = [store.dataset(one.id) for one in store.find()]
                 assert {(f.path, f.blake3) for f in came.files} >= {(f.path, f.blake3) for f in sent.files}
                 assert came.is_simulated
                 [action] = [a for a in store.actions(came.id) if a.kind is ActionKind.RECEIVED]

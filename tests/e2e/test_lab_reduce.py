@@ -21,6 +21,7 @@ from poliqi.base.errors import ConfigError, DataRefused, PoliqiError
 from poliqi.lab.store.store import LabStore
 from poliqi.lab.xray.geometry import Geometry, save_geometry
 from poliqi.lab.xray.nxcansas import read_curves
+from poliqi.lab.xray.stack import StackRun
 from poliqi.ops.cli import cli
 
 FRAMES = [counts(4, seed) for seed in range(6)]
@@ -105,6 +106,64 @@ def test_the_curve_goes_into_the_store_once(tmp_path: Path, reduce: list[object]
         made = part.dataset(first["dataset"])
         assert made.is_simulated
         assert {file.path for file in made.files} == {"c.h5", "curve.svg"}
+
+
+@pytest.mark.parametrize("unit", ["1/nm", "2theta"])
+def test_a_curve_that_the_store_has_is_not_reduced_again(
+    tmp_path: Path, reduce: list[object], monkeypatch: pytest.MonkeyPatch, unit: str
+) -> None:
+    LabStore.create(tmp_path / "lab", "Politecnico di Milano")
+    words = [*reduce, tmp_path / "run_master.h5", "--unit", unit, "--store", tmp_path / "lab", "--json"]
+    first = json.loads(poliqi(*words, "-o", tmp_path / "c.h5"))
+    monkeypatch.setattr(StackRun, "run", lambda *_, **__: pytest.fail("it was reduced again"))
+    again = json.loads(poliqi(*words, "-o", tmp_path / "d.h5", "--plot", tmp_path / "d.svg"))
+    assert (again["dataset"], again["was_there"], again["frames"]) == (first["dataset"], True, 6)
+    assert {name: again[name] for name in ("points", "axis", "from", "to", "simulated")} == {
+        name: first[name] for name in ("points", "axis", "from", "to", "simulated")
+    }
+    assert "<svg" in (tmp_path / "d.svg").read_text()
+
+
+def titles(root: Path) -> dict[str, tuple[str, set[str]]]:
+    with LabStore.open(root).tenant() as part:
+        found = [part.dataset(brief.id) for brief in part.find()]
+    return {one.title: (one.kind.value, {file.path for file in one.files}) for one in found}
+
+
+def test_what_was_read_goes_into_the_store_beside_the_curve(tmp_path: Path, reduce: list[object]) -> None:
+    LabStore.create(tmp_path / "lab", "Politecnico di Milano")
+    words = [*reduce, tmp_path / "run_master.h5", "-o", tmp_path / "c.h5", "--store", tmp_path / "lab", "--json"]
+    made = json.loads(poliqi(*words))["dataset"]
+    held = titles(tmp_path / "lab")
+    frames = next(kind for title, kind in held.items() if title.startswith("Frames: run_master.h5"))
+    data = {path.name for path in tmp_path.glob("run_data_*.h5")}
+    assert data
+    assert frames == ("measured", {"run_master.h5", *data})
+    with LabStore.open(tmp_path / "lab").tenant() as part:
+        known = {one.title for one in part.provenance(made).datasets}
+    assert known == held.keys()
+    assert len(known) == 4
+
+
+def test_frames_can_be_left_where_they_are(tmp_path: Path, reduce: list[object]) -> None:
+    LabStore.create(tmp_path / "lab", "Politecnico di Milano")
+    words = [*reduce, tmp_path / "run_master.h5", "-o", tmp_path / "c.h5", "--store", tmp_path / "lab"]
+    poliqi(*words, "--leave-frames")
+    assert titles(tmp_path / "lab") == {"run_master.h5": ("derived", {"c.h5", "curve.svg"})}
+
+
+def test_frames_of_one_name_in_two_folders_are_taken_in(tmp_path: Path, reduce: list[object]) -> None:
+    LabStore.create(tmp_path / "lab", "Politecnico di Milano")
+    paths = [tmp_path / folder / "a.h5" for folder in ("one", "two")]
+    for number, path in enumerate(paths):
+        path.parent.mkdir()
+        with h5py.File(path, "w") as file:
+            file["data"] = FRAMES[number]
+            file.attrs["simulated"] = True
+    poliqi(*reduce, *paths, "-o", tmp_path / "c.h5", "--store", tmp_path / "lab")
+    with LabStore.open(tmp_path / "lab").tenant() as part:
+        frames = [one.kind.value for one in part.find() if one.title.startswith("Frames")]
+    assert frames == ["simulated", "simulated"]  # as the files themselves say
 
 
 WRITER = """

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from ptu_files import header, t2_records, t3_records
 from ptufile import PtuRecordType
 
+from bench.ptu_files import header, t2_records, t3_records
 from poliqi.base.errors import DataRefused
 from poliqi.base.ids import Origin
 from poliqi.edge.ptu import PtuTags

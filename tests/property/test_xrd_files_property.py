@@ -13,10 +13,10 @@ from powder_patterns import cif
 from scan_files import write_brml, write_rasx, write_raw, write_xrdml
 
 from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.lab.store.findings import Finding, Findings, findings_bytes, findings_from
 from poliqi.lab.xray.diffraction.crystal import crystal_from
 from poliqi.lab.xray.diffraction.instrumentprofile import profile_from
 from poliqi.lab.xray.diffraction.pattern import read_pattern
-from poliqi.lab.xray.findings import Finding, Findings, findings_bytes, findings_from
 
 X = 20 + 0.05 * np.arange(40)
 WRITERS = {"xrdml": write_xrdml, "rasx": write_rasx, "brml": write_brml, "raw": write_raw}

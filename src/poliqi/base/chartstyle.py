@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["CHART_FORMATS", "CHART_STYLE"]
+from poliqi.base.errors import ConfigError
+
+__all__ = ["CHART_FORMATS", "CHART_STYLE", "check_format"]
 
 CHART_FORMATS: Final = ("png", "svg")
 CHART_STYLE: Final[dict[str, Any]] = {
@@ -16,3 +19,9 @@ CHART_STYLE: Final[dict[str, Any]] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "poliqi",  # the same chart gives the same file
 }
+
+
+def check_format(path: Path) -> None:
+    """Refuse a file name whose ending is not a format that is drawn (ConfigError)."""
+    if path.suffix.lower().lstrip(".") not in CHART_FORMATS:
+        raise ConfigError(f"--plot {path}: give a name that ends in .{' or .'.join(CHART_FORMATS)}")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,19 +12,23 @@ from typing import Any
 import click
 import msgspec
 
-from poliqi.base.errors import ConfigError, DataRefused
-from poliqi.edge.wholefile import check_target
+from poliqi.base.errors import ConfigError
+from poliqi.edge.wholefile import check_target, whole_file
 from poliqi.lab.xray.binning import Splitting
 from poliqi.lab.xray.curve import Axis, Curve
 from poliqi.lab.xray.curvechart import draw_curve
 from poliqi.lab.xray.framecurves import write_frame_curves
 from poliqi.lab.xray.nxcansas import write_curve
+from poliqi.lab.xray.nxcansas_read import read_curves
 from poliqi.lab.xray.prepare import Asked, prepare
 from poliqi.lab.xray.reduction import Plan, Recipe, Settings, Sums, plan_of
 from poliqi.lab.xray.stack import StackRun
+from poliqi.ops.commands.lab_store_open import told as told_in_lines
+from poliqi.ops.lab_filing import Filing, Read, with_linked
 
 __all__ = ["Bar", "asked_of", "run_reduce"]
 
+_PROGRAM = "poliqi lab xray reduce"
 _AXES = {"1/nm": Axis.Q_PER_NM, "1/A": Axis.Q_PER_ANGSTROM, "2theta": Axis.TWO_THETA_DEG}
 
 
@@ -64,24 +67,48 @@ def run_reduce(frames: tuple[Path, ...], **options: Any) -> None:
         if path is not None:
             check_target(path, overwrite=options["force"])
     began = time.perf_counter()
+    filing = Filing(options["store"], options["tenant"], _reads(frames, options) if options["store"] else ())
     recipe, told = prepare(asked_of(options), frames)
-    simulated = bool(options["simulated"] or told.simulated)
+    simulated = bool(options["simulated"] or told.simulated or filing.is_simulated)
+    said = ("frames",) if told.simulated else ()
+    title = options["title"] or (
+        frames[0].name if len(frames) == 1 else f"{frames[0].name} and {len(frames) - 1} more"
+    )
+    if options["per_frame"] is None:
+        done = filing.standing(
+            _PROGRAM,
+            _parameters(recipe, title, options),
+            ".h5",
+            simulated=simulated,
+            said=said,
+            inputs=options["inputs"],
+            leave=filing.paths if options["leave_frames"] else (),
+        )
+        if done is not None:
+            dataset, content = done
+            curve = _written_again(content, output, options)
+            count = StackRun(recipe, frames, output, options["dataset"]).count()
+            answer = _answer(recipe, count, None, curve, output, time.perf_counter() - began)
+            _say(answer | {"dataset": dataset, "was_there": True}, options)
+            return
     workers, cluster = _where(options["workers"], options["cluster"])
     stack = StackRun(recipe, frames, output, options["dataset"], each=options["per_frame"] is not None)
     with Bar(is_quiet=options["as_json"]) as progress:
         sums = stack.run(workers=workers, cluster=cluster, progress=progress)
     plan = plan_of(recipe)
-    title = options["title"] or (
-        frames[0].name if len(frames) == 1 else f"{frames[0].name} and {len(frames) - 1} more"
-    )
     curve = plan.curve(sums, title, per_second=options["per_second"], simulated=simulated)
     _write(plan, stack, sums, curve, options)
     if options["plot"] is not None:
         draw_curve(curve, options["plot"])
     stack.done()
-    answer = _answer(recipe, sums, curve, output, time.perf_counter() - began)
-    if options["store"] is not None:
-        answer["dataset"] = _stored(recipe, frames, curve, output, options)
+    answer = _answer(recipe, sums.frames, sums.overflowed, curve, output, time.perf_counter() - began)
+    dataset = _stored(filing, recipe, curve, output, options, said)
+    if dataset is not None:
+        answer["dataset"] = dataset
+    _say(answer, options)
+
+
+def _say(answer: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     click.echo(msgspec.json.encode(answer).decode() if options["as_json"] else _told(answer))
 
 
@@ -130,16 +157,28 @@ def _write(plan: Plan, stack: StackRun, sums: Sums, curve: Curve, options: Mappi
         )
 
 
-def _answer(recipe: Recipe, sums: Sums, curve: Curve, output: Path, wall_s: float) -> dict[str, Any]:
+def _written_again(content: bytes, output: Path, options: Mapping[str, Any]) -> Curve:
+    """The curve that the store has, as the file and the chart that were asked for."""
+    with whole_file(output, overwrite=options["force"]) as file:
+        file.write(content)
+    [curve] = read_curves(output)
+    if options["plot"] is not None:
+        draw_curve(curve, options["plot"])
+    return curve
+
+
+def _answer(
+    recipe: Recipe, frames: int, overflowed: int | None, curve: Curve, output: Path, wall_s: float
+) -> dict[str, Any]:
     return {
         "output": str(output),
-        "frames": sums.frames,
+        "frames": frames,
         "points": int(curve.x.size),
         "axis": curve.axis.value,
         "from": float(curve.x[0]),
         "to": float(curve.x[-1]),
         "intensity_unit": curve.intensity_unit.value,
-        "overflow_pixels_left_out": sums.overflowed,
+        "overflow_pixels_left_out": overflowed,
         "wavelength_m": recipe.geometry.wavelength_m,
         "simulated": curve.simulated,
         "wall_s": round(wall_s, 3),
@@ -155,60 +194,54 @@ def _told(answer: Mapping[str, Any]) -> str:
     if answer["simulated"]:
         lines.append("the frames are simulated, and so is the curve")
     if "dataset" in answer:
-        lines.append(f"dataset {answer['dataset']}")
+        lines.append(f"dataset {answer['dataset']}{', which was there' if answer.get('was_there') else ''}")
     return "\n".join(lines)
 
 
+def _reads(frames: tuple[Path, ...], options: Mapping[str, Any]) -> list[Read]:
+    """What decides the curve, each part by its role."""
+    found = [Read("frames", with_linked(frames, options["dataset"]), bool(options["simulated"]))]
+    named = {"geometry": options["geometry"], "flat": options["flat"], "dark": options["dark"]}
+    found += [Read(role, with_linked([path])) for role, path in named.items() if path is not None]
+    return found + [Read("mask", with_linked([Path(mask)])) for mask in options["masks"] if mask != "none"]
+
+
+def _parameters(recipe: Recipe, title: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the curve beside the files."""
+    return {
+        "settings": msgspec.to_builtins(recipe.settings),
+        "mask_keeps": options["mask_keeps"],
+        "masks": [mask for mask in options["masks"] if mask == "none"],
+        "exposure_s": recipe.exposure_s,
+        "dark_scale": recipe.dark_scale,
+        "wavelength_m": recipe.geometry.wavelength_m,
+        "per_second": options["per_second"],
+        "dataset": options["dataset"],
+        "title": title,
+    }
+
+
 def _stored(
-    recipe: Recipe, frames: tuple[Path, ...], curve: Curve, output: Path, options: Mapping[str, Any]
-) -> str:
+    filing: Filing, recipe: Recipe, curve: Curve, output: Path, options: Mapping[str, Any], said: Sequence[str]
+) -> str | None:
     """Put the curve, and its chart, into a store: the job is known by what its files hold. Returns the dataset.
 
-    Datasets that hold a file which was read are inputs of the job, so that provenance is one chain.
+    Datasets that hold a file which was read are inputs of the job, so that provenance is one chain; what none holds
+    is put in beside, unless it is to be left where it is. `said`: what said itself that it is simulated.
     """
-    from importlib.metadata import version
-
-    from poliqi.lab.store.records import Task
-    from poliqi.lab.store.store import LabStore
-
-    named = {"geometry": options["geometry"], "flat": options["flat"], "dark": options["dark"]}
-    named |= {f"mask_{n}": Path(mask) for n, mask in enumerate(options["masks"]) if mask != "none"}
-    task = Task(
-        program="poliqi lab xray reduce",
-        version=version("poliqi"),
-        parameters={
-            "frames": [_content(path) for path in frames],
-            "files": {name: _content(path) for name, path in named.items() if path is not None},
-            "settings": msgspec.to_builtins(recipe.settings),
-            "mask_keeps": options["mask_keeps"],
-            "exposure_s": recipe.exposure_s,
-            "dark_scale": recipe.dark_scale,
-            "wavelength_m": recipe.geometry.wavelength_m,
-            "per_second": options["per_second"],
-            "dataset": options["dataset"],
-        },
-        title=curve.title,
-        simulated=curve.simulated,
-    )
 
     def work(folder: Path) -> None:
         write_curve(folder / output.name, curve)
         draw_curve(curve, folder / "curve.svg")
 
-    with LabStore.open(options["store"]).tenant(options["tenant"]) as part:
-        read = [path for path in (*frames, *named.values()) if path is not None]
-        held = [found.id for path in read if (found := part.holding(path)) is not None]
-        inputs = dict.fromkeys([*(part.resolve(name) for name in options["inputs"]), *held])
-        dataset, _ = part.run(replace(task, inputs=tuple(inputs)), work)
-    return str(dataset.id)
-
-
-def _content(path: Path) -> dict[str, str]:
-    """A file's name and BLAKE3."""
-    from blake3 import blake3
-
-    try:
-        digest = blake3().update_mmap(path).hexdigest()
-    except OSError as error:
-        raise DataRefused(f"{path} cannot be read ({error.strerror}); give it again") from error
-    return {"name": path.name, "blake3": digest}
+    return filing.put(
+        _PROGRAM,
+        _parameters(recipe, curve.title, options),
+        work,
+        title=curve.title,
+        simulated=curve.simulated,
+        inputs=options["inputs"],
+        said=said,
+        leave=filing.paths if options["leave_frames"] else (),
+        progress=told_in_lines("files put into the store"),
+    )

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from poliqi.base.errors import ConfigError
+from poliqi.ops.commands.lab_store_open import filing_options
+from poliqi.ops.lab_filing import Filing, Read
 
 if TYPE_CHECKING:
+    from poliqi.lab.store.findings import Findings
     from poliqi.lab.xray.diffraction.pattern import Pattern
-    from poliqi.lab.xray.findings import Findings
 
-__all__ = ["CIFS", "PATH", "Outputs", "deliver", "outputs_options", "pattern_options", "read_asked", "tell"]
+__all__ = [
+    "CIFS",
+    "PATH",
+    "Outputs",
+    "deliver",
+    "outputs_options",
+    "parameters_of",
+    "pattern_options",
+    "read_asked",
+    "tell",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 PATH: Final = click.Path(path_type=Path)
@@ -34,6 +45,12 @@ _PATTERN: Final = (
         "--geometry", type=click.Choice(["bragg-brentano", "debye-scherrer"]), help="flat plate, or capillary"
     ),
     click.option(
+        "--monochromator",
+        type=float,
+        metavar="2THETA",
+        help="of a crystal in the tube's beam, in degrees (27.3: Ge 111)",
+    ),
+    click.option(
         "--range", "limits", nargs=2, type=float, metavar="LOW HIGH", help="degrees of 2theta that are used"
     ),
     click.option("--simulated", is_flag=True, help="the pattern was calculated: say so wherever it is shown"),
@@ -43,8 +60,7 @@ _OUTPUTS: Final = (
     click.option("--plot", type=PATH, metavar="FILE.svg|png", help="draw it"),
     click.option("--force", is_flag=True, help="replace files of that name"),
     click.option("--json", "as_json", is_flag=True, help="print JSON"),
-    click.option("--store", type=PATH, envvar="POLIQI_LAB", metavar="ROOT", help="put pattern and results there"),
-    click.option("--tenant", default="", metavar="NAME", help="whose part of the store (the owner's)"),
+    filing_options,
 )
 
 
@@ -61,16 +77,23 @@ class Outputs:
 
     def check(self) -> None:
         """Refuse names that cannot be written, before any work. Raises ConfigError."""
+        from poliqi.base.chartstyle import check_format
         from poliqi.edge.wholefile import check_target
-        from poliqi.lab.xray.diffraction.chart import check_plot
 
         if self.plot is not None:
-            check_plot(self.plot)
+            check_format(self.plot)
         for path in (self.output, self.plot):
             if path is not None:
                 check_target(path, overwrite=self.force)
-        if self.tenant and self.store is None:
-            raise ConfigError("--tenant says whose part of a store; give --store with it")
+
+    def filing(
+        self, pattern: Path, cifs: Sequence[Path] = (), instrument: Path | None = None, *, simulated: bool
+    ) -> Filing:
+        """Where results are put, and what decides them. Raises ConfigError, DataRefused, StoreError."""
+        reads = [Read("pattern", (pattern,), simulated), *(Read("structure", (one,)) for one in cifs)]
+        if instrument is not None:
+            reads.append(Read("instrument", (instrument,)))
+        return Filing(self.store, self.tenant, reads)
 
 
 def _with(options: Sequence[Callable[[Any], Any]], function: F) -> F:
@@ -80,7 +103,7 @@ def _with(options: Sequence[Callable[[Any], Any]], function: F) -> F:
 
 
 def pattern_options(function: F) -> F:
-    """PATTERN, --wavelength, --geometry, --range, --simulated."""
+    """PATTERN, --wavelength, --geometry, --monochromator, --range, --simulated."""
     return _with(_PATTERN, function)
 
 
@@ -90,17 +113,35 @@ def outputs_options(function: F) -> F:
 
 
 def read_asked(
-    file: Path, wavelength: str | None, geometry: str | None, limits: tuple[float, float] | None, simulated: bool
+    file: Path,
+    wavelength: str | None,
+    geometry: str | None,
+    monochromator: float | None,
+    limits: tuple[float, float] | None,
+    simulated: bool,
 ) -> Pattern:
     """The pattern that the options mean. Raises ConfigError, DataRefused."""
     from poliqi.lab.xray.diffraction.pattern import read_pattern
-    from poliqi.lab.xray.diffraction.radiation import Geometry, radiation_named
+    from poliqi.lab.xray.diffraction.radiation import Geometry, monochromated, radiation_named
 
     radiation = None if wavelength is None else radiation_named(wavelength)
-    pattern = read_pattern(file, radiation, None if geometry is None else Geometry(geometry))
+    polarisation = None if monochromator is None else monochromated(monochromator)
+    shape = None if geometry is None else Geometry(geometry)
+    pattern = read_pattern(file, radiation, shape, polarisation=polarisation)
     if limits is not None:
         pattern = pattern.within(*limits)
     return replace(pattern, simulated=True) if simulated else pattern
+
+
+def parameters_of(pattern: Pattern, limits: tuple[float, float] | None) -> dict[str, Any]:
+    """What of a pattern is not in its file."""
+    return {
+        "wavelength": pattern.radiation.name,
+        "wavelength_angstrom": list(pattern.radiation.wavelengths_angstrom),
+        "geometry": pattern.geometry.value,
+        "polarisation": pattern.polarised_share,
+        "range": limits,
+    }
 
 
 def tell(words: str) -> None:
@@ -117,15 +158,19 @@ def deliver(
     lines: Sequence[str],
     *,
     what: str,
-    inputs: Sequence[Path],
+    filing: Filing,
     parameters: dict[str, Any],
     findings: Findings | None = None,
     draw: Callable[[Path], None] | None = None,
     more: dict[str, bytes] | None = None,
+    leave: Collection[Path] = (),
 ) -> None:
-    """Write, store and print. `what` is the subcommand; `more` are further files for the store by name."""
+    """Write, store and print. `what` is the subcommand; `more` are further files for the store by name.
+
+    Of the files that were read, those in `leave` decide the result and are not put in.
+    """
     from poliqi.edge.wholefile import whole_file
-    from poliqi.lab.xray.findings import findings_bytes
+    from poliqi.lab.store.findings import findings_bytes
     from poliqi.ops.message_text import plain
 
     if outputs.output is not None and findings is not None:
@@ -133,8 +178,8 @@ def deliver(
             file.write(findings_bytes(findings))
     if outputs.plot is not None and draw is not None:
         draw(outputs.plot)
-    if outputs.store is not None:
-        dataset = _stored(outputs, answer, what, inputs, parameters, findings, draw, more or {})
+    dataset = _stored(filing, answer, what, parameters, findings, draw, more or {}, leave)
+    if dataset is not None:
         answer = {**answer, "dataset": dataset}
         lines = [*lines, f"dataset: {dataset}"]
     if outputs.as_json:
@@ -144,21 +189,17 @@ def deliver(
 
 
 def _stored(
-    outputs: Outputs,
+    filing: Filing,
     answer: dict[str, Any],
     what: str,
-    inputs: Sequence[Path],
     parameters: dict[str, Any],
     findings: Findings | None,
     draw: Callable[[Path], None] | None,
     more: dict[str, bytes],
-) -> str:
-    """The dataset of the results; pattern and structures stand beside it as another."""
-    from importlib.metadata import version
-
-    from poliqi.lab.store.records import Kind, Task
-    from poliqi.lab.xray.findings import findings_bytes
-    from poliqi.ops.commands.lab_store_open import open_tenant
+    leave: Collection[Path],
+) -> str | None:
+    """The dataset of the results, the files that they come from beside it; None where no store is named."""
+    from poliqi.lab.store.findings import findings_bytes
 
     simulated = bool(answer.get("is_simulated", False))
 
@@ -171,17 +212,13 @@ def _stored(
         if draw is not None:
             draw(folder / "figure.svg")
 
-    with open_tenant(outputs.store, outputs.tenant) as part:
-        kind = Kind.SIMULATED if simulated else Kind.MEASURED
-        source = part.register(list(inputs), title=f"Diffraction pattern {inputs[0].name}", kind=kind, once=True)
-        task = Task(
-            f"poliqi lab xray xrd {what}",
-            version("poliqi"),
-            parameters,
-            (source.id,),
-            title=f"{what.capitalize()}: {inputs[0].name}",
-            keywords=("X-ray diffraction", what),
-            simulated=simulated,
-        )
-        dataset, _ = part.run(task, work)
-    return str(dataset.id)
+    return filing.put(
+        f"poliqi lab xray xrd {what}",
+        parameters,
+        work,
+        title=f"{what.capitalize()}: {filing.named('pattern')}",
+        keywords=("X-ray diffraction", what),
+        simulated=simulated,
+        said=("pattern",) if simulated and not filing.is_simulated else (),
+        leave=leave,
+    )

@@ -42,7 +42,7 @@ def report(analysis: Analysis) -> list[str]:
     if analysis.porod is not None:
         lines += _porod(analysis.porod, unit)
     if analysis.sizes is not None:
-        lines += _sizes(analysis.sizes, unit)
+        lines += _sizes(analysis.sizes, unit, is_smeared=curve.x_sigma is not None)
     if analysis.fit is not None:
         lines += _fit(analysis.fit)
     lines += [f"{name.capitalize()}: not possible: {why}" for name, why in analysis.refused.items()]
@@ -74,9 +74,11 @@ def _porod(found: Porod, unit: str) -> Iterator[str]:
         yield f"  {'invariant':<26}{doubted(found.invariant, found.invariant_sigma)}{beyond}"
     if found.volume_fraction is not None:
         yield f"  {'volume fraction':<26}{doubted(found.volume_fraction, found.volume_fraction_sigma)}"
+    if found.surface_per_volume is not None or found.volume_fraction is not None:
+        yield f"  {'assumed':<26}two phases of one contrast, sharp walls, dilute, no smearing"
 
 
-def _sizes(found: Sizes, unit: str) -> Iterator[str]:
+def _sizes(found: Sizes, unit: str, *, is_smeared: bool) -> Iterator[str]:
     yield f"Sizes of spheres (diameters, {unit}); reduced chi-square {found.reduced_chi2:.2f}"
     yield f"  {'mean by volume':<26}{doubted(found.volume_mean.value, found.volume_mean.sigma)}"
     yield f"  {'width by volume (sigma)':<26}{doubted(found.volume_width.value, found.volume_width.sigma)}"
@@ -85,6 +87,8 @@ def _sizes(found: Sizes, unit: str) -> Iterator[str]:
     yield f"  {'mean by number':<26}{doubted(found.number_mean.value, found.number_mean.sigma)}"
     if found.amount is not None:
         yield f"  {'volume fraction':<26}{doubted(found.amount.value, found.amount.sigma)}"
+    widths = "smeared by the widths in the file" if is_smeared else "no smearing, as the file has no widths"
+    yield f"  {'assumed':<26}dilute spheres of one contrast in another phase, {widths}"
 
 
 def _fit(found: FormFit) -> Iterator[str]:

@@ -12,10 +12,13 @@ from calibration_scenes import AGBH, LAB6, SMALL, frame_of, small_scene
 
 from poliqi.base.errors import DataRefused
 from poliqi.lab.xray.calibration.calibrants import Calibrant
+from poliqi.lab.xray.calibration.controlpoints import Pieces
+from poliqi.lab.xray.calibration.fit import fit_stand
 from poliqi.lab.xray.calibration.panel import Stand
 from poliqi.lab.xray.calibration.procedure import calibrate
-from poliqi.lab.xray.calibration.result import Calibration, geometry_of, report, table
+from poliqi.lab.xray.calibration.result import Calibration, RunnerUp, geometry_of, report, table
 from poliqi.lab.xray.calibration.simulated import Scene
+from poliqi.lab.xray.calibration.verdict import Matched, verdict
 
 
 def calibrated(scene: Scene, seed: int = 1, calibrant: Calibrant | None = None) -> Calibration:
@@ -158,6 +161,45 @@ def test_what_is_no_number_does_no_harm(lab6: Calibration) -> None:
     counts[5, 5] = np.inf
     found = calibrate(counts, valid, SMALL, LAB6, 0.7e-10)
     assert found.stand.distance_m == pytest.approx(lab6.stand.distance_m, rel=1e-4)
+
+
+def matched(rng: np.random.Generator) -> Matched:
+    """Control points of three rings, each off by a draw of its own sigma: what a fit's covariance is made for."""
+    truth = Stand(0.1, 0.03, 0.03, 0.02, -0.03)
+    azimuth = np.tile(np.arange(80) * (2 * math.pi / 80), 3)
+    ring = np.repeat(np.arange(3), 80)
+    radius = 0.1 * np.tan(np.array([0.1, 0.16, 0.22]))[ring]
+    slow, fast = 0.03 + radius * np.sin(azimuth), 0.03 + radius * np.cos(azimuth)
+    sigma = np.full(ring.size, 1e-4)
+    angle = truth.two_theta(slow, fast) + sigma * rng.standard_normal(ring.size)
+    pieces = Pieces(slow, fast, angle, sigma, ring, np.full(3, 2e-4), np.full(3, 80))
+    fit = fit_stand(truth, slow, fast, angle, sigma)
+    assert fit is not None
+    rings = np.array([0.1, 0.16, 0.22])
+    return Matched(fit, pieces, np.ones(ring.size, np.bool_), np.arange(3), True, np.arange(3), rings)
+
+
+def judged(one: Matched, runner_up: RunnerUp | None = None) -> Calibration:
+    calibrant = Calibrant("three", np.array([6.0, 4.0, 3.0]))
+    return verdict(one, 1.0, SMALL, calibrant, 0.7e-10, runner_up, 1, ())
+
+
+def test_the_check_scatters_as_the_stand_does() -> None:
+    """The jackknife's variance is on average about that with which the fit scatters from draw to draw."""
+    rng = np.random.default_rng(5)
+    draws = [matched(rng) for _ in range(60)]
+    scatter = np.var([one.fit.stand.vector for one in draws], axis=0)
+    said = np.mean([np.diag(judged(one).check_covariance) for one in draws], axis=0)
+    assert all(1 / 3 < ratio < 3 for ratio in (said / scatter).tolist())  # sectors that are left out weigh more
+
+
+def test_another_distance_that_agrees_as_well_is_told() -> None:
+    one = matched(np.random.default_rng(6))
+    assert any(
+        said.startswith("ambiguous: a distance of 51") for said in judged(one, RunnerUp(0.051, 0.9)).cautions
+    )
+    for other in (None, RunnerUp(0.051, 0.8)):
+        assert not any("ambiguous" in said for said in judged(one, other).cautions)
 
 
 def test_a_table_says_rings_residual_and_cautions(lab6: Calibration) -> None:

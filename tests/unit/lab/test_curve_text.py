@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.lab.xray import curvefiles
 from poliqi.lab.xray.curve import Axis, IntensityUnit
 from poliqi.lab.xray.curvefiles import curve_from_text, read_curve_file
 from poliqi.lab.xray.noise import with_estimated_sigma
@@ -142,3 +143,23 @@ def test_units_of_files() -> None:
     assert axis_of("Å⁻¹".replace("⁻¹", "-1")) == (A, 1.0)
     assert axis_of("1/m") == (Axis.Q_PER_NM, 1e-9)
     assert axis_of("counts") is None
+
+
+def test_blanks_of_a_header_are_joined_before_it_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that a pattern takes must not grow with the square of what a file holds."""
+    asked: list[str] = []
+
+    class Recorded:
+        def search(self, text: str) -> None:
+            asked.append(text)
+
+    monkeypatch.setattr(curvefiles, "_PER_CM", Recorded())
+    header = b"# q (1/nm)" + b" " * 15_000 + b"\t\n#\n\n nm" + b" " * 4000 + b"\n"
+    curve_from_text(header + b"1 2\n2 3\n3 4\n", Path("a.dat"))
+    assert asked == ["# q (1/nm) # nm"]
+
+
+def test_a_long_word_of_digits_is_read_in_one_go() -> None:
+    """It took a minute to find that this one is no number."""
+    text = b"1" * 50_000 + b"x 2\n1 2\n2 3\n3 4\n"
+    assert curve_from_text(text, Path("a.dat"), unit=Axis.Q_PER_NM).x.tolist() == [1, 2, 3]

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from saxs_truth import noisy, radius_of_gyration, schulz_intensity
 
+from bench.guinier import COUNTS, RG, found, shapes
+from bench.guinier import Q as SHAPE_Q
 from poliqi.base.errors import DataRefused
 from poliqi.lab.xray.curve import Axis, Common, Curve
 from poliqi.lab.xray.curvefiles import read_curve_file
@@ -30,7 +32,7 @@ def coverage(seeds: int, spread: float, noise: float) -> float:
 def test_radius_of_gyration_of_polydisperse_spheres_is_that_of_the_moments() -> None:
     found = guinier(noisy(Q, CLEAN, 0.1 * SIGMA, 1))
     assert abs(found.rg - radius_of_gyration(50.0, 0.15)) < 3 * found.rg_sigma
-    assert found.rg_sigma < 0.2
+    assert found.rg_sigma < 0.3
     assert abs(found.i0 - 1.0) < 3 * found.i0_sigma
 
 
@@ -48,6 +50,22 @@ def test_one_sigma_holds_the_truth_in_two_thirds_of_cases() -> None:
 @pytest.mark.parametrize(("spread", "noise"), [(0.15, 0.01), (0.01, 0.01), (0.4, 0.01), (0.15, 0.05)])
 def test_one_sigma_holds_the_truth_in_two_thirds_of_a_thousand_cases(spread: float, noise: float) -> None:
     assert 0.65 < coverage(1000, spread, noise) < 0.82
+
+
+@pytest.mark.parametrize("name", list(shapes(SHAPE_Q)))
+def test_what_lies_beyond_the_curvature_is_in_sigma(name: str) -> None:
+    clean = shapes(SHAPE_Q)[name]
+    curve = Curve(Axis.Q_PER_ANGSTROM, SHAPE_Q, clean, 1e-5 * np.sqrt(clean) + 1e-9)
+    one = guinier(curve)
+    assert abs(one.rg - RG) < 1.2 * one.rg_sigma
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", list(shapes(SHAPE_Q)))
+@pytest.mark.parametrize("counts", COUNTS)
+def test_one_sigma_holds_the_radius_of_every_shape(name: str, counts: int) -> None:
+    made = found(shapes(SHAPE_Q)[name], counts, 300)
+    assert 0.55 < sum(abs(one.rg - RG) < one.rg_sigma for one in made) / len(made) < 0.92
 
 
 def test_range_ends_at_the_limit_and_begins_after_what_does_not_follow() -> None:
@@ -94,7 +112,7 @@ def test_a_file_that_names_its_sphere_gives_its_radius_of_gyration() -> None:
     (curve,) = read_curve_file(path, unit=Axis.Q_PER_ANGSTROM)
     found = guinier(curve)
     assert abs(found.rg - 0.6**0.5 * 190) < 2 * found.rg_sigma
-    assert found.rg_sigma < 0.2
+    assert found.rg_sigma < 0.7
 
 
 def test_a_doubtful_scale_moves_the_forward_intensity_and_not_the_radius() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,72 @@ def test_raw_external_storage_is_not_opened(tmp_path: Path) -> None:
         open_frames(tmp_path / "a.h5")
 
 
+def virtual(path: Path, source: str, name: str, dtype: Any = np.uint32) -> None:
+    """A file whose /data is made of one dataset."""
+    layout = h5py.VirtualLayout((1, *SHAPE), dtype)
+    layout[:] = h5py.VirtualSource(source, name, (1, *SHAPE))
+    with h5py.File(path, "a") as file:
+        file.create_virtual_dataset("data", layout)
+
+
+@pytest.mark.parametrize("is_beside", [True, False])
+def test_a_virtual_dataset_leads_to_no_raw_file(tmp_path: Path, is_beside: bool) -> None:
+    (tmp_path / "secret.txt").write_bytes(b"secret " * 40_000)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    raw, size = str(tmp_path / "secret.txt"), SHAPE[0] * SHAPE[1]
+    with h5py.File(folder / ("b.h5" if is_beside else "a.h5"), "w") as file:
+        file.create_dataset("x", (1, *SHAPE), np.uint8, external=[(raw, 0, size)])
+    virtual(folder / "a.h5", "b.h5" if is_beside else ".", "x", np.uint8)
+    with pytest.raises(DataRefused, match="raw files"):
+        open_frames(folder / "a.h5", "data")
+
+
+@pytest.mark.parametrize("deep", [0, 1])
+def test_a_virtual_dataset_leads_through_no_link_out_of_the_folder(tmp_path: Path, deep: int) -> None:
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["data"] = FRAMES[0][None]
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with h5py.File(folder / "b.h5", "w") as file:
+        file["x"] = h5py.ExternalLink("../secret.h5", "data")
+    virtual(folder / "a0.h5", "b.h5", "x")
+    virtual(folder / "a1.h5", "a0.h5", "data")
+    with pytest.raises(DataRefused, match="outside of its folder"):
+        open_frames(folder / f"a{deep}.h5")
+
+
+def test_virtual_datasets_of_virtual_ones_are_read_where_they_end(tmp_path: Path) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    with h5py.File(below / "c.h5", "w") as file:
+        file["data"] = FRAMES[0][None]
+    with h5py.File(below / "b.h5", "w") as file:
+        file["linked"] = h5py.ExternalLink("c.h5", "data")
+    virtual(below / "b.h5", ".", "linked")
+    virtual(tmp_path / "a.h5", "below/b.h5", "data")
+    assert same(read(tmp_path / "a.h5"), [FRAMES[0]])
+    virtual(tmp_path / "round.h5", ".", "data")
+    with pytest.raises(DataRefused, match="more than 4 deep"):
+        open_frames(tmp_path / "round.h5")
+
+
+@pytest.mark.parametrize(("source", "words"), [("b%%.h5", "by a pattern"), ("elsewhere/b.h5", "not there")])
+def test_what_hdf5_would_look_for_elsewhere_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, words: str
+) -> None:
+    """A source that is missing beside the file is looked for in the working directory, too."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    with h5py.File(tmp_path / "elsewhere/b.h5", "w") as file:
+        file["data"] = FRAMES[0][None]
+    monkeypatch.chdir(tmp_path)
+    virtual(folder / "a.h5", source, "data")
+    with pytest.raises(DataRefused, match=words):
+        open_frames(folder / "a.h5")
+
+
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         group = file.create_group("g")
@@ -181,9 +248,14 @@ def test_a_corrupt_chunk_is_refused(tmp_path: Path) -> None:
         ("a.npy", b"\x93NUMPY\x01\x00", "no NumPy array"),
         ("a.h5", b"not HDF5 at all", "not an HDF5 file"),
         ("a.tif", b"II*\0" + b"\0" * 100, "no image|cannot be decoded|is no frame"),
-        ("a.cbf", CBF_HEAD + b"X-Binary-Size-Fastest-Dimension: 99999999\n\x0c\x1a\x04\xd5", "99999999 pixels"),
+        (
+            "a.cbf",
+            CBF_HEAD
+            + b"X-Binary-Size-Fastest-Dimension: 99999999\nX-Binary-Size-Second-Dimension: 1\n\x0c\x1a\x04\xd5",
+            "99999999 pixels",
+        ),
         ("a.cbf", CBF_HEAD + b"X-Binary-Size-Fastest-Dimension: 9\n", "no image of a CBF begins in it"),
-        ("a.tif", CBF_HEAD + b"\x0c\x1a\x04\xd5", "no image|is no frame"),
+        ("a.tif", CBF_HEAD + b"\x0c\x1a\x04\xd5", "no TIFF begins in it"),
         ("a.edf", b"{\nCompression = GZip;\nDim_1 = 5;\n}\n", "compressed EDF"),
     ],
 )
@@ -191,6 +263,64 @@ def test_refuses_what_is_no_frame(tmp_path: Path, name: str, content: bytes, wor
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataRefused, match=words):
         open_frames(tmp_path / name)
+
+
+def edf(words: str, held: int = 16) -> bytes:
+    """A header that says what it likes, and so many bytes."""
+    head = f"{{\nByteOrder = LowByteFirst ;\nDataType = UnsignedByte ;\n{words}\n"
+    return head.ljust(510).encode() + b"}\n" + b"\0" * held
+
+
+def tiff(rows: int, columns: int, *, compression: int = 1, following: int = 0, held: int = 16) -> bytes:
+    """One picture of bytes, its directory last."""
+    tags = [(256, columns), (257, rows), (258, 8), (259, compression), (262, 1), (273, 8), (277, 1), (278, rows)]
+    entries = b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in [*tags, (279, held)])
+    directory = struct.pack("<H", len(tags) + 1) + entries + struct.pack("<L", following)
+    return b"II*\0" + struct.pack("<L", 8 + held) + b"\0" * held + directory
+
+
+def cbf(rows: int, columns: int, held: int = 16) -> bytes:
+    head = (
+        "###CBF\r\ndata_x\r\n_array_data.data\r\n;\r\n--CIF-BINARY-FORMAT-SECTION--\r\n"
+        'conversions="x-CBF_BYTE_OFFSET"\r\nX-Binary-Element-Type: "signed 32-bit integer"\r\n'
+        f"X-Binary-Size: {held}\r\nX-Binary-Size-Fastest-Dimension: {columns}\r\n"
+        f"X-Binary-Size-Second-Dimension: {rows}\r\n\r\n"
+    )
+    return head.encode() + b"\x0c\x1a\x04\xd5" + b"\0" * held + b"\r\n--CIF-BINARY-FORMAT-SECTION----\r\n;\r\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.edf", edf("Dim_1 = 30000 ;\nDim_2 = 30000 ;\nSize = 900000000 ;"), "declares 900,000,000 bytes"),
+        ("a.edf", edf("Dim_1 = 30000 ;\nDim_2 = 30000 ;\nSize = 16 ;"), "declares 900,000,000 bytes and has 16"),
+        ("a.edf", edf("Dim_1 = 4 ;\nDim_2 = 4 ;\nDim_999999999 = 1 ;"), "dimensions"),
+        ("a.edf", edf("Dim_1 = 99999 ;\nDim_2 = 1 ;"), "99999 pixels"),
+        ("a.edf", edf("Dim_1 = 4 ;\nDim_2 = 4 ;\nSize = -511 ;"), "no number of bytes"),
+        ("a.edf", edf("Dim_1 = 4 ;\nDim_2 = 4 ;\nEDF_BinaryFileName = b.edf ;"), "in another file"),
+        ("a.tif", tiff(30_000, 30_000), "30000 x 30000 pixels of 8 bits cannot be in"),
+        ("a.tif", tiff(30_000, 30_000, compression=5), "30000 x 30000 pixels of 8 bits cannot be in"),
+        ("a.tif", tiff(4, 4, following=24), "in a circle"),
+        ("a.cbf", cbf(30_000, 30_000), "30000 x 30000 pixels cannot be in"),
+    ],
+)
+def test_refuses_what_declares_more_than_its_file_holds(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    (tmp_path / "b.edf").write_bytes(b"secret")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataRefused, match=words):
+        open_frames(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.edf", edf("Dim_1 = 4 ;\nDim_2 = 4 ;\nSize = 16 ;")), ("a.tif", tiff(4, 4)), ("a.cbf", cbf(4, 4))],
+)
+def test_what_the_file_holds_is_read(tmp_path: Path, name: str, content: bytes) -> None:
+    """The same files as above, with nothing wrong in them."""
+    (tmp_path / name).write_bytes(content)
+    assert same(read(tmp_path / name), [np.zeros((4, 4))])
 
 
 def test_refuses_objects_that_would_have_to_be_run(tmp_path: Path) -> None:

@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from xray_frames import SHAPE, counts, mask, recipe, straight, write_eiger
 
-from poliqi.base.errors import ConfigError, StoreError
+from poliqi.base.errors import ConfigError, PoliqiError, StoreError
+from poliqi.lab.xray import live as live_module
+from poliqi.lab.xray.geometry import save_geometry
 from poliqi.lab.xray.live import AVERAGE, Done, Live
 from poliqi.lab.xray.nxcansas import read_curves
 from poliqi.lab.xray.reduction import Marks, Plan, Settings
+from poliqi.ops.commands.lab_xray_reduce import command
+from poliqi.ops.lab_reduce_live import Waiting
 
 PLAN = Plan(recipe(straight(), Settings(bins=20), mask(1)))
 FRAMES = [counts(3, seed) for seed in range(6)]
@@ -49,6 +54,69 @@ def test_a_curve_for_each_file_and_their_average(tmp_path: Path) -> None:
     assert average(watch).intensity == pytest.approx(PLAN.curve(wanted, "").intensity)
     assert (watch.output / "1.curve.h5").exists()
     assert [done.frames for done in watch.told] == [2, 2, 2]
+
+
+def test_state_and_average_are_written_once_a_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch(tmp_path)
+    for k in range(30):
+        np.save(watch.folder / f"{k:02}.npy", FRAMES[k % 6])
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", lambda handle: synced.append(handle))
+    assert watch.look(2) == 30
+    assert (
+        len(synced) <= 2 * 30 + 4
+    )  # of each curve the file and its folder; then once of the average and the state
+    assert len(watch.told) == 30
+    assert average(watch).intensity.size == 20
+    stats: list[str] = []
+    real = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda path, **more: stats.append(path.name) or real(path, **more))
+    assert watch.look() == 0
+    assert stats == []
+
+
+def test_a_look_at_very_many_files_ends_and_the_next_takes_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "_LOOK_FILES", 2)
+    watch = Watch(tmp_path)
+    for k in range(5):
+        np.save(watch.folder / f"{k}.npy", FRAMES[k])
+    watch.look()
+    assert [watch.look() for _ in range(4)] == [2, 2, 1, 0]
+    assert watch.live.sums.frames == 5
+
+
+def test_an_interruption_loses_nothing_that_was_reduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Watch(tmp_path)
+    for k in range(3):
+        np.save(first.folder / f"{k}.npy", FRAMES[k])
+    first.look()
+    real = Live._reduced  # pyright: ignore[reportPrivateUsage]  # Ctrl-C comes in the midst of it
+
+    def interrupted(live: Live, path: Path) -> Any:
+        if path.name == "2.npy":
+            raise KeyboardInterrupt
+        return real(live, path)
+
+    monkeypatch.setattr(Live, "_reduced", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        first.look()
+    monkeypatch.undo()
+    second = Watch(tmp_path)
+    assert (second.live.sums.frames, list(second.live.done)) == (2, ["0.npy", "1.npy"])
+    second.look(2)
+    assert [done.name for done in second.told] == ["2.npy"]
+
+
+def test_a_file_that_goes_away_again_is_not_waited_for(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    path = watch.folder / "a.npy"
+    path.write_bytes(b"half")
+    watch.look()
+    path.unlink()
+    watch.live.run(every_s=0.01, idle_s=0.05)
+    assert watch.told == []
 
 
 def test_a_file_is_not_touched_while_it_grows(tmp_path: Path) -> None:
@@ -169,3 +237,64 @@ def test_stops_when_nothing_comes(tmp_path: Path) -> None:
     np.save(watch.folder / "a.npy", np.zeros(SHAPE, np.uint16))
     watch.live.run(every_s=0.01, idle_s=0.05)
     assert watch.told[0].frames == 1
+
+
+# ---- the command, before the first frame
+
+
+def live_of(tmp_path: Path, *more: object) -> Result:
+    (tmp_path / "frames").mkdir(exist_ok=True)
+    if not (tmp_path / "setup.poni").exists():
+        save_geometry(straight(), tmp_path / "setup.poni")
+    words = ["--live", tmp_path / "frames", "--geometry", tmp_path / "setup.poni", "-o", tmp_path / "out", *more]
+    return CliRunner().invoke(command, [str(word) for word in words])
+
+
+def test_it_says_that_it_waits_and_that_nothing_came(tmp_path: Path) -> None:
+    done = live_of(tmp_path, "--mask", "none", "--idle", 0)
+    assert done.exit_code == 0
+    assert f"waiting for frames in {tmp_path / 'frames'}\n" in done.stderr
+    assert "nothing came for 0 s: nothing was reduced" in done.stderr
+    assert not done.stdout
+
+
+def test_it_says_when_nothing_more_comes(tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    np.save(tmp_path / "frames" / "a.npy", FRAMES[0])
+    done = live_of(tmp_path, "--mask", "none", "--idle", 0, "--bins", 20)
+    assert (done.exit_code, done.stdout) == (0, "a.npy: 1 frames\n")
+    assert f"nothing came for 0 s: the average so far is {tmp_path / 'out' / AVERAGE}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("broken", "words", "told"),
+    [
+        ("setup.poni", (), "setup.poni"),
+        ("mask.npy", ("--mask", "mask.npy"), "mask.npy"),
+        ("mask.npy", ("--mask", "mask.npy", "--mask", "none"), "leave out the others"),
+        ("dark.h5", ("--mask", "none", "--dark", "dark.h5"), "dark.h5"),
+    ],
+)
+def test_what_is_wrong_is_said_before_it_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, words: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / broken).write_bytes(b"nothing of use")
+    done = live_of(tmp_path, *words, "--idle", 0)
+    assert isinstance(done.exception, PoliqiError)
+    assert told in str(done.exception)
+    assert "waiting" not in done.stderr
+
+
+def test_a_file_that_cannot_be_opened_is_told_once_while_it_waits(tmp_path: Path) -> None:
+    told: list[Done] = []
+    waiting = Waiting(tmp_path, "", None, told.append)
+    (tmp_path / "a.h5").write_bytes(b"half of it")
+    (tmp_path / "b.h5").mkdir()
+    for now_s in range(0, 200, 10):
+        assert waiting.look(float(now_s)) is None
+        assert len(told) == (now_s >= 60)
+    assert (told[0].name, told[0].frames) == ("a.h5", 0)
+    assert "not an HDF5 file" in told[0].refused
+    np.save(tmp_path / "c.npy", FRAMES[0])
+    assert waiting.look(300.0) == tmp_path / "c.npy"

@@ -121,6 +121,23 @@ def test_dark_and_flat_are_pyfais(tmp_path: Any) -> None:
     assert close(sigma, found.sigma, filled)
 
 
+@pytest.mark.parametrize("splitting", list(Splitting))
+def test_the_dark_of_overflowing_pixels_is_left_out_with_them(tmp_path: Any, splitting: Splitting) -> None:
+    """The dark differs from pixel to pixel, so that one too many is seen; pyFAI leaves the same pixels out."""
+    draw = np.random.default_rng(9)
+    masked, frame, dark = mask(9), counts(40, 9) + 5, draw.poisson(30.0, (150, 170)).astype(np.uint32)
+    over = draw.random(frame.shape) < 0.2
+    frame[over] = 2**32 - 1
+    np.save(tmp_path / "dark.npy", dark)
+    plan = Plan(recipe(geometry(9), Settings(bins=60, splitting=splitting), masked, dark=tmp_path / "dark.npy"))
+    variance = (frame.astype(np.float64) + dark).astype(np.float32)
+    found = by_pyfai(plan, frame, masked | over, variance=variance, dark=dark.astype(np.float32))
+    intensity, sigma = plan.reduce(frame, Marks(None)).intensity()
+    filled = np.asarray(found.count) > 0.01
+    assert np.allclose(intensity[filled], found.intensity[filled], rtol=1e-5, atol=1e-4)
+    assert np.allclose(sigma[filled], found.sigma[filled], rtol=1e-5)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("splitting", list(Splitting))
 def test_is_pyfai_on_hundreds_of_geometries(splitting: Splitting) -> None:

@@ -48,6 +48,53 @@ def test_several_files_are_one_stack(tmp_path: Path) -> None:
     assert total.frames == 6
 
 
+def one_file_each(tmp_path: Path, **more: Any) -> StackRun:
+    paths = [tmp_path / f"{k:02}.npy" for k in range(40)]
+    for path, frame in zip(paths, FRAMES, strict=True):
+        np.save(path, frame)
+    return StackRun(RECIPE, tuple(paths), tmp_path / "each.h5", **more)
+
+
+def test_many_files_of_one_frame_cost_few_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = one_file_each(tmp_path, each=True)
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", lambda handle: synced.append(handle))
+    total = run.run()
+    assert len(list(run.folder.glob("*.npz"))) == 3
+    assert len(synced) <= 2 * 3
+    plan = Plan(RECIPE)
+    each = [plan.reduce(frame, Marks(2**32 - 1)) for frame in FRAMES]
+    assert all(np.array_equal(a.signal, b.signal) for a, b in zip(run.frames(), each, strict=True))
+    assert np.array_equal(total.signal, np.sum([one.signal for one in each], axis=0))
+
+
+def test_many_files_of_one_frame_go_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = one_file_each(tmp_path)
+    whole = run.run()
+    (run.folder / "000001.npz").unlink()
+    redone: list[int] = []
+
+    def counted(block: Any) -> int:
+        redone.append(block.frames)
+        return reduce_block(block)
+
+    monkeypatch.setattr(stack_module, "reduce_block", counted)
+    told: list[tuple[int, int]] = []
+    again = run.run(progress=lambda done, of: told.append((done, of)))
+    assert (redone, told) == ([16], [(24, 40), (40, 40)])
+    assert np.array_equal(again.signal, whole.signal)
+
+
+@pytest.mark.parametrize("lengths", [(1,), (0, 5, 0, 0, 40, 1), (16, 16), (15, 2, 33), (3,) * 17, (50, 0)])
+def test_every_frame_stands_in_one_block_in_order(tmp_path: Path, lengths: tuple[int, ...]) -> None:
+    files = tuple(tmp_path / str(k) for k in range(len(lengths)))
+    blocks = StackRun(RECIPE, files, tmp_path / "c.h5")._blocks(lengths)  # pyright: ignore[reportPrivateUsage]  # how they are cut
+    parts = [part for block in blocks for part in block.parts]
+    frames = [(path, index) for path, first, stop in parts for index in range(first, stop)]
+    assert frames == [(path, index) for path, count in zip(files, lengths, strict=True) for index in range(count)]
+    assert all(block.frames == 16 for block in blocks[:-1])
+
+
 def test_goes_on_where_a_killed_run_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = stack(tmp_path).run()
     stack(tmp_path).done()
@@ -56,7 +103,7 @@ def test_goes_on_where_a_killed_run_was(tmp_path: Path, monkeypatch: pytest.Monk
     def killed(block: Any) -> int:
         if len(made) == 1:
             raise KeyboardInterrupt
-        made.append(block.first)
+        made.append(block.parts[0][1])
         return reduce_block(block)
 
     monkeypatch.setattr(stack_module, "reduce_block", killed)
@@ -65,7 +112,7 @@ def test_goes_on_where_a_killed_run_was(tmp_path: Path, monkeypatch: pytest.Monk
     again: list[int] = []
 
     def counted(block: Any) -> int:
-        again.append(block.first)
+        again.append(block.parts[0][1])
         return reduce_block(block)
 
     monkeypatch.setattr(stack_module, "reduce_block", counted)

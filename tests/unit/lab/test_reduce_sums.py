@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,34 @@ def test_sigma_of_sparse_counts_is_not_that_of_a_count_a_pixel() -> None:
     scatter = np.std([intensity for intensity, _ in found], axis=0)
     said = np.mean([sigma for _, sigma in found], axis=0)
     assert said[1:] == pytest.approx(scatter[1:], rel=0.25)
+
+
+def test_bins_without_a_count_have_the_doubt_of_one_count() -> None:
+    """Nothing seen is no certainty of nothing: sigma is one count over the solid angles of the bin's pixels."""
+    plan = Plan(recipe(straight(), Settings(bins=8)))
+    sums = plan.reduce(np.zeros(SHAPE, np.uint32), Marks(None))
+    angles = np.asarray(straight().integrator().solidAngleArray(SHAPE)).ravel()
+    whole = [float(angles[plan.map.starts == at].sum()) for at in range(8)]
+    intensity, sigma = sums.intensity()
+    assert intensity.tolist() == [0.0] * 8
+    assert sigma == pytest.approx(1 / np.array(whole), rel=1e-5)
+
+
+@pytest.mark.parametrize("what", ["dark", "flat"])
+def test_another_dark_or_flat_of_the_same_name_is_another_recipe(tmp_path: Any, what: str) -> None:
+    """A plan that is kept must not be taken for that of a file that was replaced, by size or by time alone."""
+    path = tmp_path / "reference.npy"
+    np.save(path, np.ones(SHAPE, np.uint32))
+    os.utime(path, ns=(10**18, 10**18))
+    made = recipe(straight(), Settings(bins=4), **{what: path})
+    keys = [made.key()]
+    assert made.key() == keys[0]
+    os.utime(path, ns=(10**18, 10**18 + 1))
+    keys.append(made.key())
+    np.save(path, np.ones(SHAPE, np.uint64))
+    os.utime(path, ns=(10**18, 10**18))
+    keys.append(made.key())
+    assert len(set(keys)) == 3
 
 
 def test_average_of_frames_has_the_sigma_of_all_counts() -> None:
@@ -191,4 +220,5 @@ def test_writes_down_every_step(tmp_path: Any) -> None:
         "dead time", "dark", "flat field", "solid angle", "polarisation", "azimuthal integration", "count time"
     ]  # fmt: skip
     assert curve.steps[5].settings["overflow_pixels_left_out"] == 1
+    assert curve.steps[5].settings["exposure_s"] == 2.0
     assert curve.intensity_unit == "counts/s"

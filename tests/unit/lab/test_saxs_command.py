@@ -12,8 +12,9 @@ from click.testing import CliRunner, Result
 from saxs_truth import noisy, radius_of_gyration, schulz_intensity, volume_mean_diameter
 
 from poliqi.base.errors import PoliqiError
-from poliqi.lab.xray.curve import Axis, Curve
-from poliqi.lab.xray.findings import read_findings
+from poliqi.lab.store.findings import read_findings
+from poliqi.lab.xray.binning import Splitting
+from poliqi.lab.xray.curve import Axis, Curve, IntensityUnit, Step
 from poliqi.lab.xray.nxcansas import read_curves, write_curve
 from poliqi.lab.xray.standards import STANDARDS, Standard
 from poliqi.ops.commands.lab_xray_saxs import command
@@ -88,8 +89,8 @@ def test_the_scale_comes_from_a_glassy_carbon(tmp_path: Path, curve: Path) -> No
     out = tmp_path / "out.h5"
     result = ran(
         curve,
-        *("--thickness", "1", "--standard-curve", tmp_path / "gc.h5", "--standard-transmission", "0.75"),
-        *("--guinier", "-o", out),
+        *("--transmission", "1", "--thickness", "1", "--standard-curve", tmp_path / "gc.h5"),
+        *("--standard-transmission", "0.75", "--guinier", "-o", out),
     )
     assert result.exit_code == 0
     (made,) = read_curves(out)
@@ -97,6 +98,66 @@ def test_the_scale_comes_from_a_glassy_carbon(tmp_path: Path, curve: Path) -> No
     assert settings["factor"] == pytest.approx(1 / 40, rel=1e-3)
     assert settings["factor_sigma"] == pytest.approx(0.0258 / 40, rel=0.01)
     assert made.intensity_unit.value == "1/cm"
+
+
+def test_water_is_corrected_first_and_then_gives_the_scale(tmp_path: Path, curve: Path) -> None:
+    q = np.geomspace(0.01, 0.3, 60)
+    cell, water = np.full(60, 50.0), 0.01632 * 0.1 * 0.8 * 1e5 + 0.8 * 50.0
+    write_curve(tmp_path / "cell.h5", Curve(Axis.Q_PER_ANGSTROM, q, cell, np.full(60, 0.1)))
+    write_curve(tmp_path / "wet.h5", Curve(Axis.Q_PER_ANGSTROM, q, np.full(60, water), np.full(60, 0.1)))
+    result = ran(
+        tmp_path / "wet.h5",
+        *("--transmission", "0.8", "--thickness", "1", "--background", tmp_path / "cell.h5"),
+        *("--background-transmission", "1", "-o", tmp_path / "water.h5"),
+    )
+    assert result.exit_code == 0
+    out = tmp_path / "out.h5"
+    ran(
+        curve,
+        *("--transmission", "0.7", "--thickness", "1", "--standard", "water"),
+        *("--standard-curve", tmp_path / "water.h5", "--guinier", "-o", out),
+    )
+    (made,) = read_curves(out)
+    assert made.steps[-1].settings["factor"] == pytest.approx(1e-5, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--transmission", "0.7"), "give both, or neither"),
+        (("--standard-transmission", "0.75"), "give both, or neither"),
+        (("--standard", "water"), "give its --standard-thickness"),
+    ],
+)
+def test_a_standard_is_corrected_like_the_sample(
+    curve: Path, tmp_path: Path, words: tuple[str, ...], why: str
+) -> None:
+    q = np.geomspace(0.01, 0.2, 50)
+    write_curve(tmp_path / "s.h5", Curve(Axis.Q_PER_ANGSTROM, q, 1 + q, 0.01 * q))
+    with pytest.raises(PoliqiError, match=why):
+        ran(curve, "--thickness", "1", "--standard-curve", tmp_path / "s.h5", *words)
+
+
+def test_a_standard_in_another_unit_is_refused(curve: Path, tmp_path: Path) -> None:
+    q = np.geomspace(0.01, 0.2, 50)
+    rate = Curve(Axis.Q_PER_ANGSTROM, q, 1 + q, 0.01 * q, IntensityUnit.PER_SECOND)
+    write_curve(tmp_path / "s.h5", rate)
+    with pytest.raises(PoliqiError, match=r"standard .* is in counts/s, the curve in arbitrary"):
+        ran(curve, "--thickness", "1", "--standard-curve", tmp_path / "s.h5")
+
+
+def test_shared_pixels_are_told(curve: Path, tmp_path: Path) -> None:
+    (one,) = read_curves(curve)
+    step = Step("azimuthal integration", {"splitting": Splitting.BBOX.value})
+    write_curve(tmp_path / "shared.h5", replace(one, steps=(step,)))
+    assert "neighbouring points are correlated" in ran(tmp_path / "shared.h5", "--guinier").output
+    assert "correlated" not in ran(curve, "--guinier").output
+
+
+def test_what_is_assumed_stands_beside_the_numbers(curve: Path) -> None:
+    result = ran(curve)
+    assert "dilute spheres of one contrast in another phase, no smearing" in result.output
+    assert "two phases of one contrast, sharp walls, dilute" in result.output
 
 
 def test_a_model_is_fitted_with_what_is_held(curve: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from poliqi.base.errors import DataRefused
 from poliqi.lab.xray.corrections import by_thickness, by_transmission, covariance, without_background
 from poliqi.lab.xray.curve import Axis, Curve, IntensityUnit, Step
+from poliqi.lab.xray.saxs import Wanted, analyse
 from poliqi.lab.xray.standards import STANDARDS, Standard, absolute, scale_of
 
 X = np.geomspace(0.01, 0.24, 60)
@@ -74,6 +75,31 @@ def test_sigma_of_an_interpolated_background() -> None:
     assert found.sigma[1] == pytest.approx(np.sqrt(9 + 4 * ((1 - part) ** 2 + part**2)))
 
 
+def counted(exposure_s: float | None, step: str = "azimuthal integration") -> Curve:
+    """As `reduce` writes it."""
+    return replace(SAMPLE, intensity_unit=IntensityUnit.COUNTS, steps=(Step(step, {"exposure_s": exposure_s}),))
+
+
+def test_counts_of_frames_with_other_count_times_are_refused() -> None:
+    with pytest.raises(DataRefused, match="counts 100 s a frame, the curve 10 s; reduce both with --per-second"):
+        without_background(counted(10.0), counted(100.0))
+    met = without_background(counted(10.0), counted(10.0))
+    assert met.steps[-1].settings["count_times"] == "alike"
+    rates = (replace(counted(time), intensity_unit=IntensityUnit.PER_SECOND) for time in (10.0, 100.0))
+    assert "count_times" not in without_background(*rates).steps[-1].settings
+
+
+def test_count_times_that_are_not_known_are_a_caution() -> None:
+    met = without_background(counted(10.0), counted(None))
+    assert any("reduce both with --per-second" in said for said in analyse(met, Wanted()).cautions)
+
+
+def test_counts_and_counts_a_second_are_not_alike() -> None:
+    rate = replace(counted(10.0), intensity_unit=IntensityUnit.PER_SECOND)
+    with pytest.raises(DataRefused, match="is in counts/s, the curve in counts; give both alike"):
+        without_background(counted(10.0), rate)
+
+
 def test_a_simulated_background_makes_a_simulated_curve() -> None:
     assert without_background(SAMPLE, replace(SOLVENT, simulated=True)).simulated
 
@@ -135,7 +161,9 @@ def test_the_factor_of_a_measured_standard(axis: Axis) -> None:
 
 def test_water_scatters_what_its_compressibility_says() -> None:
     flat = Curve(Axis.Q_PER_NM, np.linspace(0.5, 3, 30), 4.0 * np.ones(30), 0.1 * np.ones(30))
+    exact = replace(flat, sigma=1e-6 * flat.sigma)
     assert scale_of(flat, Standard.WATER).factor == pytest.approx(0.01632 / 4.0)
+    assert scale_of(exact, Standard.WATER).sigma == pytest.approx(0.006 * 0.01632 / 4.0, rel=1e-3)
 
 
 def test_a_standard_without_common_q_or_signal_is_refused() -> None:

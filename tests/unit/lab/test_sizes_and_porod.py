@@ -35,9 +35,10 @@ def sample(spread: float, noise: float, seed: int) -> Curve:
     return noisy(Q, clean + 1e-3, noise * (0.3 * np.sqrt(clean) + 1e-3), seed)
 
 
-def coverage(seeds: int, spread: float, noise: float) -> float:
+def coverage(seeds: int, spread: float, noise: float, offset: float = 0.0) -> float:
     truth = volume_mean_diameter(50.0, spread)
-    found = [size_distribution(sample(spread, noise, seed)).volume_mean for seed in range(seeds)]
+    curves = (sample(spread, noise, seed) for seed in range(seeds))
+    found = [size_distribution(replace(one, intensity=one.intensity + offset)).volume_mean for one in curves]
     return sum(abs(one.value - truth) < one.sigma for one in found) / seeds
 
 
@@ -74,7 +75,35 @@ def test_area_is_one_and_nothing_is_negative() -> None:
 
 
 def test_one_sigma_holds_the_mean_in_two_thirds_of_cases() -> None:
-    assert 0.55 < coverage(60, 0.15, 0.01) < 0.9
+    assert 0.5 < coverage(40, 0.15, 0.01) < 0.9
+
+
+def test_too_much_solvent_taken_off_leaves_a_negative_background_and_the_same_sizes() -> None:
+    assert 0.5 < coverage(20, 0.15, 0.01, -2e-3) < 0.95
+    curve = sample(0.15, 0.01, 1)
+    below = size_distribution(replace(curve, intensity=curve.intensity - 0.5))
+    assert below.background == pytest.approx(1e-3 - 0.5, rel=1e-3)
+    assert below.volume_mean.value == pytest.approx(size_distribution(curve).volume_mean.value, rel=1e-6)
+
+
+def test_noise_alone_has_no_sizes() -> None:
+    q = np.linspace(0.01, 0.3, 200)
+    for seed in range(8):
+        curve = noisy(q, np.ones(200), np.full(200, 0.1), seed)
+        with pytest.raises(DataRefused, match="times its sigma, at least 3 are needed"):
+            size_distribution(curve)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -1.0])
+def test_nothing_is_found_in_a_flat_curve_and_nothing_is_said_beside(
+    level: float, capfd: pytest.CaptureFixture[str]
+) -> None:
+    flat = Curve(Axis.Q_PER_ANGSTROM, Q, np.full(200, level), np.full(200, 0.01))
+    with pytest.raises(DataRefused, match="times its sigma"):
+        size_distribution(flat)
+    with pytest.raises(DataRefused, match="the exponent is open"):
+        porod(flat)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.soak
@@ -159,6 +188,9 @@ def test_non_negative_least_squares_equal_scipy_s() -> None:
         gram, right = a.T @ a, a.T @ b
         start = np.zeros(12, np.bool_) if trial % 2 else np.ones(12, np.bool_)
         assert nonnegative(gram, right, start) == pytest.approx(nnls(a, b)[0], abs=1e-8)
+        both = nnls(np.column_stack((a, -a[:, -1])), b)[0]  # the last of either sign: a difference of two
+        expected = np.append(both[:11], both[11] - both[12])
+        assert nonnegative(gram, right, start, signed=1) == pytest.approx(expected, abs=1e-8)
 
 
 @pytest.mark.parametrize("spread", [0.15, 0.4])

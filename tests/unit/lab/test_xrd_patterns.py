@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from powder_patterns import write_cif
 from scan_files import XRDML, write_brml, write_rasx, write_raw, write_xrdml
+from xray_frames import counts, recipe, straight
 
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.xray.curve import Axis, Curve, Step
-from poliqi.lab.xray.diffraction.pattern import pattern_of_curve, read_pattern
-from poliqi.lab.xray.diffraction.radiation import Geometry, radiation_named
+from poliqi.lab.xray.diffraction.calculated import lorentz_polarisation, reflections
+from poliqi.lab.xray.diffraction.candidates import match
+from poliqi.lab.xray.diffraction.crystal import read_crystal
+from poliqi.lab.xray.diffraction.pattern import Pattern, pattern_of_curve, read_pattern
+from poliqi.lab.xray.diffraction.peaks import Peak
+from poliqi.lab.xray.diffraction.radiation import Geometry, monochromated, radiation_named
+from poliqi.lab.xray.diffraction.refinement import Quantity
+from poliqi.lab.xray.diffraction.rietxmodel import instrument_for
+from poliqi.lab.xray.reduction import Marks, Plan, Settings
 
 X = 20 + 0.02 * np.arange(300)
 COUNTS = np.random.default_rng(0).poisson(50, X.size).astype(np.float64)
@@ -137,3 +147,84 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.raw"):
         read_pattern(tmp_path / "none.raw")
+
+
+def reduced(polarisation: float | None) -> Curve:
+    """Frames of a tube's wavelength, made a curve."""
+    place = replace(straight(), distance_m=0.02, wavelength_m=1.5405929e-10)
+    plan = Plan(recipe(place, Settings(bins=40, polarisation=polarisation)))
+    return plan.curve(plan.reduce(counts(50.0), Marks(None)), "frames")
+
+
+def test_frames_that_were_corrected_for_polarisation_are_not_corrected_again() -> None:
+    pattern = pattern_of_curve(reduced(0.0), None)
+    assert pattern.geometry is Geometry.DEBYE_SCHERRER
+    assert pattern.polarised_share == 1.0
+    assert pattern.within(*pattern.range_deg).polarised_share == 1.0
+    assert instrument_for(pattern).source.polarization.value == 1.0
+
+
+def test_frames_that_were_not_corrected_for_polarisation_are_told() -> None:
+    pattern = pattern_of_curve(reduced(None), None)
+    assert pattern.geometry is Geometry.DEBYE_SCHERRER
+    assert pattern.polarised_share == 0.5
+    assert any("without --polarisation" in caution for caution in pattern.cautions)
+
+
+def test_a_monochromator_is_refused_for_frames() -> None:
+    with pytest.raises(DataRefused, match="leave --monochromator away"):
+        pattern_of_curve(reduced(0.0), None, polarisation=monochromated(27.3))
+
+
+def test_a_phase_is_matched_with_the_polarisation_of_its_pattern(tmp_path: Path) -> None:
+    """Lines of a powder without any factor of polarisation: only K = 1 explains all of their areas."""
+    crystal = read_crystal(write_cif(tmp_path, "Ni"))
+    lines = reflections(crystal, 1.5405929, (40, 140), 1.0)
+    flat = np.ones(30)
+    angles = np.linspace(40, 140, 30)
+    peaks = [
+        Peak(
+            Quantity(at, 0.01),
+            Quantity(d, None),
+            Quantity(0.2, 0.01),
+            Quantity(0.2, 0.01),
+            Quantity(area, 1.0),
+            1,
+            1,
+            1,
+        )
+        for at, d, area in zip(
+            lines.two_theta_deg.tolist(), lines.d_angstrom.tolist(), lines.intensity.tolist(), strict=True
+        )
+    ]
+
+    def explained(polarisation: float | None) -> float:
+        pattern = Pattern(
+            angles, flat, flat, radiation_named("CuKa1"), Geometry.DEBYE_SCHERRER, polarisation=polarisation
+        )
+        return match(pattern, peaks, crystal).explained
+
+    assert explained(1.0) == pytest.approx(1.0, abs=1e-9)
+    assert explained(None) < 0.99
+
+
+def test_a_monochromator_weakens_one_polarisation() -> None:
+    """(1 + cos^2 2theta_m cos^2 2theta) / (1 + cos^2 2theta_m), the form of textbooks, for germanium 111."""
+    share, weak = monochromated(27.3), np.cos(np.radians(27.3)) ** 2
+    assert share == pytest.approx(0.5588, abs=1e-4)
+    textbook = (1 + weak * np.cos(np.radians(X)) ** 2) / (1 + weak)
+    usual = (1 + np.cos(np.radians(X)) ** 2) / 2
+    ours = lorentz_polarisation(X, share) / lorentz_polarisation(X, 0.5)
+    np.testing.assert_allclose(ours, textbook / usual, rtol=1e-12)
+    with pytest.raises(ConfigError, match="below 90"):
+        monochromated(90.0)
+
+
+def test_one_line_of_a_tube_states_what_is_taken_for_granted() -> None:
+    curve = Curve(Axis.TWO_THETA_DEG, X, COUNTS, np.sqrt(COUNTS + 1))
+    bare = pattern_of_curve(curve, radiation_named("CuKa1"))
+    assert bare.polarised_share == 0.5
+    assert "unpolarised beam" in bare.cautions[0]
+    told = pattern_of_curve(curve, radiation_named("CuKa1"), polarisation=monochromated(27.3))
+    assert told.cautions == ()
+    assert told.polarised_share == monochromated(27.3)

@@ -47,7 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_all_of_it_says_that_it_is_simulated(made: Path) -> None:
     with LabStore.open(made).tenant() as store:
-        derived, first = store.find()
+        derived, first = (store.dataset(one.id) for one in store.find())
         assert derived.is_simulated
         assert first.is_simulated
         assert [job.inputs for job in store.provenance(derived.id).jobs] == [(first.id,)]

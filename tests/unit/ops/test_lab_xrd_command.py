@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 from powder_patterns import INSTRUMENT, counted, ideal, with_size_and_strain, write_cif, write_xye
 
+from poliqi.lab.store.findings import read_findings
 from poliqi.lab.store.store import LabStore
-from poliqi.lab.xray.findings import read_findings
 from poliqi.ops.commands.lab_xray_xrd import command
 
 X = np.arange(35, 105, 0.03)
@@ -85,3 +85,33 @@ def test_each_subcommand_has_an_example() -> None:
         done = run(name, "--help")
         assert done.exit_code == 0
         assert f"poliqi lab xray xrd {name}" in done.output
+
+
+def test_a_size_names_its_shape_factor(tmp_path: Path) -> None:
+    """K = 0.9 is a choice: the number is useless without it."""
+    expected = ideal(X, 3.52387, {0: 1.0}, "F", with_size_and_strain(8.0, 0.0))
+    path = write_xye(tmp_path / "small.xye", X, counted(expected, 9_000, 60, np.random.default_rng(4)))
+    profile = tmp_path / "instrument.json"
+    # as powder_patterns.INSTRUMENT is
+    widths = {"u": 0.0002, "v": 0.00166, "w": 0.00347, "x": 0.024, "y": 0, "axial_sl": 0, "axial_hl": 0}
+    beam = {"radiation": "CuKa", "wavelengths_angstrom": [1.5405929, 1.5444274], "weights": [1, 0.5]}
+    place = {"geometry": "bragg-brentano", "zero_shift_deg": 0, "range_deg": [21.4, 116]}
+    profile.write_text(
+        json.dumps(
+            {**widths, **beam, **place, "standard": "LaB6", "rwp": 0.06, "format": "poliqi-xrd-instrument-1"}
+        )
+    )
+    words = ["peaks", path, "--wavelength", "CuKa", "--instrument", profile]
+    assert "nm or more (K = 0.9)" in run(*words).output
+    told = json.loads(run(*words, "--json").stdout)
+    assert told["peaks"][0]["scherrer_nm"]["shape_factor"] == 0.9
+
+
+def test_a_monochromator_changes_what_is_calculated(tmp_path: Path) -> None:
+    """Towards 90 degrees the beam that it polarises is weakened less."""
+    words = ["calculate", write_cif(tmp_path, "LaB6"), "--json", "--range", 20, 95]
+    bare, behind = (
+        json.loads(run(*words, *more).stdout)[0]["reflections"] for more in ([], ["--monochromator", 40])
+    )
+    assert behind[-1]["intensity"] > 1.05 * bare[-1]["intensity"]
+    assert run(*words, "--monochromator", "95").exit_code != 0

@@ -17,13 +17,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused
-from poliqi.lab.xray.curve import Common, Curve, Step
+from poliqi.lab.xray.curve import Common, Curve, IntensityUnit, Step
 
-__all__ = ["by_thickness", "by_transmission", "covariance", "scale_intensity", "without_background"]
+__all__ = [
+    "TIMES",
+    "TIMES_UNKNOWN",
+    "by_thickness",
+    "by_transmission",
+    "check_alike",
+    "covariance",
+    "has_step",
+    "scale_intensity",
+    "without_background",
+]
 
 _ORDER: Final = ("dead time", "dark", "transmission", "thickness", "background", "absolute scale")
 _SHARED: Final = frozenset(("thickness", "absolute scale"))
 """Common terms that are the same quantity in sample and background."""
+TIMES: Final = "count_times"
+"""Setting of a step in which two curves met: whether both count the same time."""
+TIMES_UNKNOWN: Final = "not known"
+_SAME_TIME: Final = 1e-3
 
 
 def by_transmission(curve: Curve, transmission: float, sigma: float = 0.0) -> Curve:
@@ -61,14 +75,16 @@ def without_background(curve: Curve, background: Curve, *, scale: float = 1.0, s
     """Less `scale` times the background, which is corrected like the sample and interpolated to its q.
 
     Common terms of the background get the prefix "background", but thickness and scale, which are the sample's too.
-    Points outside of the q of the background are left out. Raises DataRefused: other axis or unit, no q in common.
+    Points outside of the q of the background are left out. Raises DataRefused: other axis, unit or count time, no q
+    in common.
     """
     _check_order(curve, "background")
-    if background.axis is not curve.axis or background.intensity_unit is not curve.intensity_unit:
+    if background.axis is not curve.axis:
         raise DataRefused(
-            f"background {background.title!r} is in {background.axis.value} and {background.intensity_unit.value},"
-            f" the curve in {curve.axis.value} and {curve.intensity_unit.value}; give both alike"
+            f"background {background.title!r} is in {background.axis.value}, the curve in {curve.axis.value}; give"
+            " both alike"
         )
+    times = check_alike(curve, background, "background")
     inside = (curve.x >= background.x[0]) & (curve.x <= background.x[-1])
     if not bool(np.any(inside)):
         raise DataRefused(f"background {background.title!r} has no q in common with {curve.title!r}")
@@ -87,6 +103,7 @@ def without_background(curve: Curve, background: Curve, *, scale: float = 1.0, s
             "scale": scale,
             "scale_sigma": scale_sigma,
             "left_out": int(curve.x.size - x.size),
+            **times,
         },
     )
     return replace(
@@ -99,6 +116,42 @@ def without_background(curve: Curve, background: Curve, *, scale: float = 1.0, s
         steps=(*curve.steps, step),
         simulated=curve.simulated or background.simulated,
     )
+
+
+def check_alike(curve: Curve, other: Curve, what: str) -> dict[str, str]:
+    """What a step that brings both together says of their count times; nothing where they do not matter.
+
+    Raises DataRefused: intensities in different units, or counts a frame of frames with different count times.
+    """
+    if other.intensity_unit is not curve.intensity_unit:
+        raise DataRefused(
+            f"{what} {other.title!r} is in {other.intensity_unit.value}, the curve in {curve.intensity_unit.value};"
+            " give both alike"
+        )
+    if curve.intensity_unit is not IntensityUnit.COUNTS:
+        return {}
+    one, two = _count_time_s(curve), _count_time_s(other)
+    if one is None or two is None:
+        return {TIMES: TIMES_UNKNOWN}
+    if abs(one - two) > _SAME_TIME * max(one, two):
+        raise DataRefused(
+            f"{what} {other.title!r} counts {two:g} s a frame, the curve {one:g} s; reduce both with --per-second"
+        )
+    return {TIMES: "alike"}
+
+
+def has_step(curve: Curve, name: str) -> bool:
+    """Whether it was done to the curve."""
+    return any(step.name == name for step in curve.steps)
+
+
+def _count_time_s(curve: Curve) -> float | None:
+    """Of one frame; None where the steps do not tell it."""
+    for step in curve.steps:
+        told = step.settings.get("exposure_s")
+        if isinstance(told, int | float) and not isinstance(told, bool) and told > 0:
+            return float(told)
+    return None
 
 
 def covariance(curve: Curve) -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ _MOST_BYTES: Final = 64 << 20
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
 _HEADER_READ: Final = 20_000
 
-_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d{1,4})?")
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eEdD][+-]?\d{1,4})?")
 _NO_NUMBER: Final = frozenset(
     ("nan", "+nan", "-nan", "inf", "+inf", "-inf", "1.#ind", "-1.#ind", "1.#inf", "-1.#inf", "1.#qnan", "-1.#qnan")
 )
@@ -114,7 +114,8 @@ def _width(numbers: NDArray[np.float64]) -> NDArray[np.float64] | None:
 def _longest_table(text: str) -> tuple[str, list[list[float]]]:
     """What stands before the longest run of rows of equally many numbers, and the run.
 
-    Empty lines and comments in a run do not end it.
+    Empty lines and comments in a run do not end it. Each stretch of blanks before it becomes one: the patterns of
+    units would try every way to share them out.
     """
     best: list[list[float]] = []
     run: list[list[float]] = []
@@ -130,7 +131,7 @@ def _longest_table(text: str) -> tuple[str, list[list[float]]]:
         if len(run) > len(best):
             best, best_at = run, run_at
         at += len(line)
-    return text[:best_at][-_HEADER_READ:], best
+    return " ".join(text[:best_at][-_HEADER_READ:].split()), best
 
 
 def _row(line: str) -> list[float] | None:

@@ -3,9 +3,13 @@
 ln(q^d I) = ln I0 - (q Rg)^2 / k + kappa (q Rg)^4, with d = 0, 1, 2 and k = 3, 2, 1 for globular particles, rods
 (Rg of the cross-section) and sheets (of the thickness): Guinier, Ann. Phys. 12 (1939) 161; Guinier and Fournet,
 Small-angle scattering of X-rays (1955), chapter 4. The last term is what the law leaves out. It is not set to zero
-but has a prior as wide as known shapes differ (for globular ones: sphere -0.005, thin rod 0.024, Gaussian coil
-0.028), so that the doubt about it stands in sigma. What comes after it changes Rg by about
-1 in 1000 at q Rg = 1.3 (sphere), which is added to sigma.
+but has a prior as wide as known shapes differ (for globular ones: thin shell -1/90, sphere -1/126, thin disc 0,
+thin rod 11/450, Gaussian coil 1/36), so that the doubt about it stands in sigma. What comes after it changes Rg by
+up to 0.5 % (measured without noise: rod +0.46, shell -0.31, disc +0.28, sphere -0.16 %), of which 0.4 % is added.
+
+With noisy data the prior decides, and its mean is no shape's: Rg of compact particles then comes out up to 5 % too
+large (a straight line: 3 %), that of thin rods and coils 3 % too small (a straight line: 6 %), within sigma.
+`python -m bench guinier` shows how often one sigma holds the truth.
 
 The range ends where q Rg is 1.3 and begins at the first point from which on the law fits, with q Rg of at most 0.65
 there (1 for rods and sheets).
@@ -31,7 +35,7 @@ LEAST_POINTS: Final = 10
 _STARTS: Final = 40
 _WORST_P: Final = 0.01
 _ROUNDS: Final = 12
-_BEYOND: Final = 1e-3
+_BEYOND: Final = 4e-3
 
 
 class Shape(StrEnum):

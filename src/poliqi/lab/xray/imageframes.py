@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from poliqi.base.errors import ConfigError, DataRefused, words_of
 from poliqi.lab.xray.frames import (
-    MOST_A_SIDE,
     MOST_FRAMES,
     Frame,
     FrameMetadata,
@@ -24,6 +23,7 @@ from poliqi.lab.xray.frames import (
     overflow_of,
     plain_frame,
 )
+from poliqi.lab.xray.imagesizes import check_edf, check_tiff, guard_cbf, guard_edf
 
 __all__ = ["ImageFrames", "NpyFrames", "open_npy"]
 
@@ -33,7 +33,6 @@ _CBF_SECTION: Final = b"--CIF-BINARY-FORMAT-SECTION--"
 _CBF_STARTER: Final = b"\x0c\x1a\x04\xd5"
 _CBF_HEAD: Final = 8192
 _CUTOFF: Final = re.compile(r"Count_cutoff\s+(\d{1,12})")
-_CBF_SIZE: Final = re.compile(rb"X-Binary-Size-(?:Fastest|Second)-Dimension:\s*(\d{1,20})")
 _EXPOSURE: Final = re.compile(r"Exposure_time\s+([0-9.eE+-]{1,20})")
 _WAVELENGTH: Final = re.compile(r"Wavelength\s+([0-9.eE+-]{1,20})\s*A")
 
@@ -103,7 +102,10 @@ class ImageFrames(_Held):
     mask: NDArray[np.bool_] | None = None
 
     def __init__(self, path: Path) -> None:
-        _check_image(path)
+        try:
+            _check_image(path)
+        except OSError as error:
+            raise DataRefused(f"{path} cannot be read ({words_of(error)}); see to its rights") from error
         self._image: Any = _fabio_open(path)
         try:
             first: NDArray[Any] = np.asarray(self._image.data)
@@ -149,27 +151,39 @@ def _fabio_open(path: Path) -> Any:
     except ImportError as error:
         raise ConfigError(f'fabio cannot be imported ({error}); run: pip install "poliqi[xray]"') from error
     logging.getLogger("fabio").setLevel(logging.CRITICAL)  # what it says is told by the error
-    reader: Any = FabioImage
+    factory: Any = FabioImage
+    suffix = path.suffix.lower()
     try:
-        return reader.factory(_READERS[path.suffix.lower()]).read(str(path))
+        image = factory.factory(_READERS[suffix])
+        if suffix == ".edf":
+            guard_edf(path, image)
+        elif suffix == ".cbf":
+            guard_cbf(path, image)
+        image = image.read(str(path))
+        if suffix == ".edf":
+            check_edf(path, image)
+    except DataRefused:
+        raise
     except Exception as error:  # fabio raises what its decoders raise
         raise DataRefused(f"{path}: no image that fabio can read ({words_of(error)}); copy it again") from error
+    return image
 
 
 def _check_image(path: Path) -> None:
-    """Bounds that hold before fabio allocates anything."""
+    """Bounds that hold before fabio opens anything."""
     size = path.stat().st_size
     if size > _MOST_IMAGE_BYTES:
         raise DataRefused(f"{path}: {size:,} bytes; images up to {_MOST_IMAGE_BYTES:,} are read, stacks from HDF5")
-    with path.open("rb") as file:
-        head = file.read(1 << 18)
-    if path.suffix.lower() == ".cbf" and not _has_cbf_image(head):
-        raise DataRefused(f"{path}: no image of a CBF begins in it; copy it again")  # fabio would search for ever
-    for found in _CBF_SIZE.finditer(head) if path.suffix.lower() == ".cbf" else ():
-        if not 0 < int(found[1]) <= MOST_A_SIDE:
-            raise DataRefused(f"{path}: a side of {int(found[1])} pixels; 1 to {MOST_A_SIDE} are read")
-    if path.suffix.lower() == ".edf" and re.search(rb"compression\s*=\s*(?!none)\w", head, re.IGNORECASE):
-        raise DataRefused(f"{path}: a compressed EDF is not read; save it without compression")
+    suffix = path.suffix.lower()
+    if suffix in (".tif", ".tiff"):
+        check_tiff(path)
+    elif suffix == ".cbf":
+        with path.open("rb") as file:
+            head = file.read(1 << 18)
+        if not _has_cbf_image(head):
+            raise DataRefused(
+                f"{path}: no image of a CBF begins in it; copy it again"
+            )  # fabio would search for ever
 
 
 def _has_cbf_image(head: bytes) -> bool:

@@ -2,8 +2,8 @@
 
 A file is taken when its size and time have not changed for a second and every frame of it can be decoded; one that
 cannot is looked at again, and reported once it has not changed for a minute. What is done stands in one file,
-`live.npz`, replaced whole after each frame file, with the sums behind the average: a run that was killed goes on
-where it was, and counts no file twice.
+`live.npz`, replaced whole after each look at the folder, with the sums behind the average: a run that was killed
+goes on where it was, and counts no file twice.
 """
 
 from __future__ import annotations
@@ -28,15 +28,18 @@ from poliqi.lab.xray.frames import FRAME_SUFFIXES, FrameSource, open_frames
 from poliqi.lab.xray.nxcansas import write_curve
 from poliqi.lab.xray.reduction import Marks, Plan, Sums
 
-__all__ = ["AVERAGE", "Done", "Live", "candidates"]
+__all__ = ["AVERAGE", "GIVE_UP_S", "Done", "Live", "candidates", "check_folders"]
 
 AVERAGE: Final = "average.h5"
 _STATE: Final = "live.npz"
 _PART: Final = re.compile(r".*_data_\d{6}\.(h5|nxs)")
 _ARRAYS: Final = ("signal", "variance", "norm", "dark", "dark_sigma")
-_GIVE_UP_S: Final = 60.0
+GIVE_UP_S: Final = 60.0
+"""How long a file that cannot be read must not have changed before that is reported."""
 _SETTLE_S: Final = 1.0
 """How long a file must not have changed before it is opened."""
+_LOOK_S, _LOOK_FILES = 5.0, 200
+"""A look ends so long after the first file that it dealt with, or after so many: then the state is written."""
 _MOST_FILES: Final = 1_000_000
 
 
@@ -59,7 +62,10 @@ class _Seen:
 
 @dataclass(slots=True)
 class Live:
-    """Frames of `folder` to curves in `output`, by `plan`. `told` is called with every file that was dealt with."""
+    """Frames of `folder` to curves in `output`, by `plan`. `told` is called with every file that was dealt with.
+
+    `sums` and `done` are what `live.npz` holds.
+    """
 
     plan: Plan
     folder: Path
@@ -73,17 +79,11 @@ class Live:
     sums: Sums = field(init=False)
     done: dict[str, Done] = field(init=False)
     _seen: dict[str, _Seen] = field(init=False, default_factory=dict[str, _Seen])
+    _fresh: list[tuple[Done, Sums]] = field(init=False, default_factory=list[tuple[Done, Sums]])
 
     def __post_init__(self) -> None:
         """Raises ConfigError where a folder is not there, StoreError where what was done cannot be read."""
-        if not self.folder.is_dir():
-            raise ConfigError(f"--live {self.folder}: no such folder; name the one that frames appear in")
-        if self.output.resolve() == self.folder.resolve():
-            raise ConfigError(f"{self.output}: curves cannot go where frames appear; name another folder")
-        try:
-            self.output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{self.output} cannot be made: {error.strerror}; name another folder") from error
+        check_folders(self.folder, self.output)
         self.sums, self.done = self._load()
 
     def run(self, *, every_s: float = 0.5, idle_s: float | None = None) -> None:
@@ -100,45 +100,51 @@ class Live:
                     last = time.monotonic()
                 elif idle_s is not None and time.monotonic() - last >= idle_s:
                     return
-                time.sleep(every_s)
+                if count < _LOOK_FILES:
+                    time.sleep(every_s)
         finally:
             os.close(handle)
 
     def look(self, now_s: float) -> int:
-        """One look at the folder; how many files were dealt with."""
-        count = 0
-        for path in candidates(self.folder, self.pattern):
-            try:
-                state = path.stat()
-            except OSError:  # it went away again
-                self._seen.pop(path.name, None)
-                continue
-            if not stat.S_ISREG(state.st_mode) or self._is_done(path.name, state.st_size, state.st_mtime_ns):
-                continue
-            seen = self._seen.get(path.name)
-            if seen is None or (seen.size_bytes, seen.time_ns) != (state.st_size, state.st_mtime_ns):
-                self._seen[path.name] = _Seen(state.st_size, state.st_mtime_ns, now_s)
-            elif now_s - seen.since_s >= self.settle_s:
-                count += self._take(path, seen, now_s)
+        """One look at the folder; how many files were dealt with. Of very many the next look takes the rest."""
+        paths = candidates(self.folder, self.pattern, self._is_reduced)
+        self._seen = {path.name: self._seen[path.name] for path in paths if path.name in self._seen}
+        until_s = 0.0
+        try:
+            for path in paths:
+                try:
+                    state = path.stat()
+                except OSError:  # it went away again
+                    self._seen.pop(path.name, None)
+                    continue
+                if not stat.S_ISREG(state.st_mode) or self._is_refused(path.name, state):
+                    continue
+                seen = self._seen.get(path.name)
+                if seen is None or (seen.size_bytes, seen.time_ns) != (state.st_size, state.st_mtime_ns):
+                    self._seen[path.name] = _Seen(state.st_size, state.st_mtime_ns, now_s)
+                elif now_s - seen.since_s >= self.settle_s:
+                    self._take(path, seen, now_s)
+                    until_s = until_s or (time.monotonic() + _LOOK_S if self._fresh else 0.0)
+                if len(self._fresh) >= _LOOK_FILES or (until_s and time.monotonic() > until_s):
+                    break
+        finally:  # also at Ctrl-C: what is reduced is not reduced again
+            count = self._keep()
         return count
 
-    def _take(self, path: Path, seen: _Seen, now_s: float) -> int:
+    def _take(self, path: Path, seen: _Seen, now_s: float) -> None:
         """Reduce a file that has come to rest, unless it is not complete yet."""
         try:
             sums, missing = self._reduced(path)
         except PoliqiError as error:
             if not path.exists():
-                return 0
+                return
             if not isinstance(error, DataRefused):
                 raise
-            if now_s - seen.since_s < _GIVE_UP_S:
-                return 0
-            self._finish(path, seen, None, str(error))
-            return 1
-        if missing and now_s - seen.since_s < _GIVE_UP_S:
-            return 0
-        self._finish(path, seen, sums, f"{missing} frames of it never came" if missing else "")
-        return 1
+            if now_s - seen.since_s >= GIVE_UP_S:
+                self._finish(path, seen, None, str(error))
+            return
+        if not missing or now_s - seen.since_s >= GIVE_UP_S:
+            self._finish(path, seen, sums, f"{missing} frames of it never came" if missing else "")
 
     def _reduced(self, path: Path) -> tuple[Sums, int]:
         total = Sums.nothing(self.plan.map.bins)
@@ -150,30 +156,43 @@ class Live:
         return total, missing
 
     def _finish(self, path: Path, seen: _Seen, sums: Sums | None, refused: str) -> None:
-        """Curves first, then the state: what is lost in between is done again, to the same curves."""
-        done = Done(
-            path.name, seen.size_bytes, seen.time_ns, 0 if refused or sums is None else sums.frames, refused
-        )
-        total = self.sums
-        if sums is not None and not refused:
-            total = total + sums
+        """Its curve; `_keep` does the rest."""
+        if sums is None or refused:
+            sums = Sums.nothing(self.plan.map.bins)
+        else:
             self._write(self.output / f"{path.stem}.curve.h5", sums, path.name)
-        known = {**self.done, path.name: done}
-        if done.frames:
+        self._fresh.append((Done(path.name, seen.size_bytes, seen.time_ns, sums.frames, refused), sums))
+
+    def _keep(self) -> int:
+        """Write the average and the state, after the curves: what is lost in between is done again, to the same."""
+        if not self._fresh:
+            return 0
+        total, known = self.sums, dict(self.done)
+        for done, sums in self._fresh:
+            total = total + sums
+            known[done.name] = done
+        if total.frames > self.sums.frames:
             self._write(self.output / AVERAGE, total, f"average of {total.frames} frames")
         self._save(total, known)
+        fresh, self._fresh = self._fresh, []
         self.sums, self.done = total, known
-        del self._seen[path.name]
-        self.told(done)
+        for done, _ in fresh:
+            self._seen.pop(done.name, None)
+            self.told(done)
+        return len(fresh)
 
     def _write(self, path: Path, sums: Sums, title: str) -> None:
         curve = self.plan.curve(sums, title, per_second=self.per_second, simulated=self.simulated)
         write_curve(path, curve, overwrite=True)
 
-    def _is_done(self, name: str, size_bytes: int, time_ns: int) -> bool:
-        """A file that was reduced is done for ever; one that was refused, until it changes."""
+    def _is_reduced(self, name: str) -> bool:
+        """It is done for ever; one that was refused, until it changes."""
         done = self.done.get(name)
-        return done is not None and (not done.refused or (done.size_bytes, done.time_ns) == (size_bytes, time_ns))
+        return done is not None and not done.refused
+
+    def _is_refused(self, name: str, state: os.stat_result) -> bool:
+        done = self.done.get(name)
+        return done is not None and (done.size_bytes, done.time_ns) == (state.st_size, state.st_mtime_ns)
 
     def _is_waiting(self) -> bool:
         return bool(self._seen)
@@ -215,13 +234,30 @@ class Live:
         return self.plan.recipe.key().encode()
 
 
-def candidates(folder: Path, pattern: str = "") -> list[Path]:
+def check_folders(folder: Path, output: Path) -> None:
+    """Where frames appear, and where curves go: made if need be. Raises ConfigError, StoreError."""
+    if not folder.is_dir():
+        raise ConfigError(f"--live {folder}: no such folder; name the one that frames appear in")
+    if output.resolve() == folder.resolve():
+        raise ConfigError(f"{output}: curves cannot go where frames appear; name another folder")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{output} cannot be made: {error.strerror}; name another folder") from error
+
+
+def candidates(
+    folder: Path, pattern: str = "", leave_out: Callable[[str], bool] = lambda _name: False
+) -> list[Path]:
     """Files of frames by name. Without a pattern, not the data files of an Eiger: its master file leads to them."""
     if pattern:
-        found = [p for p in folder.glob(pattern) if p.suffix.lower() in FRAME_SUFFIXES]
+        found = [p for p in folder.glob(pattern) if not leave_out(p.name)]
     else:
-        found = [p for p in folder.iterdir() if p.suffix.lower() in FRAME_SUFFIXES and not _PART.fullmatch(p.name)]
-    return sorted((p for p in found if not p.name.startswith(".")), key=lambda p: p.name)
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if not leave_out(entry.name)]
+        found = [folder / name for name in names if not _PART.fullmatch(name)]
+    kept = (p for p in found if p.suffix.lower() in FRAME_SUFFIXES and not p.name.startswith("."))
+    return sorted(kept, key=lambda p: p.name)
 
 
 def _missing(source: FrameSource) -> int:

@@ -1,4 +1,4 @@
-"""How much a curve scatters from point to point, where nobody wrote its sigma down."""
+"""How much a curve scatters from point to point, where nobody wrote it down, and where it came from counts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import numpy as np
 from poliqi.base.errors import DataRefused
 from poliqi.lab.xray.curve import Curve, Step
 
-__all__ = ["with_estimated_sigma"]
+__all__ = ["with_estimated_sigma", "with_expected_sigma"]
 
+_COUNTED: Final = "azimuthal integration"
+_EXPECTED: Final = "sigma of neighbours"
+_NEIGHBOURS: Final = 11
 _WINDOW: Final = 15
 _LEAST_POINTS: Final = 15
 _TO_SIGMA: Final = 1.4826
@@ -38,3 +41,22 @@ def with_estimated_sigma(curve: Curve) -> Curve:
     sigma = np.maximum(sigma, _LEAST * np.abs(y))
     sigma = np.where(sigma > 0, sigma, _LEAST * float(np.max(np.abs(y))))
     return curve.after(Step("sigma from scatter", {"window_points": _WINDOW}), curve.intensity, sigma)
+
+
+def with_expected_sigma(curve: Curve) -> Curve:
+    """Of a curve that was counted: sigma^2 as its mean over 11 neighbours, so that it is that of expected counts.
+
+    A sigma that is the root of a point's own counts is small where the point happens to be low: weights 1/sigma^2
+    then pull every fit down (Neyman's chi-square), by about one count a point. The step says so; a curve that was
+    not counted, or has the step, comes back as it is. Points with a sigma of 0 keep it and are not averaged over.
+    """
+    names = {step.name for step in curve.steps}
+    if _COUNTED not in names or _EXPECTED in names:
+        return curve
+    known = curve.sigma > 0
+    if not bool(np.any(known)):
+        return curve
+    squares = np.pad(curve.sigma[known] ** 2, _NEIGHBOURS // 2, mode="edge")
+    sigma = np.zeros_like(curve.sigma)
+    sigma[known] = np.sqrt(np.lib.stride_tricks.sliding_window_view(squares, _NEIGHBOURS).mean(axis=1))
+    return curve.after(Step(_EXPECTED, {"points": _NEIGHBOURS}), curve.intensity, sigma)

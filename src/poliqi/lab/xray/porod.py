@@ -29,6 +29,7 @@ _STARTS: Final = 16
 _WORST_P: Final = 0.01
 _SHARP: Final = 0.3
 _CURVED: Final = 1.2
+_OPEN: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def porod(
     Starts are tried from 4 / Rg (or the upper third of q on a log scale) on; where it fits from none, the one with
     the least reduced chi-square is taken and sigmas are widened.
 
-    Raises DataRefused: no q axis, no sigma, fewer than 10 points in the range.
+    Raises DataRefused: no q axis, no sigma, fewer than 10 points in the range, an exponent with a sigma above 2.
     """
     if curve.axis is Axis.TWO_THETA_DEG:
         raise DataRefused(f"curve {curve.title!r} runs over 2theta; small-angle analysis needs q: reduce it to q")
@@ -86,6 +87,11 @@ def porod(
         use, choice = _scanned(curve, use, low)
     q, intensity, sigma = curve.x[use], curve.intensity[use], curve.sigma[use]
     exponent, exponent_sigma = _exponent(q, intensity, sigma)
+    if not exponent_sigma < _OPEN:  # also where it is no number
+        raise DataRefused(
+            f"curve {curve.title!r}: no power law at q {q[0]:.4g} to {q[-1]:.4g}: the exponent is open"
+            f" ({exponent:.1f} +- {exponent_sigma:.2g}); name a range where the intensity falls, or measure longer"
+        )
     law = _law(curve, use, low)
     law.cov[0, 0] += choice
     cautions: list[str] = []
@@ -222,6 +228,8 @@ def _exponent(
             continue
         lowest, best = chi2, p
         jacobian = np.stack((power, np.ones_like(q), -k * log_q * power)) * weight
+        if not bool(np.any(jacobian[2])):
+            return best, math.inf  # nothing falls: any exponent fits
         size = np.sqrt((jacobian * jacobian).sum(1))
         normal = products(jacobian, jacobian) / np.outer(size, size) + 1e-12 * np.eye(3)
         cov = inverse(normal) / np.outer(size, size)

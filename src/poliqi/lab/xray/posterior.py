@@ -1,8 +1,8 @@
 """Non-negative least squares with a preference for smoothness, averaged over how strong the preference is.
 
 Minimises |A x - b|^2 + alpha |D x|^2 for x >= 0, D second differences with zeros beyond both ends; the last column
-of A is a background without preference. Non-negativity by the active set of Bro and de Jong, J. Chemom. 11 (1997)
-393, which works on A^T A, each alpha beginning where the one before ended.
+of A is a background without preference, which may be negative. Non-negativity by the active set of Bro and de Jong,
+J. Chemom. 11 (1997) 393, which works on A^T A, each alpha beginning where the one before ended.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def posterior(a: NDArray[np.float64], b: NDArray[np.float64], common: NDArray[np
     start = float(np.trace(gram[:m, :m]) / np.trace(smooth))
     tried: list[_At] = []
     free = np.zeros(m + 1, np.bool_)
+    free[-1] = True
     best = -math.inf
     for alpha in start * np.logspace(1, -10, _ALPHAS):
         one = _solved(gram, right, square, smooth, float(alpha), free)
@@ -107,8 +108,9 @@ def _solved(
     free: NDArray[np.bool_],
 ) -> _At:
     full = gram + alpha * smooth
-    x = nonnegative(full, right, free)
+    x = nonnegative(full, right, free, signed=1)
     now = x > 0
+    now[-1] = True
     chi2 = square - 2 * float(right @ x) + float(x @ gram @ x)
     bins = now.copy()
     bins[-1] = False
@@ -120,18 +122,23 @@ def _solved(
 
 
 def nonnegative(
-    matrix: NDArray[np.float64], right: NDArray[np.float64], free: NDArray[np.bool_]
+    matrix: NDArray[np.float64], right: NDArray[np.float64], free: NDArray[np.bool_], signed: int = 0
 ) -> NDArray[np.float64]:
-    """x >= 0 that minimises x^T matrix x / 2 - right^T x; `free` is a guess at which are above 0."""
-    free = free.copy()
+    """x >= 0 that minimises x^T matrix x / 2 - right^T x; `free` is a guess at which are above 0.
+
+    The last `signed` of x may have either sign.
+    """
+    bounded = np.arange(right.size) < right.size - signed
+    free = free | ~bounded
     x = np.zeros(right.size)
     tolerance = 1e-10 * float(np.max(np.abs(right)))
     if bool(np.any(free)):
-        x[free] = np.maximum(_solve(matrix[np.ix_(free, free)], right[free]), 0.0)
-        free = x > 0
+        x[free] = _solve(matrix[np.ix_(free, free)], right[free])
+        x = np.where(bounded, np.maximum(x, 0.0), x)
+        free = (x > 0) | ~bounded
     for _ in range(_MOST_ROUNDS):
         if bool(np.any(free)):
-            x, free = _descended(matrix, right, x, free)
+            x, free = _descended(matrix, right, x, free, bounded)
         downhill = right - matrix @ x
         downhill[free] = -np.inf
         new = int(np.argmax(downhill))
@@ -142,13 +149,17 @@ def nonnegative(
 
 
 def _descended(
-    matrix: NDArray[np.float64], right: NDArray[np.float64], x: NDArray[np.float64], free: NDArray[np.bool_]
+    matrix: NDArray[np.float64],
+    right: NDArray[np.float64],
+    x: NDArray[np.float64],
+    free: NDArray[np.bool_],
+    bounded: NDArray[np.bool_],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The minimum over the free ones, those that would go below 0 let go on the way."""
     while True:
         wanted = np.zeros(x.size)
         wanted[free] = _solve(matrix[np.ix_(free, free)], right[free])
-        below = free & (wanted <= 0)
+        below = free & bounded & (wanted <= 0)
         if not bool(np.any(below)):
             return wanted, free
         part = float(np.min(x[below] / np.maximum(x[below] - wanted[below], 1e-300)))

@@ -16,7 +16,7 @@ from poliqi.lab.xray.geometry import Geometry, chosen_wavelength, load_geometry
 from poliqi.lab.xray.masks import detector_mask, load_mask, union_of_masks
 from poliqi.lab.xray.reduction import Recipe, Settings, packed_mask
 
-__all__ = ["NO_MASK", "Asked", "prepare"]
+__all__ = ["NO_MASK", "Asked", "check_asked", "prepare"]
 
 NO_MASK: Final = "none"
 _WAVELENGTHS_AGREE: Final = 1e-3
@@ -38,6 +38,25 @@ class Asked:
     wavelength_m: float | None = None
     energy_ev: float | None = None
     dataset: str | None = None
+
+
+def check_asked(asked: Asked) -> None:
+    """All that can be found wrong before there is a frame. Raises ConfigError, DataRefused."""
+    shape = load_geometry(asked.geometry).shape
+    chosen_wavelength(asked.wavelength_m, asked.energy_ev)
+    for path in _mask_files(asked):
+        if shape is not None:
+            load_mask(path, shape, keeps=asked.mask_keeps)
+        elif not path.is_file():
+            raise ConfigError(f"mask {path} is no file that can be read; name one, or --mask none")
+    for path in (asked.flat, asked.dark):
+        if path is not None:
+            with open_frames(path) as source:
+                if shape is not None and source.shape != shape:
+                    raise DataRefused(
+                        f"{path}: frames of {source.shape[0]} x {source.shape[1]} pixels, but {asked.geometry} is"
+                        f" for {shape[0]} x {shape[1]}; give that of this detector"
+                    )
 
 
 def prepare(asked: Asked, files: Sequence[Path]) -> tuple[Recipe, FrameMetadata]:
@@ -75,12 +94,15 @@ def prepare(asked: Asked, files: Sequence[Path]) -> tuple[Recipe, FrameMetadata]
     return recipe, told
 
 
-def _mask(asked: Asked, own: list[NDArray[np.bool_] | None], shape: tuple[int, int]) -> bytes:
-    is_none = NO_MASK in asked.masks
-    if is_none and len(asked.masks) > 1:
+def _mask_files(asked: Asked) -> list[Path]:
+    if NO_MASK in asked.masks and len(asked.masks) > 1:
         raise ConfigError("--mask none says that there is nothing to mask; leave out the others, or none")
-    given = [] if is_none else [load_mask(Path(name), shape, keeps=asked.mask_keeps) for name in asked.masks]
-    return packed_mask(union_of_masks([*own, *given], shape, allow_none=is_none))
+    return [Path(name) for name in asked.masks if name != NO_MASK]
+
+
+def _mask(asked: Asked, own: list[NDArray[np.bool_] | None], shape: tuple[int, int]) -> bytes:
+    given = [load_mask(path, shape, keeps=asked.mask_keeps) for path in _mask_files(asked)]
+    return packed_mask(union_of_masks([*own, *given], shape, allow_none=NO_MASK in asked.masks))
 
 
 def _agreed(geometry: Geometry, first: FrameSource) -> Geometry:

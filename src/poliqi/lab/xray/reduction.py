@@ -236,6 +236,7 @@ class Plan:
                     "bins": settings.bins,
                     "splitting": settings.splitting.value,
                     "frames": sums.frames,
+                    "exposure_s": recipe.exposure_s,
                     "masked_pixels": self.masked,
                     "overflow_pixels_left_out": sums.overflowed,
                     "sigma": "Poisson",

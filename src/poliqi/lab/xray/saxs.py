@@ -9,11 +9,12 @@ from typing import Final, TypeVar
 import numpy as np
 
 from poliqi.base.errors import DataRefused
+from poliqi.lab.store.findings import Finding, Findings
+from poliqi.lab.xray.corrections import TIMES, TIMES_UNKNOWN
 from poliqi.lab.xray.curve import Axis, Curve, IntensityUnit
-from poliqi.lab.xray.findings import Finding, Findings
 from poliqi.lab.xray.formfactors import FormFit, fit_form
 from poliqi.lab.xray.guinier import Guinier, Shape, guinier
-from poliqi.lab.xray.noise import with_estimated_sigma
+from poliqi.lab.xray.noise import with_estimated_sigma, with_expected_sigma
 from poliqi.lab.xray.porod import Porod, porod
 from poliqi.lab.xray.sizes import Sizes, size_distribution
 
@@ -21,7 +22,9 @@ __all__ = ["Analysis", "Wanted", "analyse", "findings_of", "length_unit"]
 
 T = TypeVar("T")
 
+_SHARED_PIXELS: Final = "bbox"  # binning.Splitting.BBOX, whose module would bring numba in
 _COVERS: Final = "noise of the points, and doubts common to them"
+_TWO_PHASES: Final = "two phases, sharp walls, dilute, no smearing"
 Range = tuple[float, float]
 
 
@@ -62,12 +65,14 @@ def analyse(curve: Curve, wanted: Wanted) -> Analysis:
     if curve.axis is Axis.TWO_THETA_DEG:
         raise DataRefused(f"curve {curve.title!r} runs over 2theta; small-angle analysis needs q: reduce it to q")
     cautions: list[str] = ["simulated data"] if curve.simulated else []
+    cautions += _said_by_steps(curve)
     curve = _cut(curve, wanted.q_range)
     if not bool(np.any(curve.sigma > 0)):
         curve = with_estimated_sigma(curve)
         cautions.append("the file has no sigma: it was estimated from the scatter of the points")
     elif silent := int(np.count_nonzero(curve.sigma == 0)):
         cautions.append(f"{silent} points with a sigma of 0 were left out: no measurement is exact")
+    curve = with_expected_sigma(curve)
     everything = not (wanted.guinier or wanted.porod or wanted.sizes or wanted.model)
     refused: dict[str, str] = {}
 
@@ -107,6 +112,22 @@ def analyse(curve: Curve, wanted: Wanted) -> Analysis:
     if low is not None and low.first > 0:
         cautions.append(f"Guinier: the first {low.first} points do not follow the law (beam stop, aggregates?)")
     return Analysis(curve, low, high, sizes, fit, refused, tuple(cautions))
+
+
+def _said_by_steps(curve: Curve) -> list[str]:
+    """What the history of a curve leaves to doubt."""
+    said: list[str] = []
+    if any(step.settings.get("splitting") == _SHARED_PIXELS for step in curve.steps):
+        said.append(
+            "pixels were shared among bins (splitting bbox): neighbouring points are correlated, which sigmas of"
+            " results leave out; reduce without splitting"
+        )
+    if any(step.settings.get(TIMES) == TIMES_UNKNOWN for step in curve.steps):
+        said.append(
+            "counts of frames were compared whose count times are not known for both: they must be alike;"
+            " reduce both with --per-second"
+        )
+    return said
 
 
 def _globular(low: Guinier | None) -> Guinier | None:
@@ -160,10 +181,16 @@ def findings_of(analysis: Analysis) -> Findings:
             add("forward_intensity", low.i0, low.i0_sigma, intensity, "Guinier, globular")
     if high is not None:
         add("porod_exponent", high.exponent, high.exponent_sigma, "1", "power law with a background")
-        add("surface_per_volume", high.surface_per_volume, high.surface_sigma, f"1/{unit}", "Porod, invariant")
-        add("volume_fraction", high.volume_fraction, high.volume_fraction_sigma, "1", "invariant")
+        add(
+            "surface_per_volume",
+            high.surface_per_volume,
+            high.surface_sigma,
+            f"1/{unit}",
+            f"Porod, invariant; {_TWO_PHASES}",
+        )
+        add("volume_fraction", high.volume_fraction, high.volume_fraction_sigma, "1", f"invariant; {_TWO_PHASES}")
     if sizes is not None:
-        method = "size distribution of spheres"
+        method = "size distribution of dilute spheres of one contrast"
         for weight, middle, percentiles in (
             ("volume", sizes.volume_mean, sizes.volume_percentiles),
             ("number", sizes.number_mean, sizes.number_percentiles),

@@ -8,14 +8,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from poliqi.base.chartstyle import CHART_FORMATS, CHART_STYLE
-from poliqi.base.errors import ConfigError
+from poliqi.base.chartstyle import CHART_STYLE, check_format
 from poliqi.edge.wholefile import whole_file
 from poliqi.lab.xray.curve import Axis, IntensityUnit
 from poliqi.lab.xray.guinier import LIMIT, Shape
 from poliqi.lab.xray.saxs import Analysis, length_unit
 
-__all__ = ["check_plot", "draw_saxs"]
+__all__ = ["draw_saxs"]
 
 _POINTS: Final = "#5b6b7a"
 _BLUE: Final = "#1b6ca8"
@@ -23,15 +22,9 @@ _ORANGE: Final = "#c05a1c"
 _GREEN: Final = "#2a7d3f"
 
 
-def check_plot(path: Path) -> None:
-    """Raises ConfigError where the name does not end in a format that is drawn."""
-    if path.suffix.lower().lstrip(".") not in CHART_FORMATS:
-        raise ConfigError(f"--plot {path}: give a name that ends in .{' or .'.join(CHART_FORMATS)}")
-
-
 def draw_saxs(analysis: Analysis, path: Path, *, overwrite: bool = False) -> None:
     """Panels for what was found, into `path` (.svg or .png). Raises ConfigError, StoreError."""
-    check_plot(path)
+    check_format(path)
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -80,7 +73,7 @@ def _draw_curve(axes: Any, analysis: Analysis) -> None:
         lw=0.7,
         color=_POINTS,
         alpha=0.75,
-        label="measured",
+        label="simulated" if curve.simulated else "measured",
         zorder=1,
     )
     if analysis.sizes is not None:
@@ -102,7 +95,16 @@ def _draw_curve(axes: Any, analysis: Analysis) -> None:
         axes.set_ylim(max(float(y.min()) / 2, float(y.max()) * 1e-9), float(y.max()) * 2)
     unit = "" if curve.intensity_unit is IntensityUnit.ARBITRARY else f" ({curve.intensity_unit.value})"
     axes.set(xlabel=_q_label(analysis), ylabel=f"I(q){unit}")
+    _label_decades(axes.xaxis, x)
     axes.legend(frameon=False, loc="lower left", fontsize=9)
+
+
+def _label_decades(axis: Any, values: Any) -> None:
+    """Between the decades nothing is labelled where two or more of them are: such labels run into each other."""
+    from matplotlib.ticker import NullFormatter
+
+    if values.size and math.floor(math.log10(values[-1])) > math.floor(math.log10(values[0])):
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _draw_guinier(part: Any, analysis: Analysis) -> None:

@@ -1,10 +1,11 @@
 """Distribution of sizes of spheres from I(q), without a formula for its form.
 
 I(q) = contrast^2 * integral of phi(D) V(D) P(q D / 2) dlnD + background, P Rayleigh's form factor of a sphere
-(Proc. R. Soc. A 84 (1911) 25). phi(D), volume per lnD, is not negative; of all that fit, one that is
-smooth in lnD is preferred (second differences, weight alpha), as in Glatter, J. Appl. Cryst. 13 (1980) 7. alpha is
-not chosen: each value is weighed by its evidence (MacKay, Neural Comput. 4 (1992) 415; Hansen, J. Appl. Cryst. 33
-(2000) 1415), that of the Gaussian on the bins that are not at zero, and what it leaves open stands in sigma.
+(Proc. R. Soc. A 84 (1911) 25). phi(D), volume per lnD, is not negative; the background may be, as after a solvent
+that was taken off a little too strongly. Of all that fit, one that is smooth in lnD is preferred (second
+differences, weight alpha), as in Glatter, J. Appl. Cryst. 13 (1980) 7. alpha is not chosen: each value is weighed
+by its evidence (MacKay, Neural Comput. 4 (1992) 415; Hansen, J. Appl. Cryst. 33 (2000) 1415), that of the Gaussian
+on the bins that are not at zero, and what it leaves open stands in sigma.
 
 Sigmas of means and percentiles are those of repeated measurements; the sigmas of the curves themselves (a band in
 a plot) hold in addition what the preference for smoothness leaves open. Goal: at most 50 ms (bench sizes).
@@ -33,6 +34,7 @@ _LEAST_NODES: Final = 30
 _MOST_NODES: Final = 110
 _LEAST_POINTS: Final = 20
 _WORST_P: Final = 0.01
+_LEAST_SIGMAS: Final = 3.0
 _PERCENTILES: Final = (10, 50, 90)
 
 
@@ -79,7 +81,7 @@ def size_distribution(
     """Sizes of spheres; the grid spans 2 pi/q_max (smaller ones are a background) to pi/q_min, or `d_range`.
 
     Raises DataRefused: no q axis, no sigma, fewer than 20 points, a largest size with q_min D_max > pi (of such the
-    curve holds no trace), nothing but background.
+    curve holds no trace), a volume of spheres below three times its own sigma.
     """
     if curve.axis is Axis.TWO_THETA_DEG:
         raise DataRefused(f"curve {curve.title!r} runs over 2theta; small-angle analysis needs q: reduce it to q")
@@ -101,6 +103,8 @@ def size_distribution(
     nodes = int(np.clip(_PER_DECADE * math.log10(high / low), _LEAST_NODES, _MOST_NODES))
     log_d = np.linspace(math.log(low), math.log(high), nodes)
     kernel = sphere_kernel(q, log_d, width)
+    level = float((intensity / sigma**2).sum() / (1 / sigma**2).sum())  # near the background, which is free
+    intensity = intensity - level
     unit = float(np.max(np.abs(intensity))) or 1.0
     columns = np.concatenate((kernel / np.max(kernel), np.ones((q.size, 1))), axis=1) * (unit / sigma)[:, None]
     found = posterior(columns, intensity / sigma, common / sigma)
@@ -109,13 +113,13 @@ def size_distribution(
     if inflated:
         factor = math.sqrt(found.chi2 / freedom)
         found = posterior(columns / factor, intensity / sigma / factor, common / sigma / factor)
-    if not float(found.x[:-1].sum()) > 0:
-        raise DataRefused(f"curve {curve.title!r}: no spheres in it, a constant background fits as well")
+    _check_spheres(curve, found)
     fit = (columns @ found.x) * sigma
     chi2 = float((((intensity - fit) / sigma) ** 2).sum())
     scale = unit / float(np.max(kernel))
     amount = None if contrast_per_cm2 is None else _amount(curve, found, scale, contrast_per_cm2)
-    return _described(np.exp(log_d), found, (q, fit), (chi2 / freedom, inflated), amount, unit)
+    background = float(found.x[-1]) * unit + level
+    return _described(np.exp(log_d), found, (q, fit + level), (chi2 / freedom, inflated), amount, background)
 
 
 def _thinned(
@@ -152,8 +156,25 @@ def _amount(curve: Curve, found: Posterior, scale: float, contrast_per_cm2: floa
         )
     cm = 1e-7 if curve.axis is Axis.Q_PER_NM else 1e-8
     to_fraction = scale / (contrast_per_cm2**2 * cm**3)
-    total = np.concatenate((np.ones(found.x.size - 1), [0.0]))
-    return Mean(float(found.x[:-1].sum()) * to_fraction, found.sigma_of(total) * to_fraction)
+    total = _total(found)
+    return Mean(total.value * to_fraction, total.sigma * to_fraction)
+
+
+def _total(found: Posterior) -> Mean:
+    """All spheres together, in the unit of `found`."""
+    return Mean(float(found.x[:-1].sum()), found.sigma_of(np.concatenate((np.ones(found.x.size - 1), [0.0]))))
+
+
+def _check_spheres(curve: Curve, found: Posterior) -> None:
+    """Noise alone gives sizes too, as some are always a little better than none: such are no finding."""
+    total = _total(found)
+    if total.value > 0 and total.value >= _LEAST_SIGMAS * total.sigma:
+        return
+    seen = f"{total.value / total.sigma:.1f}" if total.sigma > 0 else "0"
+    raise DataRefused(
+        f"curve {curve.title!r}: the volume of spheres is {seen} times its sigma, at least {_LEAST_SIGMAS:g} are"
+        " needed for sizes, which are open below; measure longer, or give a narrower range of sizes"
+    )
 
 
 def _described(
@@ -162,7 +183,7 @@ def _described(
     fitted: tuple[NDArray[np.float64], NDArray[np.float64]],
     quality: tuple[float, bool],
     amount: Mean | None,
-    unit: float,
+    background: float,
 ) -> Sizes:
     step = math.log(diameter[1] / diameter[0])
     volume, volume_sigma = _shares(found, diameter, 0, step)
@@ -191,7 +212,7 @@ def _described(
         volume_percentiles=_percentiles(found, diameter, 0),
         number_percentiles=_percentiles(found, diameter, -3),
         amount=amount,
-        background=float(found.x[-1]) * unit,
+        background=background,
         model=fitted[1],
         used_q=fitted[0],
         alpha=found.alpha,

@@ -1,8 +1,8 @@
 """Stacks of frames: a block at a time on all cores or on a cluster, in constant memory, resumed after a kill.
 
-Each block of frames leaves one small file in a folder beside the output (`.curve.h5.reducing`), whole or not at
-all; a run that was stopped finds the blocks that are done. The folder goes when the output stands. On a cluster
-every worker must see the frames and that folder under the same paths.
+Each block of frames, of one file or of many, leaves one small file in a folder beside the output
+(`.curve.h5.reducing`), whole or not at all; a run that was stopped finds the blocks that are done. The folder goes
+when the output stands. On a cluster every worker must see the frames and that folder under the same paths.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import math
 import os
 import shutil
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,39 +41,45 @@ _ARRAYS: Final = ("signal", "variance", "norm", "dark", "dark_sigma")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Frames `first` up to `stop` of a file, whose sums go to the file `target`, of each frame if `each`."""
+    """Frames whose sums go to the file `target`, of each frame if `each`: of every part a file, from, up to."""
 
     recipe: Recipe
-    path: Path
+    parts: tuple[tuple[Path, int, int], ...]
     dataset: str | None
-    first: int
-    stop: int
     target: Path
     each: bool
 
+    @property
+    def frames(self) -> int:
+        """How many it has."""
+        return sum(stop - first for _, first, stop in self.parts)
+
     def __repr__(self) -> str:
-        return f"{self.path.name} frames {self.first} to {self.stop - 1}"
+        path, first, stop = self.parts[0]
+        more = f" and {len(self.parts) - 1} more files" if len(self.parts) > 1 else ""
+        return f"{path.name} frames {first} to {stop - 1}{more}"
 
 
 def reduce_block(block: Block) -> int:
     """Reduce a block, unless its file stands already; how many frames it has. Runs in any process."""
     if block.target.exists():
-        return block.stop - block.first
+        return block.frames
     plan = plan_of(block.recipe)
     found: list[Sums] = []
     total = Sums.nothing(plan.map.bins)
-    with open_frames(block.path, block.dataset) as source:
-        marks = Marks(source.overflow, source.negative_marks)
-        for index in range(block.first, block.stop):
-            one = plan.reduce(source.frame(index), marks, f"{block.path.name} frame {index}")
-            total = total + one
-            if block.each:
-                found.append(one)
+    for path, first, stop in block.parts:
+        with open_frames(path, block.dataset) as source:
+            marks = Marks(source.overflow, source.negative_marks)
+            for index in range(first, stop):
+                one = plan.reduce(source.frame(index), marks, f"{path.name} frame {index}")
+                total = total + one
+                if block.each:
+                    found.append(one)
     if block.each:
         _save_each(found, block.target)
     else:
         save_sums(total, block.target)
-    return block.stop - block.first
+    return block.frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,10 @@ class StackRun:
     def folder(self) -> Path:
         """Where blocks are kept until the output stands."""
         return self.output.with_name(f".{self.output.name}.reducing")
+
+    def count(self) -> int:
+        """How many frames there are. Raises DataRefused for files of another shape."""
+        return sum(self._length(path) for path in self.files)
 
     def run(
         self,
@@ -138,23 +149,19 @@ class StackRun:
             return len(source)
 
     def _blocks(self, lengths: Sequence[int]) -> list[Block]:
+        """Of one size, across the ends of files: one file to be synced for each, however few frames a file has."""
         size = max(_LEAST_A_BLOCK, math.ceil(sum(lengths) / _MOST_BLOCKS))
-        places = [
-            (path, first, min(first + size, count))
-            for path, count in zip(self.files, lengths, strict=True)
-            for first in range(0, count, size)
-        ]
+        ends = np.cumsum([0, *lengths]).tolist()
+        starts = range(0, ends[-1], size)
         return [
             Block(
                 self.recipe,
-                path,
+                tuple(_parts(self.files, ends, start, min(start + size, ends[-1]))),
                 self.dataset,
-                first,
-                stop,
                 self.folder.absolute() / f"{number:06d}.npz",
                 self.each,
             )
-            for number, (path, first, stop) in enumerate(places)
+            for number, start in enumerate(starts)
         ]
 
     def _begin(self) -> None:
@@ -172,6 +179,16 @@ class StackRun:
         state = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in self.files]
         text = repr((self.recipe.key(), state, self.dataset, self.each))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _parts(files: Sequence[Path], ends: Sequence[int], start: int, stop: int) -> Iterator[tuple[Path, int, int]]:
+    """Frames `start` to `stop` of all, as those of files: file k has those from `ends[k]` to `ends[k + 1]`."""
+    for number in range(bisect_right(ends, start) - 1, len(files)):
+        before, after = ends[number], ends[number + 1]
+        if before >= stop:
+            return
+        if after > before:
+            yield files[number], max(start, before) - before, min(stop, after) - before
 
 
 def save_sums(sums: Sums, target: Path) -> None:
@@ -204,11 +221,11 @@ def _reduce(
     blocks: Sequence[Block], frames: int, workers: int | None, cluster: str | None, progress: Progress
 ) -> None:
     left = [block for block in blocks if not block.target.exists()]
-    before = frames - sum(block.stop - block.first for block in left)
+    before = frames - sum(block.frames for block in left)
     progress(before, frames)
     if not left:
         return
-    steps = np.cumsum([before] + [block.stop - block.first for block in left])
+    steps = np.cumsum([before] + [block.frames for block in left])
     pixels = (frames - before) * left[0].recipe.shape[0] * left[0].recipe.shape[1]
     if workers is None and cluster is None and pixels < _WORTH_PROCESSES:
         workers = 1

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 from poliqi.ops.commands.lazygroup import lazy_group
 
 __all__ = ["command"]
+
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # read once, when numpy is loaded: not yet
+    os.environ.setdefault(_name, "1")  # matrices here are small: threads of BLAS wait for each other, spinning
 
 _COMMANDS: Final = {
     "calibrate": (

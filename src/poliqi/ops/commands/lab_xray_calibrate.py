@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from poliqi.base.errors import ConfigError
+from poliqi.ops.commands.lab_store_open import filing_options
+from poliqi.ops.lab_filing import Filing, Read, with_linked
 
 if TYPE_CHECKING:
     from poliqi.lab.xray.calibration.intake import Exposure
@@ -55,8 +57,7 @@ _BEAT_S: Final = 0.5
 @click.option("--force", is_flag=True, help="Replace files of that name.")
 @click.option("--plot", type=_PATH, metavar="FILE.png|svg", help="Draw the frame with its rings, and residuals.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("--store", type=click.Path(path_type=Path), metavar="ROOT", help="Also put frames and results there.")
-@click.option("--tenant", default="", metavar="NAME", help="With --store: whose part of it (the owner's).")
+@filing_options
 @click.option("--simulated", is_flag=True, help="Say of all results that the frames were simulated.")
 def command(
     frames: tuple[Path, ...],
@@ -75,38 +76,38 @@ def command(
     simulated: bool,
 ) -> None:
     """Calibrate, write, print."""
-    from poliqi.base.chartstyle import CHART_FORMATS
+    from poliqi.base.chartstyle import check_format
     from poliqi.edge.wholefile import check_target
     from poliqi.lab.xray.calibration.intake import panel_for, read_exposure, wavelength_for
     from poliqi.lab.xray.geometry import chosen_wavelength
 
-    if tenant and store is None:
-        raise ConfigError("--tenant: says whose part of a store; give --store with it")
     if output.suffix.lower() != ".poni":
         raise ConfigError(f"--output {output}: give a name that ends in .poni")
-    if plot is not None and plot.suffix.lower().removeprefix(".") not in CHART_FORMATS:
-        raise ConfigError(f"--plot {plot}: give a name that ends in .png or .svg")
+    if plot is not None:
+        check_format(plot)
     for path in (output, output.with_suffix(".json"), *([] if plot is None else [plot])):
         check_target(path, overwrite=force)
     asked = chosen_wavelength(
         None if wavelength_a is None else wavelength_a * 1e-10, None if energy_kev is None else energy_kev * 1e3
     )
+    filing = Filing(store, tenant, _reads(frames, mask, calibrant, simulated) if store is not None else ())
+    simulated = simulated or filing.is_simulated
     exposure = read_exposure(frames, mask, _told())
     panel, panel_words = panel_for(exposure, None if pixel_um is None else pixel_um * 1e-6, detector)
     wavelength_m, wave_words = wavelength_for(exposure, asked)
     found = _calibrated(exposure, panel, calibrant, wavelength_m, panel_words + wave_words, simulated)
     _write(found, exposure, output, plot, simulated, force)
     answer = _answer(found, simulated)
-    if store is not None:
-        parameters: dict[str, Any] = {
-            "calibrant": calibrant,
-            "wavelength_A": wavelength_m * 1e10,
-            "detector": panel.name,
-            "pixel_um": [side * 1e6 for side in panel.pixel_m],
-            "mask": mask is not None,
-        }
-        inputs = [*frames, *([] if mask is None else [mask])]
-        answer["dataset"] = _stored(store, tenant, inputs, output, plot, parameters, simulated)
+    parameters: dict[str, Any] = {
+        "calibrant": found.calibrant,
+        "wavelength_A": wavelength_m * 1e10,
+        "detector": panel.name,
+        "pixel_um": [side * 1e6 for side in panel.pixel_m],
+        "figure": plot is not None,
+    }
+    dataset = _stored(filing, output, plot, parameters, simulated)
+    if dataset is not None:
+        answer["dataset"] = dataset
     if as_json:
         click.echo(json.dumps(answer, indent=2, allow_nan=False))
     else:
@@ -154,41 +155,36 @@ def _write(
     save_geometry(found.geometry, output, comment, overwrite=force)
 
 
+def _reads(frames: tuple[Path, ...], mask: Path | None, calibrant: str, simulated: bool) -> list[Read]:
+    """What decides the result, each part by its role."""
+    from poliqi.lab.xray.calibration.calibrants import is_calibrant_file
+
+    found = [Read("frames", with_linked(frames), simulated)]
+    if mask is not None:
+        found.append(Read("mask", with_linked([mask])))
+    if is_calibrant_file(calibrant):
+        found.append(Read("calibrant", (Path(calibrant),)))
+    return found
+
+
 def _stored(
-    root: Path,
-    tenant: str,
-    inputs: list[Path],
-    output: Path,
-    plot: Path | None,
-    parameters: dict[str, Any],
-    simulated: bool,
-) -> str:
-    """The dataset of the calibration, its frames beside it as another."""
-    from importlib.metadata import version
-
-    from poliqi.lab.store.records import Kind, Task
-    from poliqi.lab.store.store import LabStore
-
+    filing: Filing, output: Path, plot: Path | None, parameters: dict[str, Any], simulated: bool
+) -> str | None:
+    """The dataset of the calibration, its frames beside it as another; None where no store is named."""
     made = [output, output.with_suffix(".json"), *([] if plot is None else [plot])]
 
     def work(folder: Path) -> None:
         for path in made:
             (folder / path.name).write_bytes(path.read_bytes())
 
-    with LabStore.open(root).tenant(tenant) as part:
-        kind = Kind.SIMULATED if simulated else Kind.MEASURED
-        source = part.register(inputs, title=f"Frames of {parameters['calibrant']}", kind=kind, once=True)
-        task = Task(
-            "poliqi lab xray calibrate",
-            version("poliqi"),
-            parameters,
-            (source.id,),
-            title=f"Geometry of the detector by {Path(str(parameters['calibrant'])).name}",
-            keywords=("calibration", "geometry"),
-            simulated=simulated,
-        )
-        dataset, _ = part.run(task, work)
-    return str(dataset.id)
+    return filing.put(
+        "poliqi lab xray calibrate",
+        parameters,
+        work,
+        title=f"Geometry of the detector by {parameters['calibrant']}",
+        keywords=("calibration", "geometry"),
+        simulated=simulated,
+    )
 
 
 def _say(found: Calibration, output: Path, plot: Path | None, simulated: bool, dataset: str | None) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
-if TYPE_CHECKING:
-    pass
+from poliqi.ops.commands.lab_store_open import filing_options
 
 __all__ = ["command"]
 
@@ -51,8 +51,8 @@ _UNITS: Final = {"1/nm": "1/nm", "1/A": "1/A", "2theta": "2theta_deg"}
 @click.option("--idle", type=float, metavar="S", help="live: stop when nothing has come for so long")
 @click.option("--title", default="", help="of the curve")
 @click.option("--simulated", is_flag=True, help="the frames were calculated, not measured")
-@click.option("--store", type=PATH, metavar="ROOT", help="put the curve into this store of a laboratory")
-@click.option("--tenant", default="", metavar="NAME", help="whose part of the store (the owner's)")
+@filing_options
+@click.option("--leave-frames", is_flag=True, help="with --store: put no files in that were read, the curve alone")
 @click.option("--input", "inputs", multiple=True, metavar="DATASET", help="of the store: what the frames are from")
 @click.option("-o", "--output", type=PATH, metavar="FILE.h5", help="the curve, as NXcanSAS")
 @click.option("--force", is_flag=True, help="replace the output")
@@ -72,14 +72,16 @@ def command(frames: tuple[Path, ...], **options: Any) -> None:
       poliqi lab xray reduce run*.cbf --geometry setup.poni --mask beamstop.edf --unit 1/A -o curve.h5
       poliqi lab xray reduce --live /data/today --geometry setup.poni -o /data/today-curves
     """
+    from poliqi.base.chartstyle import check_format
     from poliqi.base.errors import ConfigError
-    from poliqi.ops.plots import check_format
 
     if options["plot"] is not None:
         check_format(options["plot"])
     if options["live"] is not None:
         from poliqi.ops.lab_reduce_live import run_live
 
+        if click.get_current_context().get_parameter_source("store") is ParameterSource.ENVIRONMENT:
+            options["store"] = None  # POLIQI_LAB is no wish to put in what comes while it comes
         if frames:
             raise ConfigError("--live takes the frames of its folder; leave out the files")
         run_live(**options)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from poliqi.base.errors import ConfigError
-from poliqi.ops.commands.lab_store_open import store_options
+from poliqi.ops.commands.lab_store_open import filing_options
+from poliqi.ops.lab_filing import Filing, Read
 
 if TYPE_CHECKING:
     from poliqi.lab.xray.curve import Axis, Curve
@@ -102,24 +104,31 @@ _NUMBER: Final = _Doubted()
 @click.option("--plot", type=_PATH, metavar="FILE.svg|png", help="Draw curve, fits and sizes.")
 @click.option("--force", is_flag=True, help="Replace files of that name.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@store_options
+@filing_options
 def command(curve: Path, unit: str | None, as_json: bool, **options: Any) -> None:
     """Read, correct, evaluate, write, print."""
+    from poliqi.base.chartstyle import check_format
     from poliqi.edge.wholefile import check_target
     from poliqi.lab.xray.saxs import analyse, findings_of
-    from poliqi.lab.xray.saxsplot import check_plot
 
     output, findings_path, plot = options["output"], options["findings"], options["plot"]
     if plot is not None:
-        check_plot(plot)
+        check_format(plot)
     for path in (output, findings_path, plot):
         if path is not None:
             check_target(path, overwrite=options["force"])
-    wanted = _wanted(options)
-    corrected = _corrected(curve, _axis(unit), options)
-    analysis = analyse(corrected, wanted)
+    wanted, axis = _wanted(options), _axis(unit)
+    roles = {"curve": curve, "background": options["background"], "standard curve": options["standard_curve"]}
+    filing = Filing(
+        options.pop("store"),
+        options.pop("tenant"),
+        [Read(role, (path,)) for role, path in roles.items() if path is not None],
+    )
+    corrected = _corrected(curve, axis, options)
+    said = _said(roles, axis, options["entry"]) if corrected.simulated else []
+    analysis = analyse(replace(corrected, simulated=corrected.simulated or filing.is_simulated), wanted)
     _write(analysis, output, findings_path, plot, force=options["force"])
-    dataset = _stored(curve, analysis, options)
+    dataset = _stored(filing, curve, analysis, {"unit": unit, **options}, said)
     if as_json:
         import msgspec
 
@@ -223,29 +232,38 @@ def _corrected(path: Path, unit: Axis | None, options: dict[str, Any]) -> Curve:
 
 
 def _by_standard(curve: Curve, unit: Axis | None, options: dict[str, Any]) -> Curve:
-    from poliqi.lab.xray.corrections import by_thickness, by_transmission
+    """The factor of a standard that is corrected like the sample: here, or before, where its file has the steps."""
+    from poliqi.lab.xray.corrections import by_thickness, by_transmission, check_alike, has_step
     from poliqi.lab.xray.standards import STANDARDS, Standard, absolute, scale_of
 
-    if not any(step.name == "thickness" for step in curve.steps):
+    if not has_step(curve, "thickness"):
         raise ConfigError("--standard-curve: an intensity in 1/cm needs the sample's --thickness")
     standard = Standard(options["standard"])
-    thickness = options["standard_thickness"] or (
-        None if (known := STANDARDS[standard].thickness_mm) is None else (known, 0.0)
-    )
-    if thickness is None:
-        raise ConfigError(f"--standard {standard.value}: give its --standard-thickness")
     measured = _read(options["standard_curve"], unit)
     if options["standard_transmission"] is not None:
         measured = by_transmission(measured, *options["standard_transmission"])
-    found = scale_of(by_thickness(measured, *thickness), standard)
-    return absolute(curve, found.factor, found.sigma, STANDARDS[standard].source)
+    if has_step(measured, "transmission") != has_step(curve, "transmission"):
+        raise ConfigError(
+            "--transmission and --standard-transmission: give both, or neither where both curves are divided"
+        )
+    thickness = options["standard_thickness"]
+    if not has_step(measured, "thickness") and thickness is None:
+        if (known := STANDARDS[standard].thickness_mm) is None:
+            raise ConfigError(f"--standard {standard.value}: give its --standard-thickness")
+        thickness = (known, 0.0)
+    if thickness is not None:
+        measured = by_thickness(measured, *thickness)
+    times = check_alike(curve, measured, "standard")
+    found = scale_of(measured, standard)
+    made = absolute(curve, found.factor, found.sigma, STANDARDS[standard].source, times)
+    return replace(made, simulated=made.simulated or measured.simulated)
 
 
 def _write(
     analysis: Analysis, output: Path | None, findings_path: Path | None, plot: Path | None, *, force: bool
 ) -> None:
     from poliqi.edge.wholefile import whole_file
-    from poliqi.lab.xray.findings import findings_bytes
+    from poliqi.lab.store.findings import findings_bytes
     from poliqi.lab.xray.nxcansas import write_curve
     from poliqi.lab.xray.saxs import findings_of
     from poliqi.lab.xray.saxsplot import draw_saxs
@@ -259,40 +277,27 @@ def _write(
         draw_saxs(analysis, plot, overwrite=force)
 
 
-def _stored(path: Path, analysis: Analysis, options: dict[str, Any]) -> str | None:
-    """The dataset of the evaluation in the store, its input files as another; None where no store is named."""
-    if options["store"] is None:
-        if options["tenant"]:
-            raise ConfigError("--tenant: says whose part of a store; give --store with it")
-        return None
-    from importlib.metadata import version
+def _said(roles: dict[str, Path | None], unit: Axis | None, entry: int) -> list[str]:
+    """The roles of the files that say of themselves that they are simulated."""
+    read = {role: _read(path, unit, entry if role == "curve" else 1) for role, path in roles.items() if path}
+    return [role for role, curve in read.items() if curve.simulated]
 
-    from poliqi.lab.store.records import Kind, Task
-    from poliqi.ops.commands.lab_store_open import open_tenant
 
-    unsaid = {"store", "tenant", "output", "findings", "plot", "force", "background", "standard_curve"}
-    parameters = {name: value for name, value in options.items() if name not in unsaid}
-    inputs = [one for one in (path, options["background"], options["standard_curve"]) if one is not None]
+def _stored(filing: Filing, path: Path, analysis: Analysis, options: dict[str, Any], said: list[str]) -> str | None:
+    """The dataset of the evaluation in the store, its input files beside it; None where no store is named."""
+    unsaid = {"output", "findings", "plot", "force", "background", "standard_curve"}
 
     def work(folder: Path) -> None:
         _write(analysis, folder / "curve.h5", folder / "findings.json", folder / "report.svg", force=False)
         if (folder / "curve.h5").read_bytes() == path.read_bytes():  # nothing was corrected: the input holds it
             (folder / "curve.h5").unlink()
 
-    with open_tenant(options["store"], options["tenant"]) as part:
-        kind = Kind.SIMULATED if analysis.curve.simulated else Kind.MEASURED
-        standing = [part.holding(one) or part.register([one], title=one.name, kind=kind) for one in inputs]
-        sources = tuple(dataset.id for dataset in standing)
-        title = f"Small-angle evaluation of {analysis.curve.title or path.name}"
-        keywords = ("SAXS", "particle size") if analysis.sizes is not None else ("SAXS",)
-        task = Task(
-            "poliqi lab xray saxs",
-            version("poliqi"),
-            parameters,
-            sources,
-            title=title[:200],
-            keywords=keywords,
-            simulated=analysis.curve.simulated,
-        )
-        dataset, _ = part.run(task, work)
-    return str(dataset.id)
+    return filing.put(
+        "poliqi lab xray saxs",
+        {name: value for name, value in options.items() if name not in unsaid},
+        work,
+        title=f"Small-angle evaluation of {analysis.curve.title or path.name}",
+        keywords=("SAXS", "particle size") if analysis.sizes is not None else ("SAXS",),
+        simulated=analysis.curve.simulated,
+        said=said,
+    )

@@ -17,7 +17,7 @@ __all__ = ["command"]
     help="""Lines of a powder of each CIF: hkl, multiplicity, d, 2theta, |F|^2, intensity with the strongest at 100.
 
     Neutral atoms, form factors of International Tables C, dispersion after Cromer and Liberman, displacements of
-    the CIF, an unpolarised beam for a tube. No absorption and no texture.
+    the CIF, an unpolarised beam for a tube without monochromator. No absorption and no texture.
 
     \b
       poliqi lab xray xrd calculate LaB6.cif --wavelength CuKa --range 20 120
@@ -26,6 +26,7 @@ __all__ = ["command"]
 @click.argument("cifs", nargs=-1, required=True, type=PATH, metavar="PHASE.cif ...")
 @click.option("--wavelength", default="CuKa1", show_default=True, metavar="CuKa1|1.5406A", help="of the beam")
 @click.option("--geometry", type=click.Choice(["bragg-brentano", "debye-scherrer"]), help="tube, or beam line")
+@click.option("--monochromator", type=float, metavar="2THETA", help="of a crystal in the tube's beam, in degrees")
 @click.option("--range", "limits", nargs=2, type=float, default=(5.0, 120.0), show_default=True, metavar="LOW HIGH")
 @click.option("--least", default=0.1, show_default=True, metavar="PERCENT", help="weakest line that is told")
 @click.option("--plot", type=PATH, metavar="FILE.svg|png", help="draw them")
@@ -35,6 +36,7 @@ def command(
     cifs: tuple[Path, ...],
     wavelength: str,
     geometry: str | None,
+    monochromator: float | None,
     limits: tuple[float, float],
     least: float,
     plot: Path | None,
@@ -42,18 +44,28 @@ def command(
     as_json: bool,
 ) -> None:
     """Calculate and print."""
-    from poliqi.lab.xray.diffraction.calculated import POLARISATION, joined_lines, reflections
-    from poliqi.lab.xray.diffraction.chart import check_plot, draw_lines
+    from poliqi.base.chartstyle import check_format
+    from poliqi.lab.xray.diffraction.calculated import joined_lines, reflections
+    from poliqi.lab.xray.diffraction.chart import draw_lines
     from poliqi.lab.xray.diffraction.crystal import read_crystal
-    from poliqi.lab.xray.diffraction.radiation import Geometry, nearest_anode, radiation_named
+    from poliqi.lab.xray.diffraction.radiation import (
+        Geometry,
+        monochromated,
+        nearest_anode,
+        radiation_named,
+        usual_polarisation,
+    )
     from poliqi.ops.message_text import plain
 
     if plot is not None:
-        check_plot(plot)
+        check_format(plot)
     beam = radiation_named(wavelength)
     is_tube = nearest_anode(beam.wavelength_angstrom) is not None
     usual = Geometry.BRAGG_BRENTANO if is_tube else Geometry.DEBYE_SCHERRER
-    polarisation = POLARISATION[usual if geometry is None else Geometry(geometry)]
+    if monochromator is None:
+        polarisation = usual_polarisation(beam, usual if geometry is None else Geometry(geometry))
+    else:
+        polarisation = monochromated(monochromator)
     answer: list[dict[str, Any]] = []
     drawn: list[tuple[str, Any]] = []
     for path in cifs:

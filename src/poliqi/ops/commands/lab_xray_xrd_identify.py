@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from poliqi.ops.lab_xrd import CIFS, Outputs, deliver, outputs_options, pattern_options, read_asked
+from poliqi.ops.lab_xrd import CIFS, Outputs, deliver, outputs_options, parameters_of, pattern_options, read_asked
 
 __all__ = ["command"]
 
@@ -44,6 +44,7 @@ def command(
     file: Path,
     wavelength: str | None,
     geometry: str | None,
+    monochromator: float | None,
     limits: tuple[float, float] | None,
     simulated: bool,
     cifs: tuple[Path, ...],
@@ -52,7 +53,7 @@ def command(
     **where: Any,
 ) -> None:
     """Rank and print."""
-    from poliqi.lab.xray.diffraction.calculated import POLARISATION, joined_lines, reflections
+    from poliqi.lab.xray.diffraction.calculated import joined_lines, reflections
     from poliqi.lab.xray.diffraction.candidates import cif_files, identify
     from poliqi.lab.xray.diffraction.chart import draw_lines
     from poliqi.lab.xray.diffraction.crystal import read_crystal
@@ -60,8 +61,9 @@ def command(
 
     outputs = Outputs(**where)
     outputs.check()
-    pattern = read_asked(file, wavelength, geometry, limits, simulated)
     files = cif_files(cifs)
+    filing = outputs.filing(file, files, simulated=simulated)
+    pattern = read_asked(file, wavelength, geometry, monochromator, limits, simulated or filing.is_simulated)
     found = identify(pattern, files, lattice_tolerance / 100, progress=_progress())
     answer = {
         "program": "poliqi lab xray xrd identify",
@@ -80,7 +82,7 @@ def command(
             if head.path is not None:
                 crystal = read_crystal(head.path)
                 beam = pattern.wavelength_angstrom
-                lines = reflections(crystal, beam, pattern.range_deg, POLARISATION[pattern.geometry])
+                lines = reflections(crystal, beam, pattern.range_deg, pattern.polarised_share)
                 others = f" or {', '.join(each.name for each in one[1:4])}" if len(one) > 1 else ""
                 shown.append((f"{head.name}{others}  (merit {head.merit:.2f})", joined_lines(lines)))
         title = pattern.title + (" (simulated data)" if pattern.simulated else "")
@@ -91,13 +93,9 @@ def command(
         answer,
         _lines(answer, None if show_all else _SHOWN),
         what="identify",
-        inputs=[file, *(each.path for one in found.sets for each in one if each.path is not None)],
-        parameters={
-            "wavelength": pattern.radiation.name,
-            "lattice_tolerance": lattice_tolerance / 100,
-            "range": limits,
-            "structures": len(files),
-        },
+        filing=filing,
+        parameters={**parameters_of(pattern, limits), "lattice_tolerance": lattice_tolerance / 100},
+        leave=set(files) - {each.path for one in found.sets for each in one if each.path is not None},
         draw=draw if found.sets else None,
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from poliqi.ops.lab_xrd import PATH, Outputs, deliver, outputs_options, pattern_options, read_asked
+from poliqi.ops.lab_xrd import PATH, Outputs, deliver, outputs_options, parameters_of, pattern_options, read_asked
 
 if TYPE_CHECKING:
     from poliqi.lab.xray.diffraction.instrumentprofile import InstrumentProfile
@@ -35,21 +35,23 @@ def command(
     file: Path,
     wavelength: str | None,
     geometry: str | None,
+    monochromator: float | None,
     limits: tuple[float, float] | None,
     simulated: bool,
     instrument: Path | None,
     **where: Any,
 ) -> None:
     """Find, fit, print."""
+    from poliqi.lab.store.findings import Finding, Findings
     from poliqi.lab.xray.diffraction.chart import draw_peaks
     from poliqi.lab.xray.diffraction.instrumentprofile import read_profile
     from poliqi.lab.xray.diffraction.peaks import find_peaks
     from poliqi.lab.xray.diffraction.told import answer_of_peaks
-    from poliqi.lab.xray.findings import Finding, Findings
 
     outputs = Outputs(**where)
     outputs.check()
-    pattern = read_asked(file, wavelength, geometry, limits, simulated)
+    filing = outputs.filing(file, (), instrument, simulated=simulated)
+    pattern = read_asked(file, wavelength, geometry, monochromator, limits, simulated or filing.is_simulated)
     profile = None if instrument is None else read_profile(instrument)
     if profile is not None:
         profile.check_for(pattern.radiation, pattern.geometry)
@@ -83,8 +85,8 @@ def command(
         answer,
         _lines(pattern, peaks, sizes, profile),
         what="peaks",
-        inputs=[file, *([] if instrument is None else [instrument])],
-        parameters={"wavelength": pattern.radiation.name, "geometry": pattern.geometry.value, "range": limits},
+        filing=filing,
+        parameters=parameters_of(pattern, limits),
         findings=findings,
         draw=lambda path: draw_peaks(pattern, peaks, path, overwrite=outputs.force),
     )
@@ -94,7 +96,7 @@ def _scherrer(
     peak: Peak, profile: InstrumentProfile | None, wavelength_angstrom: float
 ) -> tuple[str, dict[str, float | None] | None]:
     from poliqi.base.errors import DataRefused
-    from poliqi.lab.xray.diffraction.scherrer import scherrer_nm
+    from poliqi.lab.xray.diffraction.scherrer import SHAPE_FACTOR, scherrer_nm
     from poliqi.lab.xray.diffraction.told import quoted
 
     if profile is None:
@@ -103,7 +105,8 @@ def _scherrer(
         size = scherrer_nm(peak, profile, wavelength_angstrom)
     except DataRefused as error:
         return f"none: {error}", None
-    return f"{quoted(size)} nm or more", {"value": size.value, "sigma": size.sigma}
+    words = f"{quoted(size)} nm or more (K = {SHAPE_FACTOR:g})"
+    return words, {"value": size.value, "sigma": size.sigma, "shape_factor": SHAPE_FACTOR}
 
 
 def _lines(pattern: Any, peaks: Any, sizes: list[tuple[str, Any]], profile: Any) -> list[str]:

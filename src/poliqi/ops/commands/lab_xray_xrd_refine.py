@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from poliqi.ops.lab_xrd import CIFS, Outputs, deliver, outputs_options, pattern_options, read_asked, tell
+from poliqi.ops.lab_xrd import (
+    CIFS,
+    Outputs,
+    deliver,
+    outputs_options,
+    parameters_of,
+    pattern_options,
+    read_asked,
+    tell,
+)
 
 if TYPE_CHECKING:
     from poliqi.lab.xray.diffraction.refinement import Fit
@@ -38,6 +47,7 @@ def command(
     file: Path,
     wavelength: str | None,
     geometry: str | None,
+    monochromator: float | None,
     limits: tuple[float, float] | None,
     simulated: bool,
     cifs: tuple[Path, ...],
@@ -52,7 +62,8 @@ def command(
 
     outputs = Outputs(**where)
     outputs.check()
-    pattern = read_asked(file, wavelength, geometry, limits, simulated)
+    filing = outputs.filing(file, cifs, simulated=simulated)
+    pattern = read_asked(file, wavelength, geometry, monochromator, limits, simulated or filing.is_simulated)
     fit = refine(pattern, cifs, Method(method), structure=structure, progress=tell)
     answer = {"program": "poliqi lab xray xrd refine", "title": fit.title, **answer_of_fit(fit)}
     deliver(
@@ -60,14 +71,8 @@ def command(
         answer,
         lines_of_fit(fit),
         what="refine",
-        inputs=[file, *cifs],
-        parameters={
-            "wavelength": pattern.radiation.name,
-            "geometry": pattern.geometry.value,
-            "range": limits,
-            "method": method,
-            "structure": structure,
-        },
+        filing=filing,
+        parameters={**parameters_of(pattern, limits), "method": method, "structure": structure},
         findings=findings_of_fit(fit),
         draw=lambda path: draw_fit(fit, path, overwrite=outputs.force),
     )

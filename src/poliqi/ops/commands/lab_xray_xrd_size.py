@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from poliqi.ops.lab_xrd import CIFS, PATH, Outputs, deliver, outputs_options, pattern_options, read_asked, tell
+from poliqi.ops.lab_xrd import (
+    CIFS,
+    PATH,
+    Outputs,
+    deliver,
+    outputs_options,
+    parameters_of,
+    pattern_options,
+    read_asked,
+    tell,
+)
 
 if TYPE_CHECKING:
     from poliqi.lab.xray.diffraction.microstructure import Microstructure
@@ -37,6 +47,7 @@ def command(
     file: Path,
     wavelength: str | None,
     geometry: str | None,
+    monochromator: float | None,
     limits: tuple[float, float] | None,
     simulated: bool,
     cifs: tuple[Path, ...],
@@ -55,7 +66,8 @@ def command(
     outputs = Outputs(**where)
     outputs.check()
     profile = read_profile(instrument)
-    pattern = read_asked(file, wavelength, geometry, limits, simulated)
+    filing = outputs.filing(file, cifs, instrument, simulated=simulated)
+    pattern = read_asked(file, wavelength, geometry, monochromator, limits, simulated or filing.is_simulated)
     micro, fit = size_and_strain(pattern, cifs, profile, Method(method), progress=tell)
     head, *rest = lines_of_fit(fit)
     deliver(
@@ -63,13 +75,8 @@ def command(
         {"program": "poliqi lab xray xrd size", "title": fit.title, **answer_of_fit(fit, micro)},
         [head, *(f"  {line}" for one in micro for line in _lines(one)), *rest],
         what="size",
-        inputs=[file, instrument, *cifs],
-        parameters={
-            "wavelength": pattern.radiation.name,
-            "geometry": pattern.geometry.value,
-            "range": limits,
-            "method": method,
-        },
+        filing=filing,
+        parameters={**parameters_of(pattern, limits), "method": method},
         findings=findings_of_fit(fit, micro),
         draw=lambda path: draw_fit(fit, path, overwrite=outputs.force),
     )

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from poliqi.ops.lab_xrd import PATH, Outputs, deliver, pattern_options, read_asked, tell
+from poliqi.ops.commands.lab_store_open import filing_options
+from poliqi.ops.lab_xrd import PATH, Outputs, deliver, parameters_of, pattern_options, read_asked, tell
 
 __all__ = ["command"]
 
@@ -28,12 +29,12 @@ __all__ = ["command"]
 @click.option("--plot", type=PATH, metavar="FILE.svg|png", help="draw the fit")
 @click.option("--force", is_flag=True, help="replace files of that name")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
-@click.option("--store", type=PATH, envvar="POLIQI_LAB", metavar="ROOT", help="put pattern and results there")
-@click.option("--tenant", default="", metavar="NAME", help="whose part of the store (the owner's)")
+@filing_options
 def command(
     file: Path,
     wavelength: str | None,
     geometry: str | None,
+    monochromator: float | None,
     limits: tuple[float, float] | None,
     simulated: bool,
     cif: Path,
@@ -49,7 +50,8 @@ def command(
 
     outputs = Outputs(output=output, **where)
     outputs.check()
-    pattern = read_asked(file, wavelength, geometry, limits, simulated)
+    filing = outputs.filing(file, [cif], simulated=simulated)
+    pattern = read_asked(file, wavelength, geometry, monochromator, limits, simulated or filing.is_simulated)
     profile, fit = measure_profile(pattern, cif, progress=tell)
     with whole_file(output, overwrite=outputs.force) as written:
         written.write(profile_bytes(profile))
@@ -73,8 +75,8 @@ def command(
             f"written: {output}",
         ],
         what="standard",
-        inputs=[file, cif],
-        parameters={"wavelength": pattern.radiation.name, "geometry": pattern.geometry.value, "range": limits},
+        filing=filing,
+        parameters=parameters_of(pattern, limits),
         draw=lambda path: draw_fit(fit, path, overwrite=outputs.force),
         more={"instrument.json": profile_bytes(profile)},
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from poliqi.lab.facility.localtime import day_s, instant
 from poliqi.lab.facility.records import Slot, SlotState
 from poliqi.lab.store.records import StoredFile
 from poliqi.lab.xray.curve import Axis, Curve, IntensityUnit
+from poliqi.ops.lab_web import curves, dataset
 from poliqi.ops.lab_web.calendar import monday_of, week_of
 from poliqi.ops.lab_web.curvechart import drawn_curve, scale_of, thinned
 from poliqi.ops.lab_web.curves import curve_points
@@ -106,6 +110,41 @@ def test_a_table_of_text_is_a_curve(tmp_path: Path) -> None:
     found = curve_points(StoredFile("c.csv", len(CURVE), "9" * 64), tmp_path / "c.csv")
     assert found is not None
     assert (found.axis, found.unit, found.is_simulated) == (Axis.Q_PER_NM, IntensityUnit.PER_CM, True)
+
+
+def test_a_curve_that_must_be_waited_for_is_left_out_and_found_later(tmp_path: Path) -> None:
+    pytest.importorskip("h5py", reason="needs the extra 'xray'")
+    from poliqi.lab.xray.nxcansas import write_curve
+
+    x, path = np.linspace(0.1, 3.0, 40), tmp_path / "c.h5"
+    write_curve(path, Curve(Axis.Q_PER_NM, x, 1.0 / x, 0.1 / x, IntensityUnit.PER_CM, title="c", simulated=True))
+    file = StoredFile("c.h5", path.stat().st_size, "8" * 64)
+    with curves._reading:  # as another visitor's child does
+        assert curve_points(file, path, time.monotonic()) is None
+    assert curve_points(file, path, time.monotonic() + 60) is not None
+    with curves._reading:  # what is known is waited for by nobody
+        assert curve_points(file, path, time.monotonic()) is not None
+
+
+def test_a_page_reads_the_first_files_that_may_be_curves_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a dataset holds, and however few of its files can be drawn."""
+    asked: list[str] = []
+    monkeypatch.setattr(dataset, "drawing_of", lambda file, *_: asked.append(file.path))
+    files = [StoredFile(f"{n:04}.{'dat' if n % 2 else 'bin'}", 100, f"{n:064d}") for n in range(5000)]
+    guest = SimpleNamespace(store=SimpleNamespace(file_path=lambda _: Path("x")))
+    call: Any = SimpleNamespace(guest=guest, say=None)
+    assert dataset._drawings(call, [dataset._Entry(n, file) for n, file in enumerate(files)]) == []
+    assert asked == [f"{n:04}.dat" for n in range(1, 16, 2)]
+
+
+def test_a_page_begins_no_file_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(dataset, "drawing_of", lambda file, *_: asked.append(file.path))
+    monkeypatch.setattr(dataset, "_DRAWING_S", -1.0)
+    guest = SimpleNamespace(store=SimpleNamespace(file_path=lambda _: Path("x")))
+    call: Any = SimpleNamespace(guest=guest, say=None)
+    dataset._drawings(call, [dataset._Entry(n, StoredFile(f"{n}.h5", 100, f"{n:064d}")) for n in range(5)])
+    assert asked == ["0.h5"]
 
 
 # ---- pictures

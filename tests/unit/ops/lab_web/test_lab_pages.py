@@ -14,7 +14,9 @@ from poliqi.apps.share.receipt import KeyUse, Receipt
 from poliqi.apps.stream.terms import Mode
 from poliqi.lab.facility.facility import Facility
 from poliqi.lab.facility.localtime import Month, instant
+from poliqi.lab.store.crate.take import import_crate, new_import
 from poliqi.lab.store.records import DatasetId, Kind
+from poliqi.lab.store.sending import stage
 from poliqi.ops.web import Role
 
 KEYS = ("3f0a1e6c-7d6b-4f4e-9d6c-0d8e5a0a1b2c", "8a4b3c2d-1e0f-4a5b-8c7d-6e5f4a3b2c1d")
@@ -237,6 +239,48 @@ def test_a_form_of_another_page_does_nothing(rig: LabRig) -> None:
     assert rig.desk.sent == []
 
 
+def test_it_is_asked_to_be_sent_on(rig: LabRig) -> None:
+    """The wish stands in the crate, in the words that the other site looks for."""
+    dataset = rig.datasets["acme"][1].id
+    path = f"/lab/datasets/{dataset}"
+    form = {"token": rig.form_token(path, "carla"), "peer": "hospital", "onward": " resins.example "}
+    asked = rig.ask(f"{path}/send", "POST", who="carla", data=form)
+    assert "sent on to resins.example" in asked.text
+    assert 'name="onward" value="resins.example"' in asked.text
+    assert rig.ask(f"{path}/send", "POST", who="carla", data={**form, "go": "1"}).status_code == 303
+    [(contents, *_)] = rig.desk.sent
+    assert "To be sent on to resins.example" in contents["ro-crate-metadata.json"].decode()
+    assert rig.desk.told["new1"][1] == sum(map(len, contents.values()))
+    for odd in ("<b>", "../x", "a\nb", "x" * 101):
+        body = {"peer": "hospital", "onward": odd}
+        answer = rig.ask(f"/api{path}/send", "POST", who="carla", json=body)
+        assert (answer.status_code, "does not fit" in answer.json()["text"]) == (409, True)
+    assert len(rig.desk.sent) == 1
+
+
+def test_what_the_sender_claims_stands_apart_and_is_text(rig: LabRig, tmp_path: Path) -> None:
+    with rig.store.tenant("beta") as there, rig.store.tenant("acme") as here:
+        crate = stage(there, rig.datasets["beta"][1].id, tmp_path / "staged")
+        taken = import_crate(here, crate, new_import(float(NOW))).dataset
+    text = rig.ask(f"/lab/datasets/{taken.id}", who="carla").text
+    assert "nobody here has checked them" in text
+    chain = text[text.index("What its crate tells") :]
+    steps = [
+        "Sizes of beta",
+        "poliqi lab xray saxs 0.1.0",
+        "Secret &lt;i&gt;frames&lt;/i&gt; of beta",
+        "alloy of beta",
+    ]
+    assert [step for step in steps if step in chain] == steps
+    assert sorted(steps, key=chain.index) == steps
+    assert "<i>frames" not in text
+    assert text.count('class="node sample claimed"') == 1
+    record = rig.ask(f"/api/lab/datasets/{taken.id}", who="carla").json()
+    assert (record["provenance"]["jobs"], record["provenance"]["samples"]) == ([], [])
+    [telling] = record["claimed"]
+    assert [claim["kind"] for claim in telling["claims"]][:3] == ["dataset", "job", "dataset"]
+
+
 # ---- instruments
 
 
@@ -312,6 +356,11 @@ def test_a_quote_says_the_price_and_becomes_a_booking(rig: LabRig) -> None:
     assert "240.00\u00a0EUR" in rig.ask(where, who="carla").text
     assert "240,00\u00a0EUR" in rig.ask(where, who="carla", headers={"accept-language": "it"}).text
     assert rig.ask(f"/api{where}", who="carla").json()["net_cents"] == 24_000
+    assert where in rig.ask("/lab/quotes", who="carla").text
+    assert [q["net_cents"] for q in rig.ask("/api/lab/quotes", who="carla").json()] == [24_000]
+    for other in ("anna", "luca", "dario"):
+        assert rig.ask("/api/lab/quotes", who=other).json() == []
+        assert where not in rig.ask("/lab/quotes", who=other).text
     token = {"token": rig.form_token(where, "carla")}
     assert rig.ask(where, "POST", who="carla", data=token).status_code == 303
     assert rig.ask(where, "POST", who="carla", data=token).status_code == 409
@@ -361,6 +410,9 @@ def test_the_month_report_is_for_who_runs_the_facility(billed: LabRig) -> None:
     text = billed.ask("/lab/report?month=2026-09", who="anna").text
     assert "PF-acme-2026-0001" in text
     assert "above 20 %" in text, "all of the metered hours were a company's"
+    assert "PRO FORMA" in text
+    assert billed.room.facility is not None
+    assert billed.room.facility.verify_audit().text in text
     saved = billed.ask("/lab/report.csv?month=2026-09", who="anna")
     assert saved.headers["content-disposition"].startswith("attachment;")
     rows = list(csv.reader(io.StringIO(saved.text)))

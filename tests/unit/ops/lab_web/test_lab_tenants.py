@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,10 +14,13 @@ import pytest
 from fake_pages_desk import FakePagesDesk
 from lab_pages_rig import NOW, LabRig, lab_rig
 
+from poliqi.apps.stream.terms import Policy
+from poliqi.base.ids import SaeId
 from poliqi.lab.facility.facility import Facility
+from poliqi.lab.facility.records import Role as FacilityRole
 from poliqi.ops.lab_web import ROWS
 from poliqi.ops.web import Role
-from poliqi.ops.web.roles import MAY
+from poliqi.ops.web.roles import MAY, Permission
 
 FOREIGN = {
     "carla": ("of polimi", "of beta", "spheres", "resin", "luca", "dario", "Beta S.r.l."),
@@ -148,6 +152,40 @@ def token_of(rig: LabRig, who: str) -> str:
     return TOKENS[key]
 
 
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[LabRig]:
+    """A house that serves both companies, under names of their own, and one more that it sends to by itself."""
+    rig = lab_rig(tmp_path, forward={"acme-files": "acme", "Beta's works": "beta"})
+    plain = FakePagesDesk().now.neighbours
+    more = [
+        replace(plain[0], sae=SaeId(name), place=place, policy=Policy.PQC)
+        for name, place in (("acme-files", "Acme"), ("b2", "Beta's Works"), ("gamma", "Gamma"))
+    ]
+    rig.desk.now = replace(rig.desk.now, neighbours=(*plain, *more))
+    yield rig
+    rig.close()
+
+
+@pytest.mark.parametrize(
+    ("who", "own"), [("carla", {"acme-files"}), ("dario", {"b2"}), ("anna", {"acme-files", "b2", "gamma"})]
+)
+def test_a_company_is_not_told_of_other_companies(served: LabRig, who: str, own: set[str]) -> None:
+    """Neither in the list, nor by asking for one by its name."""
+    named = {"acme-files": "Acme", "b2": "Beta&#39;s Works", "gamma": "Gamma"}
+    dataset = served.datasets[TENANT[who]][0].id
+    page = served.ask(f"/lab/datasets/{dataset}", who=who).text
+    form = {"token": served.form_token(f"/lab/datasets/{dataset}", who)}
+    assert 'value="hospital"' in page
+    for peer, place in named.items():
+        assert ((f'value="{peer}"' in page), (place in page)) == (peer in own, peer in own), peer
+        answers = [
+            served.ask(f"/lab/datasets/{dataset}/send", "POST", who=who, data={**form, "peer": peer}),
+            served.ask(f"/api/lab/datasets/{dataset}/estimate?peer={peer}", who=who),
+            served.ask(f"/api/lab/datasets/{dataset}/send", "POST", who=who, json={"peer": peer}),
+        ]
+        assert [answer.status_code == 404 for answer in answers] == [peer not in own] * 3, peer
+
+
 def test_search_and_count_see_the_own_tenant_alone(rig: LabRig) -> None:
     for word in ("polimi", "beta", "secret of beta", "alloy of polimi"):
         assert rig.ask(f"/api/lab/datasets?q={word}", who="carla").json()["count"] == 0, word
@@ -214,6 +252,30 @@ def test_who_has_left_sees_nothing_at_once(tmp_path: Path) -> None:
             facility.people.close_user(login, by=facility.user("anna"))
             assert rig.ask("/lab", who=login).status_code == 403
     rig.close()
+
+
+def test_who_has_left_the_house_is_outside_of_the_application_too(tmp_path: Path) -> None:
+    """Anna's token is good, and she is of the house; the facility says that she has left."""
+    rig = lab_rig(tmp_path)
+    with Facility.open(rig.store.root, now_s=lambda: NOW) as facility:
+        facility.people.add_user("otto", "Otto", "polimi", FacilityRole.OPERATOR, by=facility.user("anna"))
+        assert rig.ask("/inbox", who="anna").status_code == 200
+        facility.people.close_user("anna", by=facility.user("otto"))
+        assert rig.ask("/inbox", who="anna").status_code == 403
+    rig.close()
+
+
+def test_an_operator_at_a_door_without_books_sees_none(rig: LabRig) -> None:
+    """Anna runs the facility; whoever sits at this machine as her has a role that may open no books."""
+    settings = rig.pages.settings
+    try:
+        for role in (Role.OPERATOR, Role.LAB_USER):
+            rig.pages.change(type(settings)(open_role=role, tokens=settings.tokens))
+            has_books = Permission.LAB_BOOKS in MAY[role]
+            assert has_books is (role is Role.OPERATOR)
+            assert ('href="/lab/report"' in rig.ask("/lab").text) is has_books
+    finally:
+        rig.pages.change(settings)
 
 
 @pytest.mark.parametrize("role", [None, *Role])

@@ -14,6 +14,7 @@ from poliqi.control.events import Language
 from poliqi.lab.facility.charging import LineKind
 from poliqi.lab.facility.invoices import InvoiceKind
 from poliqi.lab.facility.refusal import Reason
+from poliqi.lab.store.crate.claims import ClaimKind
 from poliqi.lab.store.records import ActionKind, Kind
 from poliqi.ops.web.words import catalogue, places
 
@@ -22,6 +23,7 @@ ROOM = Path(poliqi.ops.lab_web.__file__).parent
 TEMPLATES = sorted((ROOM / "templates").glob("*.html"))
 FAMILIES = {
     "kind.": list(Kind),
+    "lab_claim.": list(ClaimKind),
     "lab_line.": list(LineKind),
     "lab_invoice.": list(InvoiceKind),
     "lab_refused.": list(Reason),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.xray.calibration.outside import package
 
-__all__ = ["LARGEST_FILE", "MOST_SPACINGS", "Calibrant", "load_calibrant", "parse_spacings"]
+__all__ = ["LARGEST_FILE", "MOST_SPACINGS", "Calibrant", "is_calibrant_file", "load_calibrant", "parse_spacings"]
 
 LARGEST_FILE: Final = 1 << 20
 """Bytes of the largest .D file that is read."""
@@ -39,9 +39,8 @@ def load_calibrant(name: str) -> Calibrant:
 
     Raises ConfigError where there is no such name or file, DataRefused where the file is none.
     """
-    path = Path(name)
-    if path.suffix.lower() == ".d" or path.is_file():
-        return _from_file(path)
+    if is_calibrant_file(name):
+        return _from_file(Path(name))
     tables = package("pyFAI.calibrant")
     known: dict[str, str] = {str(n).lower(): str(n) for n in tables.names()}
     found = known.get(name.lower())
@@ -51,6 +50,12 @@ def load_calibrant(name: str) -> Calibrant:
             f" another of pyFAI's ({', '.join(sorted(known.values()))}) or a file that ends in .D"
         )
     return Calibrant(found, _in_order(np.asarray(tables.get_calibrant(found).dspacing, np.float64)))
+
+
+def is_calibrant_file(name: str) -> bool:
+    """Whether this names a file, not one of pyFAI's tables."""
+    path = Path(name)
+    return path.suffix.lower() == ".d" or path.is_file()
 
 
 def _from_file(path: Path) -> Calibrant:

@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 from poliqi.base.errors import DataRefused
 from poliqi.lab.xray.diffraction.crystal import Crystal
 from poliqi.lab.xray.diffraction.packages import gemmi_package
-from poliqi.lab.xray.diffraction.radiation import HC_KEV_ANGSTROM, Geometry
+from poliqi.lab.xray.diffraction.radiation import HC_KEV_ANGSTROM
 
-__all__ = ["POLARISATION", "Lines", "Reflections", "joined_lines", "lorentz_polarisation", "reflections"]
+__all__ = ["Lines", "Reflections", "joined_lines", "lorentz_polarisation", "reflections"]
 
-POLARISATION: Final = {Geometry.BRAGG_BRENTANO: 0.5, Geometry.DEBYE_SCHERRER: 0.99}
-"""K of a tube without monochromator, and of a beam line with scattering in the vertical plane."""
 _MOST_REFLECTIONS: Final = 50_000
 _SAME_ANGLE_DEG: Final = 1e-4
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused, words_of
-from poliqi.lab.xray.diffraction.calculated import POLARISATION, Lines, joined_lines, reflections
+from poliqi.lab.xray.diffraction.calculated import Lines, joined_lines, reflections
 from poliqi.lab.xray.diffraction.crystal import Crystal, read_crystal
 from poliqi.lab.xray.diffraction.pattern import Pattern
 from poliqi.lab.xray.diffraction.peaks import Peak, find_peaks
@@ -133,7 +133,7 @@ def match(pattern: Pattern, peaks: Sequence[Peak], crystal: Crystal, tolerance: 
     area = np.array([peak.area.value for peak in peaks])
     doubt = np.array([_place_doubt(pattern, peak) for peak in peaks])
     widths = np.array([peak.fwhm_deg.value for peak in peaks])
-    found = reflections(crystal, pattern.wavelength_angstrom, pattern.range_deg, POLARISATION[pattern.geometry])
+    found = reflections(crystal, pattern.wavelength_angstrom, pattern.range_deg, pattern.polarised_share)
     lines = joined_lines(found, _LEAST_LINE, 0.3 * float(np.median(widths)))
     if not len(lines.label):
         raise DataRefused(f"{crystal.name}: no line in the range of {pattern.title}")

@@ -8,27 +8,20 @@ from typing import Any, Final
 
 import numpy as np
 
-from poliqi.base.chartstyle import CHART_FORMATS, CHART_STYLE
-from poliqi.base.errors import ConfigError
+from poliqi.base.chartstyle import CHART_STYLE, check_format
 from poliqi.edge.wholefile import whole_file
 from poliqi.lab.xray.diffraction.calculated import Lines
 from poliqi.lab.xray.diffraction.pattern import Pattern
 from poliqi.lab.xray.diffraction.peaks import Peak
 from poliqi.lab.xray.diffraction.refinement import Fit
 
-__all__ = ["check_plot", "draw_fit", "draw_lines", "draw_peaks"]
+__all__ = ["draw_fit", "draw_lines", "draw_peaks"]
 
 _POINTS: Final = "#5b6b7a"
 _TICKS: Final = ("#1b6ca8", "#c05a1c", "#2a7d3f", "#7a3b8f", "#8a6d1c", "#3b7f8f")
 _FIT: Final = "#c05a1c"
 _LABEL: Final = "2θ (degrees)"
 _MOST_LABELS: Final = 40
-
-
-def check_plot(path: Path) -> None:
-    """Raises ConfigError where the name does not end in a format that is drawn."""
-    if path.suffix.lower().lstrip(".") not in CHART_FORMATS:
-        raise ConfigError(f"--plot {path}: give a name that ends in .{' or .'.join(CHART_FORMATS)}")
 
 
 def draw_fit(fit: Fit, path: Path, *, overwrite: bool = False) -> None:
@@ -106,7 +99,7 @@ class _Chart:
     """A figure of panels that share their angle: written whole once all is drawn."""
 
     def __init__(self, path: Path, title: str, overwrite: bool, heights: tuple[float, ...]) -> None:
-        check_plot(path)
+        check_format(path)
         self._path, self._title, self._overwrite, self._heights = path, title, overwrite, heights
         self._figure: Any = None
         self._style: Any = None

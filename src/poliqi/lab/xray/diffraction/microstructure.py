@@ -26,7 +26,7 @@ from poliqi.lab.xray.diffraction.radiation import Geometry
 from poliqi.lab.xray.diffraction.refinement import Fit, FittedPhase, Method, Quantity, fit_of, run_fit
 from poliqi.lab.xray.diffraction.rietxmodel import (
     failures_told,
-    instrument_of,
+    instrument_for,
     instrument_of_profile,
     pattern_data,
     phases_of,
@@ -39,7 +39,6 @@ __all__ = ["Microstructure", "measure_profile", "size_and_strain"]
 _GAUSS_BREADTH: Final = math.sqrt(math.pi / (4 * math.log(2)))
 """Integral breadth of a Gaussian over its FWHM; a Lorentzian's is pi / 2."""
 _SIGNIFICANT: Final = 3.0
-_MOST_PULLED: Final = 5.0
 _LEBAIL_PASSES: Final = 8
 
 
@@ -70,7 +69,7 @@ def measure_profile(
     if progress:
         progress("standard")
     with failures_told(f"{pattern.title}: the fit of the standard failed"):
-        instrument = with_widths(instrument_of(pattern.radiation, pattern.geometry), pattern)
+        instrument = with_widths(instrument_for(pattern), pattern)
         instrument.profile.shape = "voigt"
         instrument.background = rietx.auto_background(data, kind="chebyshev", seed=True).background
         refinement = rietx.Refinement(phases, instrument, history=False)
@@ -108,7 +107,7 @@ def size_and_strain(
     if progress:
         progress("size and strain")
     with failures_told(f"{pattern.title}: the fit failed"):
-        instrument = instrument_of_profile(profile)
+        instrument = instrument_of_profile(profile, pattern.polarised_share)
         instrument.background = rietx.auto_background(data, kind="chebyshev", seed=True).background
         start = _excess_deg(pattern, profile)
         for phase in phases.phases:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,12 +19,16 @@ from poliqi.lab.xray.diffraction.radiation import (
     Radiation,
     nearest_anode,
     radiation_named,
+    usual_polarisation,
 )
 
 __all__ = ["Pattern", "pattern_of_curve", "read_pattern"]
 
 _SAME_WAVELENGTH: Final = 4e-4
 _LEAST_POINTS: Final = 20
+_INTEGRATED: Final = "azimuthal integration"
+_CORRECTED: Final = "polarisation"
+"""Steps of `reduction`: frames that were made a curve, and their pixels divided by the factor of polarisation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class Pattern:
     simulated: bool = False
     cautions: tuple[str, ...] = ()
     """What was assumed of it, for whoever uses a number found in it."""
+    polarisation: float | None = None
+    """K of `calculated`: 1 leaves nothing to correct; None: what beam and geometry have as a rule."""
 
     def __post_init__(self) -> None:
         """Raises DataRefused for arrays that are no pattern."""
@@ -52,10 +58,19 @@ class Pattern:
             raise DataRefused(f"pattern {name!r}: 2theta from {x[0]:g} to {x[-1]:g} degrees, must lie in 0 to 180")
         if not ((self.sigma > 0) & np.isfinite(self.sigma)).all():
             raise DataRefused(f"pattern {name!r}: each sigma must be a number above 0")
+        if self.polarisation is not None and not 0 <= self.polarisation <= 1:
+            raise DataRefused(f"pattern {name!r}: polarisation K of {self.polarisation:g}, must be 0 to 1")
 
     @property
     def wavelength_angstrom(self) -> float:
         return self.radiation.wavelength_angstrom
+
+    @property
+    def polarised_share(self) -> float:
+        """K, for intensities of this pattern."""
+        if self.polarisation is not None:
+            return self.polarisation
+        return usual_polarisation(self.radiation, self.geometry)
 
     @property
     def range_deg(self) -> tuple[float, float]:
@@ -70,35 +85,61 @@ class Pattern:
                 f"pattern {self.title!r}: {int(keep.sum())} points from {low_deg:g} to {high_deg:g} degrees, must "
                 f"be {_LEAST_POINTS} or more; it runs from {low:g} to {high:g}"
             )
-        arrays = (self.two_theta_deg[keep], self.intensity[keep], self.sigma[keep])
-        return Pattern(*arrays, self.radiation, self.geometry, self.title, self.simulated, self.cautions)
+        x, y, sigma = self.two_theta_deg[keep], self.intensity[keep], self.sigma[keep]
+        return replace(self, two_theta_deg=x, intensity=y, sigma=sigma)
 
 
 def read_pattern(
-    path: Path, radiation: Radiation | None = None, geometry: Geometry | None = None, axis: Axis | None = None
+    path: Path,
+    radiation: Radiation | None = None,
+    geometry: Geometry | None = None,
+    axis: Axis | None = None,
+    polarisation: float | None = None,
 ) -> Pattern:
     """The pattern of a file: a diffractometer's own, NXcanSAS, or columns of text.
 
     `radiation` is needed where the file names none, and refused where it names another; `geometry` is
-    Bragg-Brentano for a diffractometer's file and for a tube's K alpha lines, else Debye-Scherrer; `axis` is what
-    the first column of text is, 2theta unless said. Raises ConfigError, DataRefused.
+    Bragg-Brentano for a diffractometer's file and for a tube's K alpha lines, else Debye-Scherrer, also of frames
+    that were reduced; `axis` is what the first column of text is, 2theta unless said; `polarisation` is K, as of
+    `monochromated`, and refused for frames that were reduced. Raises ConfigError, DataRefused.
     """
     if path.suffix.lower() in SUFFIXES:
-        return _of_scan(path, read_scan(path), radiation, geometry)
+        return _of_scan(path, read_scan(path), radiation, geometry, polarisation)
     is_text = path.suffix.lower() not in (".h5", ".hdf5", ".nxs", ".hdf")
     curves = read_curve_file(path, unit=axis or (Axis.TWO_THETA_DEG if is_text else None))
     if len(curves) != 1:
         raise DataRefused(f"{path}: {len(curves)} curves in it; give one pattern, a file each")
-    return pattern_of_curve(curves[0], radiation, geometry, str(path))
+    return pattern_of_curve(curves[0], radiation, geometry, str(path), polarisation)
 
 
 def pattern_of_curve(
-    curve: Curve, radiation: Radiation | None, geometry: Geometry | None = None, name: str = ""
+    curve: Curve,
+    radiation: Radiation | None,
+    geometry: Geometry | None = None,
+    name: str = "",
+    polarisation: float | None = None,
 ) -> Pattern:
-    """A curve as a pattern; over q it is turned into angles. Raises DataRefused."""
+    """A curve as a pattern; over q it is turned into angles. Raises DataRefused.
+
+    What `reduction` made of frames is Debye-Scherrer, whatever the beam. Where it divided by the factor of
+    polarisation nothing of it is left (K = 1); else K = 1/2, which is exact for whole rings of any beam.
+    """
     name = name or curve.title
     radiation = _agreed(name, radiation, _wavelength_said(curve), None, has_doublet=False)
     x, cautions = curve.x, list[str]()
+    done = {step.name for step in curve.steps}
+    if _INTEGRATED in done:
+        if polarisation is not None:
+            raise DataRefused(
+                f"{name} was reduced from frames, whose pixels are corrected for polarisation one by one; leave "
+                f"--monochromator away, and give --polarisation to `poliqi lab xray reduce`"
+            )
+        geometry = geometry or Geometry.DEBYE_SCHERRER
+        polarisation = 1.0 if _CORRECTED in done else 0.5
+        if _CORRECTED not in done:
+            cautions.append(
+                "reduced without --polarisation: intensities taken as of whole rings or of a tube (K = 0.5)"
+            )
     if curve.axis is not Axis.TWO_THETA_DEG:
         q_per_angstrom = x / 10 if curve.axis is Axis.Q_PER_NM else x
         sine = q_per_angstrom * radiation.wavelength_angstrom / (4 * np.pi)
@@ -111,15 +152,17 @@ def pattern_of_curve(
     if curve.simulated:
         cautions.append("simulated, not measured")
     sigma = curve.sigma if bool((curve.sigma > 0).any()) else None
-    return _pattern(name, (x, curve.intensity, sigma), radiation, geometry, curve.simulated, cautions)
+    return _pattern(name, (x, curve.intensity, sigma), radiation, geometry, polarisation, curve.simulated, cautions)
 
 
-def _of_scan(path: Path, scan: Scan, radiation: Radiation | None, geometry: Geometry | None) -> Pattern:
+def _of_scan(
+    path: Path, scan: Scan, radiation: Radiation | None, geometry: Geometry | None, polarisation: float | None
+) -> Pattern:
     agreed = _agreed(str(path), radiation, scan.wavelength_angstrom, scan.anode, scan.has_doublet)
     if geometry is None and path.suffix.lower() not in (".fxye", ".gsa", ".gss", ".gda"):
         geometry = Geometry.BRAGG_BRENTANO
     arrays = (scan.two_theta_deg, scan.intensity, scan.sigma)
-    return _pattern(str(path), arrays, agreed, geometry, simulated=False, cautions=list(scan.remarks))
+    return _pattern(str(path), arrays, agreed, geometry, polarisation, simulated=False, cautions=list(scan.remarks))
 
 
 def _pattern(
@@ -127,6 +170,7 @@ def _pattern(
     arrays: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None],
     radiation: Radiation,
     geometry: Geometry | None,
+    polarisation: float | None,
     simulated: bool,
     cautions: list[str],
 ) -> Pattern:
@@ -145,7 +189,11 @@ def _pattern(
         x, y, sigma = x[keep], y[keep], sigma[keep]
     has_tube = nearest_anode(radiation.wavelength_angstrom) is not None
     geometry = geometry or (Geometry.BRAGG_BRENTANO if has_tube else Geometry.DEBYE_SCHERRER)
-    return Pattern(x, y, sigma, radiation, geometry, Path(name).name, simulated, tuple(cautions))
+    if radiation.is_first_alone and polarisation is None:
+        cautions.append(
+            f"{radiation.name} alone without --monochromator: intensities taken as of an unpolarised beam (K = 0.5)"
+        )
+    return Pattern(x, y, sigma, radiation, geometry, Path(name).name, simulated, tuple(cautions), polarisation)
 
 
 def _wavelength_said(curve: Curve) -> float | None:

@@ -26,8 +26,10 @@ __all__ = [
     "Radiation",
     "bragg_d_angstrom",
     "bragg_two_theta_deg",
+    "monochromated",
     "nearest_anode",
     "radiation_named",
+    "usual_polarisation",
 ]
 
 CU_KALPHA1_ANGSTROM: Final = 1.5405929
@@ -77,6 +79,11 @@ class Radiation:
     def has_doublet(self) -> bool:
         return len(self.wavelengths_angstrom) > 1
 
+    @property
+    def is_first_alone(self) -> bool:
+        """K alpha 1 of a tube without K alpha 2: as a rule, behind a monochromator."""
+        return self.name.endswith("Ka1")
+
 
 def radiation_named(words: str) -> Radiation:
     """From "CuKa" (K alpha 1 and 2), "CuKa1", a wavelength "1.5406" or "1.5406A", or an energy "29.95keV".
@@ -115,6 +122,29 @@ def nearest_anode(wavelength_angstrom: float) -> str | None:
         if abs(wavelength_angstrom / first - 1) < _SAME_LINE:
             return anode
     return None
+
+
+def usual_polarisation(radiation: Radiation, geometry: Geometry) -> float:
+    """K, the share polarised perpendicular to the plane of scattering.
+
+    1/2 of a tube without monochromator, .99 of a beam line with scattering in the vertical plane.
+    """
+    has_tube = radiation.has_doublet or radiation.is_first_alone or geometry is Geometry.BRAGG_BRENTANO
+    return 0.5 if has_tube else 0.99
+
+
+def monochromated(two_theta_m_deg: float) -> float:
+    """K of a tube's beam with a mosaic crystal at this angle in its way, before or after the sample.
+
+    The crystal weakens one polarisation by cos^2(2theta_m), all beams in one plane: K = 1 / (1 + cos^2(2theta_m))
+    (L. V. Azároff, Acta Cryst. 8 (1955) 701). Raises ConfigError.
+    """
+    if not 0 < two_theta_m_deg < 90:
+        raise ConfigError(
+            f"monochromator at {two_theta_m_deg:g} degrees, must be above 0 and below 90: its 2theta, such as 27.3 "
+            f"for germanium 111 and 26.6 for graphite 002 with CuKa"
+        )
+    return 1 / (1 + math.cos(math.radians(two_theta_m_deg)) ** 2)
 
 
 def bragg_two_theta_deg(d_angstrom: float, wavelength_angstrom: float) -> float:

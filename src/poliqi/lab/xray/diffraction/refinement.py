@@ -21,7 +21,7 @@ from poliqi.lab.xray.diffraction.packages import rietx_package
 from poliqi.lab.xray.diffraction.pattern import Pattern
 from poliqi.lab.xray.diffraction.rietxmodel import (
     failures_told,
-    instrument_of,
+    instrument_for,
     pattern_data,
     phases_of,
     with_widths,
@@ -109,7 +109,7 @@ def refine(
     data = pattern_data(pattern)
     tell: Callable[[str], None] = progress or _silent
     with failures_told(f"{pattern.title}: the fit failed"):
-        instrument = with_widths(instrument_of(pattern.radiation, pattern.geometry), pattern)
+        instrument = with_widths(instrument_for(pattern), pattern)
         instrument.background = rietx.auto_background(data, kind="chebyshev", seed=True).background
         refinement = rietx.Refinement(phases, instrument, history=False)
         tell("Le Bail")

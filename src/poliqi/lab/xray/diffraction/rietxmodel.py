@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from poliqi.base.errors import DataRefused, words_of
-from poliqi.lab.xray.diffraction.calculated import POLARISATION
 from poliqi.lab.xray.diffraction.crystal import cif_bytes, crystal_from
 from poliqi.lab.xray.diffraction.instrumentprofile import InstrumentProfile
 from poliqi.lab.xray.diffraction.packages import rietx_package
@@ -20,7 +19,7 @@ from poliqi.lab.xray.diffraction.radiation import Geometry, Radiation
 
 __all__ = [
     "failures_told",
-    "instrument_of",
+    "instrument_for",
     "instrument_of_profile",
     "pattern_data",
     "phases_of",
@@ -54,25 +53,27 @@ def pattern_data(pattern: Pattern) -> Any:
     )
 
 
-def instrument_of(radiation: Radiation, geometry: Geometry) -> Any:
-    """rietx's Instrument with its usual widths."""
+def instrument_for(pattern: Pattern) -> Any:
+    """rietx's Instrument of a pattern's beam, with its usual widths."""
+    return _instrument(pattern.radiation, pattern.geometry, pattern.polarised_share)
+
+
+def _instrument(radiation: Radiation, geometry: Geometry, polarisation: float) -> Any:
     rietx = rietx_package()
     if geometry is Geometry.DEBYE_SCHERRER:
         instrument = rietx.Instrument.debye_scherrer(
-            wavelength=radiation.wavelength_angstrom, polarization=POLARISATION[geometry]
+            wavelength=radiation.wavelength_angstrom, polarization=polarisation
         )
-        if radiation.has_doublet or radiation.name.endswith("Ka1"):
-            _set_lines(rietx, instrument, radiation)
-            instrument.source.polarization.value = 0.5
-        return instrument
-    instrument = rietx.Instrument.bragg_brentano(radiation="CuKa")
+    else:
+        instrument = rietx.Instrument.bragg_brentano(radiation="CuKa")
+        instrument.source.polarization.value = polarisation
     _set_lines(rietx, instrument, radiation)
     return instrument
 
 
-def instrument_of_profile(profile: InstrumentProfile) -> Any:
-    """rietx's Instrument with the widths that a standard told; nothing of it is free."""
-    instrument = instrument_of(profile.beam, profile.geometry)
+def instrument_of_profile(profile: InstrumentProfile, polarisation: float) -> Any:
+    """rietx's Instrument with the widths that a standard told, and the pattern's K; nothing of it is free."""
+    instrument = _instrument(profile.beam, profile.geometry, polarisation)
     shape = instrument.profile
     shape.shape = "voigt"
     for name in ("u", "v", "w", "x", "y"):

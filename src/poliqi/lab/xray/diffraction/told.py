@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
+from poliqi.lab.store.findings import Finding, Findings
 from poliqi.lab.xray.diffraction.candidates import Candidate, Identification
 from poliqi.lab.xray.diffraction.microstructure import Microstructure
 from poliqi.lab.xray.diffraction.peaks import Peak
 from poliqi.lab.xray.diffraction.refinement import SIGMA_COVERS, Fit, Quantity
-from poliqi.lab.xray.findings import Finding, Findings
 
 __all__ = ["answer_of_fit", "answer_of_identification", "answer_of_peaks", "findings_of_fit", "quoted"]
 
