@@ -288,6 +288,7 @@ class DemoCity:
             master=master.application,
             slave=slave.application,
             pages={site.place: site.pages_url for site in made.sites.values()},
+            laboratories={site.place: site.lab_url for site in made.sites.values() if site.has_lab},
             sender=str(master.sae_toml),
             receiver=next(site.place for site in made.sites.values() if site is not master),
             folder=str(made.folder),

@@ -91,6 +91,11 @@ class DemoSite:
         return self.kme in LABS
 
     @property
+    def lab_url(self) -> str:
+        """Where people of the laboratory see its datasets, where there is one."""
+        return f"{self.pages_url}lab"
+
+    @property
     def sae_toml(self) -> Path:
         """Of its application."""
         return self.folder / "sae.toml"
@@ -225,9 +230,7 @@ def _make_link(
 
 def _control_toml(made: DemoFolder, door: int) -> str:
     desks = ", ".join(f"{json.dumps(s.place)} = {json.dumps(s.pages_url)}" for s in made.sites.values())
-    labs = ", ".join(
-        f"{json.dumps(s.place)} = {json.dumps(s.pages_url + 'lab')}" for s in made.sites.values() if s.has_lab
-    )
+    labs = ", ".join(f"{json.dumps(s.place)} = {json.dumps(s.lab_url)}" for s in made.sites.values() if s.has_lab)
     return f"""controller = "{CONTROLLER}"
 city = "city.toml"
 state = "controller/state"

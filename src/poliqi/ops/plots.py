@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from poliqi.base.chartstyle import CHART_FORMATS, CHART_STYLE
-from poliqi.base.errors import ConfigError, StoreError
+from poliqi.base.chartstyle import CHART_STYLE, check_format
+from poliqi.base.errors import StoreError
 
-__all__ = ["SweepPoint", "check_format", "draw_model", "draw_rate"]
+__all__ = ["SweepPoint", "draw_model", "draw_rate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,6 @@ class SweepPoint:
     endless_rate_hz: float
     qber_key: float
     qber_test: float
-
-
-def check_format(path: Path) -> None:
-    """Refuse a file name whose ending is not a format we draw (ConfigError)."""
-    if path.suffix.lower().lstrip(".") not in CHART_FORMATS:
-        raise ConfigError(f"--plot {path}: give a name that ends in .{' or .'.join(CHART_FORMATS)}")
 
 
 def draw_rate(points: list[SweepPoint], own: SweepPoint, title: str, block: str, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from poliqi.apps.keysource import KeySource
@@ -58,8 +58,15 @@ def pages_around(settings: SaeSettings, keys: KeySource, say: Say) -> Around:
             here=lab.here,
             complain=complain,
             settings=lambda: desk.settings,
+            forward=lambda: _forward(desk.settings),
         )
         desk.hide(room.is_foreign)
         annex = lab_annex(room)
     pages = sae_pages(desk, settings.state / "spool", rules.doors, complain, rules.limits, annex)
     return Around(pages, prepare, close=close, limits=PAGE_LIMITS)
+
+
+def _forward(settings: SaeSettings) -> Mapping[str, str]:
+    """Whom the laboratory serves, each with the tenant that keeps it."""
+    rules = read_lab(settings)
+    return {} if rules is None else rules.forward

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from poliqi.base.chartstyle import CHART_STYLE
+from poliqi.base.chartstyle import CHART_STYLE, check_format
 from poliqi.base.errors import StoreError
 from poliqi.control.lines import bits_text, rate_text, time_text
-from poliqi.ops.plots import check_format
 from poliqi.twin.result import Injected, Result
 
 __all__ = ["answer", "draw", "table"]

@@ -129,6 +129,8 @@ class _Lines:
         span = r["spans"][0]
         shown = [f"{url} ({place})" for place, url in r["pages"].items()]
         pages = "\n                 ".join(shown[:_SHOWN])
+        laboratories = [f"{url} ({place})" for place, url in r["laboratories"].items()]
+        laboratory = f"  laboratory     {laboratories[0]}\n" if laboratories else ""
         click.echo(
             f"""{r["time_s"]:7.1f} s  ready: {r["sites"]} sites, {len(r["links"])} links, """
             f"""{r["key_rate_bps"] / 1e3:,.0f} kbit/s of key in the city
@@ -136,7 +138,7 @@ class _Lines:
   dashboard      {r["dashboard"]}
   send a file    {pages}
                  poliqi send FILE {shlex.quote(r["receiver"])} --sae {r["sender"]}
-  fetch a key    {r["curl"]}
+{laboratory}  fetch a key    {r["curl"]}
   cut a fibre    poliqi demo cut {span}      (in another terminal; then: poliqi demo mend {span})
   listen on it   poliqi demo listen {span}
   end            Ctrl-C

@@ -11,11 +11,12 @@ from typing import Any, Final
 import click
 import msgspec
 
+from poliqi.base.chartstyle import check_format
 from poliqi.base.errors import ConfigError
 from poliqi.base.units import parse_quantity
 from poliqi.ops.config import default_link
 from poliqi.ops.model_toml import load_model
-from poliqi.ops.plots import SweepPoint, check_format, draw_rate
+from poliqi.ops.plots import SweepPoint, draw_rate
 from poliqi.optics.arms import alice_arm, bob_arm
 from poliqi.optics.attack import parse_attack
 from poliqi.optics.fibre import link_loss_db, loss_budget_db

@@ -52,7 +52,7 @@ def run(
       poliqi twin run examples/milan/cut.scenario.toml
       poliqi twin run examples/milan/storm.scenario.toml --seed 7 --log storm.jsonl --plot storm.svg
     """
-    from poliqi.ops.plots import check_format
+    from poliqi.base.chartstyle import check_format
     from poliqi.ops.scenario_toml import load_scenario
     from poliqi.ops.twin_report import answer, draw, table
     from poliqi.twin.world import run as run_twin

@@ -32,12 +32,15 @@ __all__ = [
     "invoices_page",
     "quote_json",
     "quote_page",
+    "quotes_json",
+    "quotes_page",
     "report_csv",
     "report_page",
 ]
 
 _AHEAD_S: Final = 366 * 86_400
 _BACK_S: Final = 92 * 86_400
+_QUOTES: Final = 200
 
 
 def _facility(call: Call) -> tuple[Facility, User] | None:
@@ -140,6 +143,32 @@ def _refused(call: Call, error: Refused) -> Response:
 # ---- quotes
 
 
+def _quotes(facility: Facility, member: User) -> list[Quote]:
+    """Of the own tenant, also for who runs the facility: whose quotes they are is said nowhere on the page."""
+    return [quote for quote in facility.quotes.all(member) if quote.tenant == member.tenant][:_QUOTES]
+
+
+def quotes_page(call: Call) -> Response:
+    """The newest first, 200 of them."""
+    known = _facility(call)
+    if known is None:
+        return call.missing()
+    more: dict[str, Any] = {
+        "quotes": _quotes(*known),
+        "now_s": int(call.pages.wall()),
+        "subtab": "/lab/quotes",
+        "json": "/api/lab/quotes",
+    }
+    return call.page("lab_quotes.html", call.say("lab.quotes"), **more)
+
+
+def quotes_json(call: Call) -> Response:
+    known = _facility(call)
+    if known is None:
+        return call.missing()
+    return json_answer([_quote_record(quote) for quote in _quotes(*known)])
+
+
 def _quote(call: Call) -> tuple[Facility, User, Quote] | None:
     known = _facility(call)
     if known is None:
@@ -162,7 +191,7 @@ def quote_page(call: Call) -> Response:
         "lines": [(call.say(f"lab_line.{line.kind}"), line) for line in quote.lines],
         "is_over": int(call.pages.wall()) > quote.valid_until_s,
         "may_book": call.may_work,
-        "subtab": "/lab/instruments",
+        "subtab": "/lab/quotes",
         "json": f"/api/lab/quotes/{quote.id}",
     }
     return call.page("lab_quote.html", call.say("lab.quote"), **more)
@@ -172,20 +201,21 @@ def quote_json(call: Call) -> Response:
     found = _quote(call)
     if found is None:
         return call.missing()
-    q = found[2]
-    return json_answer(
-        {
-            "id": q.id,
-            "instrument": q.instrument,
-            "tenant": q.tenant,
-            "who": q.login,
-            "begin": Speaker.stamp(q.begin_s),
-            "end": Speaker.stamp(q.end_s),
-            "net_cents": q.net_cents,
-            "valid_until": Speaker.stamp(q.valid_until_s),
-            "lines": [_line(line) for line in q.lines],
-        }
-    )
+    return json_answer(_quote_record(found[2]))
+
+
+def _quote_record(q: Quote) -> dict[str, Any]:
+    return {
+        "id": q.id,
+        "instrument": q.instrument,
+        "tenant": q.tenant,
+        "who": q.login,
+        "begin": Speaker.stamp(q.begin_s),
+        "end": Speaker.stamp(q.end_s),
+        "net_cents": q.net_cents,
+        "valid_until": Speaker.stamp(q.valid_until_s),
+        "lines": [_line(line) for line in q.lines],
+    }
 
 
 def accept(call: Call) -> Response:

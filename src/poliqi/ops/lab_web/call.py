@@ -83,6 +83,7 @@ class Call:
             found.append(("/lab/instruments", "lab.instruments"))
             if self.guest.member is not None:
                 found.append(("/lab/bookings", "lab.bookings"))
+                found.append(("/lab/quotes", "lab.quotes"))
                 found.append(("/lab/invoices", "lab.invoices"))
             if self.may_see_books:
                 found.append(("/lab/report", "lab.report"))

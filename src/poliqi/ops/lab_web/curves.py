@@ -9,8 +9,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
+from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -27,7 +28,7 @@ _TEXT_BYTES: Final = 2 << 20
 _HDF5_BYTES: Final = 64 << 20
 _TEXT: Final = (".csv", ".dat", ".txt", ".chi", ".xye")
 _HDF5: Final = (".h5", ".hdf5", ".nxs")
-_CHILD_S: Final = 20.0
+_CHILD_S: Final = 10.0
 _MOST_ANSWER: Final = 1 << 20
 _KEPT: Final = 64
 
@@ -50,20 +51,42 @@ def may_be_curve(file: StoredFile) -> bool:
     return name.endswith(_HDF5) and 0 < file.size_bytes <= _HDF5_BYTES
 
 
-def curve_points(file: StoredFile, path: Path) -> Points | None:
-    """The first curve of a file whose content stands at `path`; None where there is none to be drawn."""
-    return _remembered(file.blake3, PurePosixPath(file.path).name, path)
-
-
+_known: Final[OrderedDict[tuple[str, str, Path], Points | None]] = OrderedDict()
+"""By hash, name and place: a content never changes, and what cannot be drawn is not tried again and again."""
+_knowing: Final = threading.Lock()
 _reading: Final = threading.Lock()
 """One child at a time, however many look."""
 
 
-@lru_cache(_KEPT)
-def _remembered(_blake3: str, name: str, path: Path) -> Points | None:
-    """A content has one hash and never changes."""
+def curve_points(file: StoredFile, path: Path, until_s: float | None = None) -> Points | None:
+    """The first curve of a file whose content stands at `path`; None where there is none to be drawn.
+
+    HDF5 is not begun after `until_s` of the monotonic clock: None then, and the next visitor may see it.
+    """
+    name = PurePosixPath(file.path).name
+    key = file.blake3, name, path
+    with _knowing:
+        if key in _known:
+            _known.move_to_end(key)
+            return _known[key]
     if name.lower().endswith(_HDF5):
-        return _from_child(path)
+        left_s = -1 if until_s is None else max(0.0, until_s - time.monotonic())
+        if not _reading.acquire(timeout=left_s):
+            return None
+        try:
+            found = _from_child(path)
+        finally:
+            _reading.release()
+    else:
+        found = _from_text(path, name)
+    with _knowing:
+        _known[key] = found
+        while len(_known) > _KEPT:
+            _known.popitem(last=False)
+    return found
+
+
+def _from_text(path: Path, name: str) -> Points | None:
     from poliqi.lab.xray.curvefiles import curve_from_text
 
     try:
@@ -83,8 +106,7 @@ def points_of(curve: Curve) -> Points:
 def _from_child(path: Path) -> Points | None:
     words = [sys.executable, "-I", "-m", "poliqi.ops.lab_web.curvechild", str(path)]
     try:
-        with _reading:
-            done = _run(words)
+        done = _run(words)
         if done.returncode or not done.stdout or len(done.stdout) > _MOST_ANSWER:
             return None
         return msgspec.json.decode(done.stdout, type=Points)

@@ -38,9 +38,9 @@ class Drawing:
     is_simulated: bool
 
 
-def drawing_of(file: StoredFile, content: Path, say: Speaker) -> Drawing | None:
-    """The first curve of a file, or None."""
-    found = curve_points(file, content)
+def drawing_of(file: StoredFile, content: Path, say: Speaker, until_s: float) -> Drawing | None:
+    """The first curve of a file, or None; see `curve_points` for `until_s`."""
+    found = curve_points(file, content, until_s)
     if found is None or not found.points:
         return None
     label = say("lab.curve_of", name=file.path)

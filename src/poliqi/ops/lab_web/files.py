@@ -7,10 +7,10 @@ from pathlib import PurePosixPath
 from starlette.responses import Response
 
 from poliqi.base.errors import DataRefused
+from poliqi.lab.store.deeds import RECEIPT
 from poliqi.lab.store.records import StoredFile
 from poliqi.ops.lab_web.call import Call
 from poliqi.ops.lab_web.figures import FIGURE_BYTES, FIGURE_HEADERS, figure_type, may_be_figure
-from poliqi.ops.lab_web.history import RECEIPT
 from poliqi.ops.sae_web.taking import FileResponse, attachment
 
 __all__ = ["figure", "file", "receipt"]

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from poliqi.base.errors import DataRefused
-from poliqi.lab.store.records import Dataset, Kind, SampleId
+from poliqi.lab.store.records import Brief, Kind, SampleId
 from poliqi.ops.lab_web.call import Call
 from poliqi.ops.lab_web.telling import brief_record
 from poliqi.ops.web.visit import json_answer
@@ -38,7 +38,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    datasets: list[Dataset]
+    datasets: list[Brief]
     count: int
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
 from poliqi.apps.settings import SaeSettings
 from poliqi.apps.share.receipt import Receipt
+from poliqi.apps.stream.terms import Policy
 from poliqi.base.errors import ConfigError, DataRefused, PoliqiError
 from poliqi.base.ids import SaeId
 from poliqi.lab.facility.database import DATABASE_NAME
@@ -22,7 +23,7 @@ from poliqi.lab.store.records import Dataset, DatasetId
 from poliqi.lab.store.store import LabStore
 from poliqi.lab.store.tenant import TenantStore
 from poliqi.ops.lab_web.sendings import Sendings
-from poliqi.ops.sae_web.desk import Estimate, Transfer
+from poliqi.ops.sae_web.desk import Estimate, Neighbour, Transfer
 from poliqi.ops.web.people import Person, Way
 from poliqi.ops.web.roles import Permission, Role
 
@@ -79,6 +80,7 @@ class LabRoom:
         here: str | None = None,
         complain: Callable[[str], None] = lambda _: None,
         settings: Callable[[], SaeSettings | None] = lambda: None,
+        forward: Callable[[], Mapping[str, str]] = dict,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.store: Final = store
@@ -90,6 +92,7 @@ class LabRoom:
         self._members: Final = opened[1] if opened else None
         """Asked for each request, by nobody who writes: it waits for nobody."""
         self.complain: Final = complain
+        self._forward: Final = forward
         self._here: Final = here
         self._lock: Final = threading.Lock()
         self._open: Final[dict[str, TenantStore]] = {}
@@ -150,6 +153,24 @@ class LabRoom:
             return None
 
     # ---- what belongs to whom
+
+    def neighbours(self, guest: Guest, known: Sequence[Neighbour]) -> list[Neighbour]:
+        """Whom the guest may send to: a company is told of sites, not of which other companies there are.
+
+        A peer that is served for a tenant (`forward`), or has no quantum keys, is a company's: that tenant's alone.
+        The house sees all.
+        """
+        found = [peer for peer in known if peer.can_be_called]
+        if guest.store.name == self.house:
+            return found
+        served = self._forward()
+        return [peer for peer in found if self._is_for(guest, peer, served)]
+
+    @staticmethod
+    def _is_for(guest: Guest, peer: Neighbour, served: Mapping[str, str]) -> bool:
+        names = (str(peer.sae).casefold(), peer.place.casefold())
+        tenants = {tenant for name, tenant in served.items() if name.casefold() in names}
+        return tenants == {guest.store.name} if tenants else peer.policy is not Policy.PQC
 
     def is_foreign(self, name: str) -> bool:
         """Whether something that was sent under this name is a dataset of another tenant than the house.

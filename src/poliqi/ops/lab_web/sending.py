@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
 from starlette.responses import Response
 
-from poliqi.base.errors import PoliqiError
+from poliqi.base.errors import DataRefused, PoliqiError
 from poliqi.base.ids import SaeId
 from poliqi.lab.store.records import Dataset
 from poliqi.ops.lab_web.call import Call
@@ -20,16 +21,24 @@ from poliqi.ops.web.visit import json_answer, see
 
 __all__ = ["estimate_json", "send", "send_json", "stop", "stop_page", "transfer_json", "transfer_page"]
 
-_REFRESH_S = 2
+_REFRESH_S: Final = 2
+_NAME: Final = re.compile(r"(?:\w[\w .-]{0,99})?")
+"""What a place or an application may be called, or nothing."""
 
 
 class _Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     peer: str
     one_time: bool = False
+    onward: str = ""
+
+    @property
+    def is_onward_a_name(self) -> bool:
+        return _NAME.fullmatch(self.onward) is not None
 
 
 def _neighbour(call: Call, peer: str) -> Neighbour | None:
-    return next((n for n in call.desk.view.neighbours if n.sae == peer and n.can_be_called), None)
+    known = call.room.neighbours(call.guest, call.desk.view.neighbours)
+    return next((n for n in known if n.sae == peer), None)
 
 
 def send(call: Call) -> Response:
@@ -37,30 +46,46 @@ def send(call: Call) -> Response:
     dataset, form = call.dataset(), call.visit.form
     if dataset is None:
         return call.missing()
-    to, one_time = _neighbour(call, form.get("peer", "")), form.get("one_time") == "1"
+    asked = _Asked(form.get("peer", ""), form.get("one_time") == "1", form.get("onward", "").strip())
+    to = _neighbour(call, asked.peer)
     if to is None:
         return call.missing()
-    if form.get("go") != "1":
-        return _look(call, dataset, to, one_time)
     try:
-        made = _begin(call, dataset, to, one_time)
+        if form.get("go") != "1":
+            return _look(call, dataset, to, asked)
+        made = _begin(call, dataset, to, asked)
     except PoliqiError as error:
-        return call.refused(error, call.say(f"trouble.{trouble_of(error)}"))
+        return _not_sent(call, asked, error)
     return see(f"/lab/transfers/{quote(made, safe='')}")
 
 
-def _look(call: Call, dataset: Dataset, to: Neighbour, one_time: bool) -> Response:
-    try:
-        found = call.room.sendings.estimate(call.guest.store, dataset.id, to.sae, one_time)
-    except PoliqiError as error:
-        return call.refused(error, call.say(f"trouble.{trouble_of(error)}"))
-    more: dict[str, Any] = {"dataset": dataset, "to": to, "one_time": one_time, "told": call.desk.told(found)}
+def _not_sent(call: Call, asked: _Asked, error: PoliqiError) -> Response:
+    words = f"trouble.{trouble_of(error)}" if asked.is_onward_a_name else "lab.onward_bad"
+    return call.refused(error, call.say(words))
+
+
+def _check(asked: _Asked) -> None:
+    if not asked.is_onward_a_name:
+        raise DataRefused(f"onward is {asked.onward[:40]!r}: the name of a peer of that site is needed, or nothing")
+
+
+def _look(call: Call, dataset: Dataset, to: Neighbour, asked: _Asked) -> Response:
+    _check(asked)
+    found = call.room.sendings.estimate(call.guest.store, dataset.id, to.sae, asked.one_time, asked.onward)
+    more: dict[str, Any] = {
+        "dataset": dataset,
+        "to": to,
+        "one_time": asked.one_time,
+        "onward": asked.onward,
+        "told": call.desk.told(found),
+    }
     return call.page("lab_send.html", call.say("lab.send_to", title=dataset.title, place=to.place), **more)
 
 
-def _begin(call: Call, dataset: Dataset, to: Neighbour, one_time: bool) -> str:
+def _begin(call: Call, dataset: Dataset, to: Neighbour, asked: _Asked) -> str:
     try:
-        made = call.room.sendings.begin(call.guest, dataset, to, one_time)
+        _check(asked)
+        made = call.room.sendings.begin(call.guest, dataset, to, asked.one_time, asked.onward)
     except PoliqiError as error:
         call.note("lab-send", dataset.id, str(error))
         raise
@@ -69,7 +94,7 @@ def _begin(call: Call, dataset: Dataset, to: Neighbour, one_time: bool) -> str:
 
 
 def send_json(call: Call) -> Response:
-    """The same by an object: `{"peer": "NAME", "one_time": false}`."""
+    """The same by an object: `{"peer": "NAME", "one_time": false, "onward": ""}`."""
     dataset = call.dataset()
     if dataset is None:
         return call.missing()
@@ -80,9 +105,9 @@ def send_json(call: Call) -> Response:
     if to is None:
         return call.missing()
     try:
-        made = _begin(call, dataset, to, asked.one_time)
+        made = _begin(call, dataset, to, asked)
     except PoliqiError as error:
-        return call.refused(error, call.say(f"trouble.{trouble_of(error)}"))
+        return _not_sent(call, asked, error)
     return json_answer({"transfer": made}, HTTPStatus.CREATED)
 
 

@@ -41,14 +41,19 @@ class Sendings:
         self._lock: Final = threading.Lock()
         self._owned: Final[dict[str, _Owned]] = {}
 
-    def estimate(self, store: TenantStore, dataset: DatasetId, peer: SaeId, one_time: bool) -> Estimate:
+    def estimate(
+        self, store: TenantStore, dataset: DatasetId, peer: SaeId, one_time: bool, onward: str = ""
+    ) -> Estimate:
         """What sending would need. Raises ConfigError where there is no such site."""
         from poliqi.lab.store.sending import staged_bytes
 
-        return self._desk.estimate(peer, staged_bytes(store, dataset), one_time)
+        return self._desk.estimate(peer, staged_bytes(store, dataset, onward), one_time)
 
-    def begin(self, guest: Guest, dataset: Dataset, to: Neighbour, one_time: bool) -> str:
-        """Send it; the transfer's id. Raises PoliqiError where it cannot begin: nothing stays of it then."""
+    def begin(self, guest: Guest, dataset: Dataset, to: Neighbour, one_time: bool, onward: str = "") -> str:
+        """Send it; the transfer's id. `onward`: whom that site is asked to send it on to.
+
+        Raises PoliqiError where it cannot begin: nothing stays of it then.
+        """
         from poliqi.lab.store.sending import note_sent, stage, staged_bytes
 
         store, who = guest.store, guest.who
@@ -60,8 +65,8 @@ class Sendings:
 
         with ExitStack() as undoing:
             folder = undoing.enter_context(store.scratch())
-            path = stage(store, dataset.id, folder)
-            size = staged_bytes(store, dataset.id)
+            path = stage(store, dataset.id, folder, onward)
+            size = staged_bytes(store, dataset.id, onward)
             kept = undoing.pop_all()
         done = _once(kept.close)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from poliqi.lab.store.records import Action, Dataset, Instrument, Job, Sample, StoredFile
+from poliqi.lab.store.records import Action, Brief, Dataset, Instrument, Job, Sample, StoredFile
 from poliqi.ops.web.speaker import Speaker
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 
-def brief_record(dataset: Dataset) -> dict[str, Any]:
+def brief_record(dataset: Brief) -> dict[str, Any]:
     """A dataset in a list."""
     return {
         "id": dataset.id,
@@ -28,7 +28,7 @@ def brief_record(dataset: Dataset) -> dict[str, Any]:
         "simulated": dataset.is_simulated,
         "sample": dataset.sample,
         "instrument": dataset.instrument,
-        "files": len(dataset.files),
+        "files": dataset.file_count,
         "size_bytes": dataset.size_bytes,
         "time": Speaker.stamp(dataset.made_unix_s),
     }
@@ -37,7 +37,7 @@ def brief_record(dataset: Dataset) -> dict[str, Any]:
 def dataset_record(dataset: Dataset) -> dict[str, Any]:
     """All of a dataset but its provenance."""
     return {
-        **brief_record(dataset),
+        **brief_record(dataset.brief),
         "description": dataset.description,
         "licence": dataset.licence,
         "creator": dataset.creator,
