@@ -8,12 +8,17 @@ tests in one worker (`--dist loadfile`), so that what a file starts once is star
 
 A shell starts what runs in its background with SIGINT and SIGQUIT ignored, and programs hand that on: tests that
 send them to a program want it as a terminal would start it.
+
+What tests leave in circles of references holds its descriptors until the collector comes, which is seldom where
+much stands in memory; select() takes none beyond 1023. So it is called where many are open.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -25,6 +30,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("poliqi")
+_DESCRIPTORS = Path("/proc/self/fd")
+_MANY = 400
 
 for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
     if signal.getsignal(_number) is signal.SIG_IGN:
@@ -35,3 +42,9 @@ for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    is_last = nextitem is None or nextitem.path != item.path
+    if is_last and _DESCRIPTORS.is_dir() and len(list(_DESCRIPTORS.iterdir())) > _MANY:
+        gc.collect()

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import click
+
 from poliqi.base.errors import ConfigError, DataRefused
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ COMPUTING: Final = (
 )
 """Packages whose versions decide results."""
 _LISTED: Final = 64
+_TOLD: Final = 3
 _MOST_BYTES: Final = 256 << 20
 
 
@@ -101,7 +104,9 @@ class Filing:
         self._hashes.update({path: _blake3(path) for read in self._reads for path in read.paths})
         with self._open() as part:
             held = [part.holding_content(digest) for digest in self._hashes.values()]
-        self.is_simulated = any(one is not None and one.is_simulated for one in held)
+        telling = {one.id: one.title for one in held if one is not None and one.is_simulated}
+        self.is_simulated = bool(telling)
+        _tell_simulated(telling)
 
     def _open(self) -> TenantStore:
         from poliqi.ops.commands.lab_store_open import open_tenant
@@ -242,6 +247,16 @@ class Filing:
             if path not in leave and (one is None or ((is_said or read.is_simulated) and not one.is_simulated)):
                 missing.setdefault(path.resolve().parent, []).append(path)
         return held, missing
+
+
+def _tell_simulated(telling: Mapping[DatasetId, str]) -> None:
+    """Why results are simulated, on stderr: the datasets that files of theirs stand in."""
+    from poliqi.ops.message_text import plain
+
+    for name, title in list(telling.items())[:_TOLD]:
+        click.echo(plain(f"a file that is read stands in the simulated dataset {name}, {title!r}"), err=True)
+    if len(telling) > _TOLD:
+        click.echo(f"and in {len(telling) - _TOLD} more simulated datasets", err=True)
 
 
 def _blake3(path: Path) -> str:

@@ -17,13 +17,17 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
+from poliqi.apps.share.receipt import RECEIPT_BYTES
 from poliqi.base.errors import DataRefused
 from poliqi.lab.store.crate import graph as graphs
+from poliqi.lab.store.crate import take as taking
 from poliqi.lab.store.crate.archive import _check_directory
 from poliqi.lab.store.crate.build import build
 from poliqi.lab.store.crate.claims import claims_of
 from poliqi.lab.store.crate.graph import read_graph
 from poliqi.lab.store.crate.take import Taken, import_crate, new_import
+from poliqi.lab.store.crate.terms import RECEIPT_TYPE
+from poliqi.lab.store.crate.write import write_folder
 from poliqi.lab.store.records import Kind, Task
 from poliqi.lab.store.settings import Limits
 from poliqi.lab.store.store import LabStore
@@ -87,7 +91,7 @@ def test_a_crate_of_others_with_no_word_of_its_past_is_taken_in(tenant: TenantSt
             license={"@id": "https://creativecommons.org/licenses/by-sa/4.0/"},
         ),
     ).dataset
-    assert [one.path for one in taken.files] == ["data/a b.csv", "not named.txt"]
+    assert [one.path for one in taken.files] == ["data/a b.csv", "not named.txt", "ro-crate-preview.html"]
     assert (taken.creator, taken.keywords, taken.licence) == ("Alice", ("one", "two"), "CC-BY-SA-4.0")
     assert taken.made_unix_s == 1709164800.0
     assert taken.kind is Kind.RECEIVED
@@ -474,3 +478,59 @@ def test_simulated_is_believed_however_it_is_said(
         assert taken.dataset.is_simulated is is_simulated
         [dataset, *_] = claims_of(read_graph((tmp_path / "crate" / "ro-crate-metadata.json").read_bytes()), 5)[0]
         assert dataset.is_simulated is is_simulated
+
+
+def everything(tenant: TenantStore, taken: Taken) -> list[bytes]:
+    """What the store holds of a crate but its metadata, sorted."""
+    [action] = tenant.actions(taken.dataset.id)
+    files = [*taken.dataset.files, *(one for one in action.files if one.path != "ro-crate-metadata.json")]
+    return sorted(tenant.content(one, 1 << 21) for one in files)
+
+
+def receipt(name: str, **more: Any) -> dict[str, Any]:
+    return file(name, encodingFormat=RECEIPT_TYPE, **more)
+
+
+@pytest.mark.parametrize("most", [2000, 200])
+def test_every_receipt_of_a_crate_is_held(
+    tenant: TenantStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Those beyond the most that are kept as receipts are files."""
+    monkeypatch.setattr(taking, "_RECEIPTS_MOST", most)
+    sent = {f"r/{number:03}.json": b"%d" % number for number in range(201)}
+    taken = take(
+        tenant, crate(tmp_path, file("a.txt"), *map(receipt, sent), files={"a.txt": f"{most}".encode(), **sent})
+    )
+    assert everything(tenant, taken) == sorted([f"{most}".encode(), *sent.values()])
+    assert len(taken.dataset.files) == (1 if most > 201 else 2)
+
+
+def test_receipts_that_are_too_much_together_are_files(
+    tenant: TenantStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking, "_RECEIPTS_BYTES", 10)
+    sent = {"1": b"sixsix", "2": b"fives", "3": b"four"}
+    taken = take(tenant, crate(tmp_path, *map(receipt, sent), files=sent))
+    assert [one.path for one in taken.dataset.files] == ["2"]
+    assert everything(tenant, taken) == sorted(sent.values())
+
+
+def test_what_is_too_large_for_a_receipt_is_a_file_held_against_its_hash(
+    tenant: TenantStore, tmp_path: Path
+) -> None:
+    data = {"most": bytes(RECEIPT_BYTES), "large": bytes(1 << 20)}
+    named = [receipt("most"), receipt("large", blake3=blake3(data["large"]).hexdigest())]
+    taken = take(tenant, crate(tmp_path, file("a.txt"), *named, files={"a.txt": b"a", **data}))
+    assert [one.path for one in taken.dataset.files] == ["a.txt", "large"]
+    assert everything(tenant, taken) == sorted([b"a", *data.values()])
+    (tmp_path / "more").mkdir()
+    wrong = receipt("large", blake3=blake3(b"another").hexdigest())
+    refused(tenant, crate(tmp_path / "more", wrong, files={"large": data["large"]}), "was promised")
+
+
+def test_a_preview_is_a_file_of_the_dataset_and_of_its_crate(tenant: TenantStore, tmp_path: Path) -> None:
+    pages = {"ro-crate-preview.html": b"page", "ro-crate-preview_files/style.css": b"style"}
+    first = take(tenant, crate(tmp_path, file("a.txt"), files={"a.txt": b"a", **pages}))
+    assert everything(tenant, first) == [b"a", b"page", b"style"]
+    write_folder(tenant, build(tenant, first.dataset.id), tmp_path / "again", lambda _done, _all: None)
+    assert take(tenant, tmp_path / "again").dataset.files == first.dataset.files

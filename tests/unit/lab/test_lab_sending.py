@@ -25,6 +25,7 @@ from poliqi.base.ids import SaeId
 from poliqi.lab.store import arriving, sending
 from poliqi.lab.store.arriving import Arriving, TakingIn
 from poliqi.lab.store.crate.build import build
+from poliqi.lab.store.outgoing import MARK, hold_outgoing, marks_below, sweep_outgoing
 from poliqi.lab.store.records import ActionKind, Dataset, Kind, NewAction, Task
 from poliqi.lab.store.sending import (
     enter_missed,
@@ -462,6 +463,97 @@ def test_what_else_was_sent_under_the_name_of_a_dataset_is_not_entered(labs: Lab
     assert enter_missed(LabStore.open(tmp_path / "ours"), labs.rig.sender) == []
 
 
+def test_a_manifest_of_any_size_tells_what_was_sent(
+    labs: Labs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is too large to be kept in the store, too."""
+    dataset = labs.add(tmp_path)
+    crashed(labs, dataset, monkeypatch)
+    [signed] = (labs.rig.sender.state / "receipts").glob("*.json")
+    monkeypatch.setattr(sending, "_KEPT_MOST", signed.with_suffix(".manifest").stat().st_size - 1)
+    [entered] = enter_missed(LabStore.open(tmp_path / "ours"), labs.rig.sender)
+    assert "manifest" not in {file.path for file in entered.files}
+
+
+@pytest.mark.parametrize("change", ["another", "broken", "gone"])
+def test_a_manifest_that_is_not_the_receipts_tells_nothing(
+    labs: Labs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    dataset = labs.add(tmp_path)
+    crashed(labs, dataset, monkeypatch)
+    [manifest] = (labs.rig.sender.state / "receipts").glob("*.manifest")
+    match change:
+        case "another":
+            manifest.write_bytes(manifest.read_bytes() + b"d - - - more\n")
+        case "broken":
+            manifest.write_bytes(b"{")
+        case _:
+            manifest.unlink()
+    assert enter_missed(LabStore.open(tmp_path / "ours"), labs.rig.sender) == []
+
+
+@pytest.mark.parametrize("receiver", ["archive", "another"])
+def test_what_was_sent_on_is_not_sent_again_where_its_receipt_could_not_be_entered(
+    labs: Labs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receiver: str
+) -> None:
+    """Unless the receipt is of another application."""
+    dataset, tries, said = labs.add(tmp_path), list[Path](), list[str]()
+    crashed(labs, dataset, monkeypatch)
+    (labs.rig.sender.state / "receipts" / "broken.json").write_text("{")
+    (labs.rig.sender.state / "receipts" / "folder.json").mkdir()
+
+    def again(settings: Any, keys: Any, peer: Any, paths: Any, *_: Any, **__: Any) -> Any:
+        tries.extend(paths)
+        raise LinkDown("away")
+
+    def full(*_: Any, **__: Any) -> Any:
+        entered.undo()
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(sending, "send", again)
+    monkeypatch.setattr(arriving, "_Onward", partial(arriving._Onward, wait_s=0.01))
+    entered = pytest.MonkeyPatch()
+    entered.setattr(sending, "note_sent", full)
+    settings, tenant = labs.rig.sender, labs.ours.name
+    if receiver == "another":
+        contact = replace(labs.rig.peer.contact, sae=SaeId("another"))
+        settings.peers[SaeId("another")] = replace(labs.rig.peer, contact=contact, place="Lecco")  # type: ignore[index]
+    folder = outgoing_folder(labs.ours, settings.peers[SaeId(receiver)])
+    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+    mark = folder / f"{MARK}{dataset.id}"
+    mark.touch()
+    rules = TakingIn(tmp_path / "ours", tenant, {receiver: tenant})
+    made = Arriving(settings, labs.rig.site.keys("office"), rules, lambda event, *_, **__: said.append(event))
+    made.start()
+    try:
+        until(lambda: tries or not mark.exists(), said)
+    finally:
+        made.close()
+        made._thread.join(20)
+        entered.undo()
+    if receiver == "archive":
+        assert tries == []
+        assert said == ["lab-onward-waits", "lab-receipt-entered"]
+        assert facts(labs.ours, ActionKind.SENT, dataset)["receiver"] == "archive"
+    else:
+        assert labs.ours.actions(dataset.id) == []
+        assert mark.exists()
+
+
+def test_a_dataset_is_sent_to_one_peer_by_one_at_a_time(labs: Labs, tmp_path: Path) -> None:
+    dataset, folder = labs.add(tmp_path), outgoing_folder(labs.ours, labs.rig.peer)
+    (tmp_path / "curve.dat").write_bytes(b"other")
+    other = labs.ours.register([tmp_path / "curve.dat"], title="Other", licence="CC-BY-4.0")
+    with hold_outgoing(folder, dataset.id):
+        crate = stage(labs.ours, dataset.id, folder)
+        with pytest.raises(DataRefused, match=f"dataset {dataset.id} is being sent to archive already"):
+            labs.send(dataset)
+        assert (crate / "curve.dat").read_bytes() == b"12345"
+        labs.send(other)
+    labs.send(dataset)
+    assert list(folder.iterdir()) == []
+
+
 def test_how_much_is_sent_is_known_beforehand(labs: Labs, tmp_path: Path) -> None:
     dataset = labs.add(tmp_path)
     crate = stage(labs.ours, dataset.id, tmp_path / "staged")
@@ -685,11 +777,55 @@ def test_the_crate_of_a_sending_that_was_given_up_is_swept(
     with pytest.raises(LinkDown):
         labs.send(dataset)
     (folder / ".dataset-other.partial").mkdir()
+    (folder / ".dataset-other.lock").touch()
     (folder / f"onward-{dataset.id}").touch()
     LabStore.open(tmp_path / "ours").tenant().close()
-    assert seen == [[f"dataset-{dataset.id}"]]
+    assert seen == [[f".dataset-{dataset.id}.lock", f"dataset-{dataset.id}"]]
     assert [path.name for path in folder.iterdir()] == [f"onward-{dataset.id}"]
     assert not labs.ours.verify(dataset.id)
+
+
+def test_what_strays_in_outgoing_closes_no_tenant(
+    labs: Labs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, outgoing = labs.add(tmp_path), labs.ours.folder / "outgoing"
+    folder = outgoing_folder(labs.ours, labs.rig.peer)
+    (folder / "dataset-left").mkdir(parents=True)
+    (folder / "notes.txt").touch()
+    (folder / ".DS.lock").mkdir()
+    (outgoing / ".DS_Store").touch()
+    (tmp_path / "elsewhere" / f"{MARK}x").mkdir(parents=True)
+    (outgoing / "link").symlink_to(tmp_path / "elsewhere")
+    LabStore.open(tmp_path / "ours").tenant().close()
+    assert sorted(path.name for path in folder.iterdir()) == [".DS.lock", "notes.txt"]
+    assert (tmp_path / "elsewhere" / f"{MARK}x").is_dir()
+    assert marks_below(labs.ours.folder) == {}
+    labs.send(dataset)
+    (folder / "dataset-left").mkdir()
+
+    def busy(*_: Any) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "iterdir", busy)
+    sweep_outgoing(labs.ours.folder)
+    monkeypatch.undo()
+    assert (folder / "dataset-left").is_dir()
+
+
+def test_a_tenant_that_cannot_be_looked_through_stops_no_other(labs: Labs) -> None:
+    labs.arriving.close()
+    store = LabStore.open(labs.root)
+    for name in ("beta", "gamma"):
+        store.add_tenant(name)
+    (labs.root / "tenants" / "beta" / "outgoing").touch()
+    folder = labs.root / "tenants" / "gamma" / "outgoing" / "mill"
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / f"{MARK}{'a' * 26}").touch()
+    other = labs.start()
+    other.close()
+    assert [event for event, _ in labs.said] == ["lab-onward-unread", "lab-onward-unserved"]
+    assert "tenant beta was not looked through" in labs.said[0][1]
+    assert "must be a folder" in labs.said[0][1]
 
 
 def test_what_waits_for_a_peer_that_was_removed_is_told(labs: Labs) -> None:

@@ -13,7 +13,7 @@ import pytest
 from poliqi.lab.store.crate.build import build
 from poliqi.lab.store.crate.take import import_crate, new_import
 from poliqi.lab.store.crate.write import write_folder
-from poliqi.lab.store.records import Dataset, Kind, Task
+from poliqi.lab.store.records import ActionKind, Dataset, Kind, NewAction, Task
 from poliqi.lab.store.store import LabStore
 from poliqi.lab.store.tenant import TenantStore
 
@@ -102,3 +102,57 @@ def test_a_job_for_another_is_another_job(store: TenantStore, tmp_path: Path, wo
     made = [store.run(Task("fit", "1", {}, (source.id,), **{word: one}), _work) for one in (*about, *about)]
     assert [getattr(dataset, word) for dataset, _ in made] == [*about, *about]
     assert [was_there for _, was_there in made] == [False, False, True, True]
+
+
+def _from_outside(store: TenantStore, path: Path, kind: ActionKind = ActionKind.RECEIVED) -> Dataset:
+    """What a peer sent and called simulated."""
+    action = NewAction(kind, path.name, 1.0, 2.0)
+    return store.register([path], title="A peer's", kind=Kind.SIMULATED, action=action)
+
+
+@pytest.mark.parametrize("kind", [ActionKind.RECEIVED, ActionKind.IMPORTED])
+def test_no_sender_makes_what_stood_here_before_simulated(
+    store: TenantStore, tmp_path: Path, kind: ActionKind
+) -> None:
+    (tmp_path / "a").write_text("a")
+    own = store.register([tmp_path / "a"], title="Own")
+    assert _from_outside(store, tmp_path / "a", kind).is_simulated
+    assert store.holding(tmp_path / "a") == own
+    (tmp_path / "b").write_text("b")
+    again = store.register([tmp_path / "a", tmp_path / "b"], title="Own again")
+    assert again.kind is Kind.MEASURED
+    assert store.made_simulated_by(again) is None
+    assert store.register([tmp_path / "a"], title="Once", once=True) == own
+
+
+def test_no_sender_makes_what_a_job_made_here_before_simulated(store: TenantStore, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    own = store.register([tmp_path / "a"], title="Own")
+    curve, _ = store.run(Task("reduce", "1", {}, (own.id,)), _work)
+    store.copy_out(curve.id, tmp_path / "out")
+    _from_outside(store, tmp_path / "out" / "curve.dat")
+    assert store.holding(tmp_path / "out" / "curve.dat") == curve
+    assert store.register([tmp_path / "out"], title="Again").kind is Kind.MEASURED
+
+
+def test_what_is_said_to_be_simulated_here_counts_beside_what_came(store: TenantStore, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    store.register([tmp_path / "a"], title="Forgotten to say so")
+    _from_outside(store, tmp_path / "a")
+    said = store.register([tmp_path / "a"], title="Said here", kind=Kind.SIMULATED)
+    later = store.register([tmp_path / "a"], title="Later")
+    assert later.is_simulated
+    assert store.made_simulated_by(later) == said.brief
+    assert store.made_simulated_by(said) is None
+    assert store.holding(tmp_path / "a") == said
+
+
+def test_what_came_first_from_outside_as_simulated_is_so_and_says_by_what(
+    store: TenantStore, tmp_path: Path
+) -> None:
+    (tmp_path / "a").write_text("a")
+    theirs = _from_outside(store, tmp_path / "a")
+    own = store.register([tmp_path / "a"], title="Own")
+    assert own.is_simulated
+    assert store.made_simulated_by(own) == theirs.brief
+    assert store.holding(tmp_path / "a") == theirs

@@ -107,6 +107,20 @@ def test_only_what_is_said_to_be_simulated_is_held_as_such(root: Path, tmp_path:
     assert Filing(root, "", [mask, Read("frames", (tmp_path / "s",))]).is_simulated
 
 
+def test_the_dataset_that_makes_results_simulated_is_told(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [written(tmp_path / name, name) for name in "abcd"]
+    with LabStore.open(root).tenant() as part:
+        made = [part.register([path], title=f"Of {path.name}", kind=Kind.SIMULATED) for path in paths]
+    assert Filing(root, "", [Read("frames", tuple(paths))]).is_simulated
+    said = capsys.readouterr().err
+    assert [f"{one.id}, {one.title!r}" in said for one in made] == [True, True, True, False]
+    assert "in 1 more" in said
+    Filing(root, "", [Read("frames", (written(tmp_path / "r", "r"),))])
+    assert capsys.readouterr().err == ""
+
+
 def test_a_file_that_changes_during_the_work_is_refused(root: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "a", "a")
     filing = Filing(root, "", [Read("curve", (path,))])

@@ -71,6 +71,17 @@ def test_simulated_data_say_so(call: Call, files: Path) -> None:
     assert "simulated" in call("list").stdout
 
 
+def test_add_says_which_dataset_makes_the_new_one_simulated(call: Call, files: Path) -> None:
+    first = told(call("add", files, "--title", "Calculated", "--simulated", "--json"))
+    assert "made_simulated_by" not in first
+    again = told(call("add", files / "1.h5", "--title", "Mine", "--json"))
+    assert again["made_simulated_by"] == {"id": first["id"], "title": "Calculated"}
+    assert f"simulated dataset {first['id']}, 'Calculated'" in call("add", files / "2.h5", "--title", "x").stdout
+    standing = call("add", files, "--title", "y", "--once").stdout
+    assert first["id"] in standing
+    assert "stand as this simulated dataset already" in standing
+
+
 def test_pages_of_a_long_list(call: Call, files: Path) -> None:
     for number in range(3):
         call("add", files, "--title", f"number {number}")

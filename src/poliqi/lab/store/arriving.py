@@ -31,7 +31,14 @@ from poliqi.lab.store.crate.paths import METADATA
 from poliqi.lab.store.crate.take import look, take_crate
 from poliqi.lab.store.outgoing import MARK, marks_below
 from poliqi.lab.store.records import ActionKind, Dataset, DatasetId
-from poliqi.lab.store.sending import outgoing_folder, receipt_action, receipt_files, received_key, send_dataset
+from poliqi.lab.store.sending import (
+    enter_missed_of,
+    outgoing_folder,
+    receipt_action,
+    receipt_files,
+    received_key,
+    send_dataset,
+)
 from poliqi.lab.store.store import LabStore
 from poliqi.lab.store.tenant import TenantStore
 
@@ -94,8 +101,13 @@ class Arriving:
         """Marks that nobody sends: lab.forward was changed since, or the peer was removed. They stay."""
         served = {(name, peer_folder(peer)) for peer, name in self._served().items()}
         for name in store.tenants():
-            with store.tenant(name) as tenant:
-                waiting = marks_below(tenant.folder)
+            try:
+                with store.tenant(name) as tenant:
+                    waiting = marks_below(tenant.folder)
+            except PoliqiError as error:  # no other tenant waits for this one
+                text = f"tenant {name} was not looked through for what is to be sent on: {error}"
+                self._tell("lab-onward-unread", text, level="warning")
+                continue
             for folder, count in waiting.items():
                 if (name, folder) not in served:
                     text = (
@@ -238,6 +250,12 @@ class Arriving:
             mark = outgoing_folder(tenant, peer) / f"{MARK}{one.dataset}"
             if _was_sent(tenant, one):  # and a crash left the mark
                 mark.unlink(missing_ok=True)
+                return
+            missed = enter_missed_of(tenant, one.dataset, peer, settings)
+            if missed is not None:  # it was sent, and its receipt could not be entered
+                mark.unlink(missing_ok=True)
+                text = f"receipt {missed.key} had not been entered; dataset {one.dataset} is not sent on again"
+                self._tell("lab-receipt-entered", text, dataset=one.dataset, transfer=missed.key)
                 return
             receipt = send_dataset(settings, self._keys, peer, tenant, one.dataset, patience_s=0.0)
             mark.unlink(missing_ok=True)

@@ -31,6 +31,14 @@ __all__ = ["Catalogue", "canonical_json"]
 _T = TypeVar("_T", Dataset, Brief)
 _DATASETS: Final = msgspec.json.Decoder(list[Dataset])
 _BRIEFS: Final = msgspec.json.Decoder(list[Brief])
+_TAINTS: Final = (
+    "d.kind = 'simulated' AND NOT ("
+    "EXISTS (SELECT 1 FROM action a WHERE a.dataset = d.id AND a.kind IN ('received', 'imported')) "
+    "AND EXISTS (SELECT 1 FROM file o CROSS JOIN dataset e ON e.seq = o.dataset "
+    "WHERE o.blob = f.blob AND o.dataset < d.seq AND e.kind IN ('measured', 'derived')))"
+)
+"""Whether dataset d makes all that holds the content of its file f simulated: not where it came from outside and
+the content stood here before as the tenant's own. Else any sender could make a tenant's measurements simulated."""
 
 
 def canonical_json(value: Any) -> str:
@@ -153,22 +161,31 @@ class Catalogue:
             raise StoreError(f"{self.database.path} is damaged: a dataset in it is none ({error})") from error
 
     def holding(self, digest: str, *, prefer_simulated: bool) -> list[Dataset]:
-        """The oldest dataset with a file of this content, or the oldest simulated one; else empty."""
+        """The oldest dataset with a file of this content, or the oldest that makes it simulated; else empty."""
         first = (
-            "d.seq = (SELECT h.seq FROM file f CROSS JOIN dataset h ON h.seq = f.dataset WHERE f.blob = ? "
-            "ORDER BY ? AND h.kind <> 'simulated', h.seq LIMIT 1)"
+            "d.seq = (SELECT d.seq FROM file f CROSS JOIN dataset d ON d.seq = f.dataset WHERE f.blob = ? "  # noqa: S608  # of this package
+            f"ORDER BY ? AND NOT ({_TAINTS}), d.seq LIMIT 1)"
         )
         return self.datasets(first, (digest, prefer_simulated), 1)
 
     def is_any_simulated(self, digests: Iterable[str]) -> bool:
-        """Whether one of these contents stands in a simulated dataset, inside a transaction."""
+        """Whether a dataset makes one of these contents simulated, inside a transaction."""
         return bool(
             self.database.run(
-                "SELECT 1 FROM json_each(?) j CROSS JOIN file f ON f.blob = j.value "
-                "CROSS JOIN dataset d ON d.seq = f.dataset WHERE d.kind = 'simulated' LIMIT 1",
+                "SELECT 1 FROM json_each(?) j CROSS JOIN file f ON f.blob = j.value "  # noqa: S608  # SQL of this package
+                f"CROSS JOIN dataset d ON d.seq = f.dataset WHERE {_TAINTS} LIMIT 1",
                 (json.dumps(list(digests)),),
             )
         )
+
+    def made_simulated_by(self, wanted: DatasetId, digests: Iterable[str]) -> list[Brief]:
+        """The oldest dataset that stood before `wanted` and makes one of these contents simulated; else empty."""
+        first = (
+            "d.seq = (SELECT min(d.seq) FROM json_each(?) j CROSS JOIN file f ON f.blob = j.value "  # noqa: S608  # SQL of this package
+            "CROSS JOIN dataset d ON d.seq = f.dataset "
+            f"WHERE d.seq < (SELECT seq FROM dataset WHERE id = ?) AND {_TAINTS})"
+        )
+        return self.briefs(first, (json.dumps(list(digests)), wanted), 1)
 
     def ids_from(self, start: str) -> list[DatasetId]:
         """Of datasets whose identifier begins so, oldest first."""

@@ -96,8 +96,9 @@ class Entrance:
     ) -> Dataset:
         """Enter what the draft holds, with the job that made it or the action that brought it.
 
-        What no job made is simulated where one of its files, unless empty, stands in a simulated dataset already.
-        With `once`, the dataset of the kind that it then has which holds exactly these files, where there is one.
+        What no job made is simulated where one of its files, unless empty, stands in a simulated dataset already;
+        not where that came from outside, later than the tenant's own dataset that holds the file. With `once`, the
+        dataset of the kind that it then has which holds exactly these files, where there is one.
         """
         content = content_hash(dataset.files)
         made = self._make(dataset.id, action, draft) if action is not None else None

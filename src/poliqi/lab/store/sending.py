@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -23,6 +23,7 @@ from poliqi.apps.share.client import send
 from poliqi.apps.share.outbox import sent_receipts
 from poliqi.apps.share.progress import Progress
 from poliqi.apps.share.receipt import RECEIPT_BYTES, Receipt, read_receipt
+from poliqi.apps.share.verify import check_manifest, read_manifest
 from poliqi.base.errors import DataRefused
 from poliqi.lab.store.crate.build import build
 from poliqi.lab.store.crate.write import link_crate, metadata_of
@@ -33,6 +34,7 @@ from poliqi.lab.store.tenant import TenantStore
 
 __all__ = [
     "enter_missed",
+    "enter_missed_of",
     "note_sent",
     "outgoing_folder",
     "receipt_action",
@@ -87,13 +89,13 @@ def send_dataset(
     """Verify it, send it, enter the receipt. `onward`: whom the receiver is asked to send it on to.
 
     `how` as `poliqi.apps.share.client.send`. Raises DataRefused where the store does not hold any more what was put
-    in, and as `send`.
+    in or where it is being sent to this peer already, and as `send`.
     """
     problems = tenant.verify(dataset)
     if problems:
         raise DataRefused(f"dataset {dataset} is not sent: {problems[0]}; {len(problems)} files are damaged")
     folder = outgoing_folder(tenant, peer)
-    with hold_outgoing(folder):
+    with hold_outgoing(folder, dataset):
         crate = stage(tenant, dataset, folder, onward)
         receipt = send(settings, keys, peer, [crate], progress, **how)
         note_sent(tenant, dataset, receipt, settings, place=peer.place, who=who)
@@ -127,34 +129,54 @@ def enter_missed(store: LabStore, settings: SaeSettings) -> list[Action]:
     A receipt counts where its manifest names every file of the one dataset of that name: what else was sent under
     such a name is none of ours. Raises DataRefused, StoreError, OSError.
     """
-    waiting: list[tuple[DatasetId, Receipt, Path]] = []
-    for path in islice(sent_receipts(settings.state), _MISSED_MOST):
-        try:
-            with path.open("rb") as file:
-                receipt = read_receipt(file.read(RECEIPT_BYTES + 1))
-        except DataRefused:
-            continue
-        if found := _SENT_AS.fullmatch(receipt.name):
-            waiting.append((DatasetId(found[1]), receipt, path))
+    waiting = list(_kept(settings, _MISSED_MOST))
     entered: list[Action] = []
     for name in store.tenants() if waiting else []:
         with store.tenant(name) as tenant:
             for wanted, receipt, path in waiting:
-                if tenant.find_action(ActionKind.SENT, receipt.transfer) is None and _is_of(tenant, wanted, path):
+                is_entered = tenant.find_action(ActionKind.SENT, receipt.transfer) is not None
+                if not is_entered and _is_of(tenant, wanted, receipt, path):
                     peer = settings.peer(receipt.receiver)
                     place = peer.place if peer else ""
                     entered.append(note_sent(tenant, wanted, receipt, settings, place=place))
     return entered
 
 
-def _is_of(tenant: TenantStore, wanted: DatasetId, signed: Path) -> bool:
+def enter_missed_of(tenant: TenantStore, wanted: DatasetId, peer: Peer, settings: SaeSettings) -> Action | None:
+    """Enter the receipt that this peer gave for one dataset, however long ago; None where no such receipt is kept.
+
+    What counts is as in `enter_missed`. Raises DataRefused, StoreError, OSError.
+    """
+    for named, receipt, path in _kept(settings):
+        if (named, receipt.receiver) == (wanted, peer.sae) and _is_of(tenant, wanted, receipt, path):
+            return note_sent(tenant, wanted, receipt, settings, place=peer.place)
+    return None
+
+
+def _kept(settings: SaeSettings, most: int | None = None) -> Iterator[tuple[DatasetId, Receipt, Path]]:
+    """Receipts of what was sent under the name of a dataset, of the newest `most` receipts of all."""
+    for path in islice(sent_receipts(settings.state), most):
+        try:
+            with path.open("rb") as file:
+                receipt = read_receipt(file.read(RECEIPT_BYTES + 1))
+        except (DataRefused, FileNotFoundError, IsADirectoryError):
+            continue
+        if found := _SENT_AS.fullmatch(receipt.name):
+            yield DatasetId(found[1]), receipt, path
+
+
+def _is_of(tenant: TenantStore, wanted: DatasetId, receipt: Receipt, signed: Path) -> bool:
     """Whether the tenant has this dataset, and the manifest beside the receipt names all of its files."""
+    manifest = signed.with_suffix(".manifest")
     try:
         dataset = tenant.dataset(wanted)
-    except DataRefused:
+        check_manifest(manifest, receipt)
+        unnamed = {(file.blake3, f"dataset-{wanted}/{file.path}") for file in dataset.files}
+        for entry, digest in read_manifest(manifest):
+            unnamed.discard((digest.hex(), entry.path))
+    except (DataRefused, FileNotFoundError):
         return False
-    listed = {tuple(line.split(b" ", 4)[3:]) for line in receipt_files(signed).get(_MANIFEST, b"").split(b"\n")}
-    return {(file.blake3.encode(), f"dataset-{wanted}/{file.path}".encode()) for file in dataset.files} <= listed
+    return not unnamed
 
 
 def receipt_files(signed: Path) -> dict[str, bytes]:

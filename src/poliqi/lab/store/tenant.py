@@ -162,7 +162,8 @@ class TenantStore:
 
         Paths in `leave_out` stay where they are. `expected` are the BLAKE3 by path that a sender promised; `action`
         is entered with the dataset. A file that stands in a simulated dataset of this tenant makes the new one
-        simulated, whatever `kind` says. With `once` the dataset of that kind that holds exactly these files is
+        simulated, whatever `kind` says (`made_simulated_by` tells which; not one from outside whose file stood here
+        before as the tenant's own). With `once` the dataset of that kind that holds exactly these files is
         returned where there is one. Raises DataRefused for what is refused, StoreError where the disk does not take
         it.
         """
@@ -241,9 +242,15 @@ class TenantStore:
     def holding_content(self, blake3: str) -> Dataset | None:
         """The oldest dataset with a file of this content: what a later job wrote the same again is no source of it.
 
-        Of simulated ones and others the oldest simulated one, unless the file is empty.
+        Of simulated ones and others the oldest simulated one, unless the file is empty, or that one came from
+        outside when the file stood here already as the tenant's own.
         """
         return next(iter(self._catalogue.holding(blake3, prefer_simulated=blake3 != _EMPTY)), None)
+
+    def made_simulated_by(self, dataset: Dataset) -> Brief | None:
+        """The earlier dataset that made one simulated by holding a file of it; None where there is none."""
+        digests = [file.blake3 for file in dataset.files if file.size_bytes]
+        return next(iter(self._catalogue.made_simulated_by(dataset.id, digests)), None)
 
     def derived(self, wanted: DatasetId, *, limit: int = -1) -> list[Brief]:
         """What was made from it by jobs, directly; newest first."""

@@ -64,8 +64,14 @@ def command(
             once=once,
             progress=told("taken in"),
         )
+        by = part.made_simulated_by(dataset) if dataset.is_simulated and not simulated else None
     record = record_of(dataset)
     mark = " (simulated)" if dataset.is_simulated else ""
     line = f"{dataset.id}  {len(dataset.files)} files, {dataset.size_bytes:,} bytes: {dataset.title}{mark}"
-    why = ["a file of it stands in a simulated dataset: so this one is simulated"] if mark and not simulated else []
+    why: list[str] = []
+    if by is not None:
+        record["made_simulated_by"] = {"id": by.id, "title": by.title}
+        why.append(f"a file of it stands in the simulated dataset {by.id}, {by.title!r}: so this one is simulated")
+    elif mark and not simulated:
+        why.append("these files stand as this simulated dataset already")
     say(record, [line, *why], as_json=as_json)

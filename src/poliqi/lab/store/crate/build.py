@@ -17,7 +17,7 @@ from poliqi.lab.store.crate.lineage import (
     measuring_entities,
     place_of,
 )
-from poliqi.lab.store.crate.paths import METADATA, id_of, is_beside
+from poliqi.lab.store.crate.paths import METADATA, id_of
 from poliqi.lab.store.crate.terms import (
     DEFINITIONS,
     ONWARD,
@@ -77,7 +77,7 @@ def build(
     found = tenant.provenance(wanted)
     dataset, place = found.datasets[0], place_of(found)
     for file in dataset.files:
-        if is_beside(file.path):
+        if file.path == METADATA:
             raise DataRefused(
                 f"{file.path!r} of dataset {dataset.id} has a name that RO-Crate keeps for itself: copy the files "
                 "out (`poliqi lab store get`), rename it, and put them in as a new dataset"

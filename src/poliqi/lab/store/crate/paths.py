@@ -9,11 +9,9 @@ from urllib.parse import quote, unquote_to_bytes
 from poliqi.base.errors import DataRefused
 from poliqi.lab.store.naming import check_path
 
-__all__ = ["METADATA", "PREVIEW", "id_of", "is_beside", "is_remote", "local_path"]
+__all__ = ["METADATA", "id_of", "is_remote", "local_path"]
 
 METADATA: Final = "ro-crate-metadata.json"
-PREVIEW: Final = "ro-crate-preview"
-"""What the names of a crate's preview begin with: pages made from the metadata, which are not taken in."""
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _DEVICE: Final = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?")
@@ -29,11 +27,6 @@ def is_remote(name: str) -> bool:
     found = _SCHEME.match(name)
     # one letter is a drive of Windows, and file: would be a file of this machine
     return found is not None and len(found[0]) > 2 and found[0].lower() != "file:"
-
-
-def is_beside(path: str) -> bool:
-    """True for what a crate holds beside its files: the metadata and pages made from it."""
-    return path == METADATA or path == f"{PREVIEW}.html" or path.startswith(f"{PREVIEW}_files/")
 
 
 def local_path(name: str) -> str:

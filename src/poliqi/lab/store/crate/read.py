@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from poliqi.base.errors import DataRefused
 from poliqi.lab.store.crate.graph import Entity, Graph, identifier_of, plain_text, types_of, values_of
 from poliqi.lab.store.crate.licences import licence_from
-from poliqi.lab.store.crate.paths import is_beside, is_remote, local_path
+from poliqi.lab.store.crate.paths import METADATA, is_remote, local_path
 from poliqi.lab.store.crate.terms import ONWARD, RECEIPT_TYPE, SIMULATED, term
 
 __all__ = ["Declared", "Described", "describe", "tells_simulated"]
@@ -43,7 +43,7 @@ class Described:
     made_unix_s: float | None
     is_simulated: bool
     files: tuple[Declared, ...]
-    receipts: tuple[str, ...]
+    receipts: tuple[Declared, ...]
     remote: tuple[str, ...]
     onward: str
 
@@ -52,7 +52,7 @@ def describe(graph: Graph, licence: str = "") -> Described:
     """Raises DataRefused: a path that escapes, two files of one path, a hash that is none, an unknown licence."""
     root = graph.root
     files: dict[str, Declared] = {}
-    receipts, remote = list[str](), list[str]()
+    receipts, remote = set[str](), list[str]()
     for name, entity in graph.entities.items():
         if "File" not in types_of(entity) or name.startswith("#"):
             continue
@@ -60,13 +60,13 @@ def describe(graph: Graph, licence: str = "") -> Described:
             remote.append(plain_text(name, 500))
             continue
         path = local_path(name)
-        if is_beside(path):
+        if path == METADATA:
             continue
         if path in files:
             raise DataRefused(f"the crate names the file {path[:200]!r} twice; nothing was taken in")
         files[path] = _declared(path, entity)
         if RECEIPT_TYPE in values_of(entity, "encodingFormat"):
-            receipts.append(path)
+            receipts.add(path)
     _check_folders(graph)
     title = graph.text(root, "name", 400)
     return Described(
@@ -78,7 +78,7 @@ def describe(graph: Graph, licence: str = "") -> Described:
         made_unix_s=_time(root.get("datePublished")),
         is_simulated=_is_simulated(graph),
         files=tuple(files[path] for path in sorted(files) if path not in receipts),
-        receipts=tuple(sorted(receipts)),
+        receipts=tuple(files[path] for path in sorted(receipts)),
         remote=tuple(sorted(remote)),
         onward=_onward(graph),
     )

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from poliqi.apps.share.receipt import RECEIPT_BYTES
 from poliqi.apps.share.tree import Tree
 from poliqi.base.errors import DataRefused
 from poliqi.lab.store.crate.archive import is_archive, unpack
 from poliqi.lab.store.crate.graph import METADATA_BYTES, read_graph
-from poliqi.lab.store.crate.paths import METADATA, PREVIEW
+from poliqi.lab.store.crate.paths import METADATA
 from poliqi.lab.store.crate.read import Declared, Described, describe
 from poliqi.lab.store.crate.terms import TOLD_RECEIPT
 from poliqi.lab.store.records import ActionKind, Dataset, Kind, NewAction
@@ -22,8 +23,9 @@ from poliqi.lab.store.tenant import TenantStore
 
 __all__ = ["Taken", "import_crate", "look", "new_import", "take_crate"]
 
-_RECEIPT_BYTES: Final = 1 << 20
-_RECEIPTS_MOST: Final = 200
+_RECEIPTS_MOST: Final = 2000
+_RECEIPTS_BYTES: Final = 32 << 20
+"""Of all receipts together that are kept beside the files."""
 _NOTED: Final = 50
 
 Progress = Callable[[int, int], None]
@@ -58,18 +60,18 @@ def take_crate(
     """A new dataset of the files below `folder`, with `action` and the crate's own words in it. All, or nothing.
 
     `licence` stands for one of the crate that nobody knows. Every file that the crate names has to be there, with
-    the size and the hash (BLAKE3, SHA-256) that it promises; other files are taken in as they are. Raises
-    DataRefused for all that is refused, StoreError.
+    the size and the hash (BLAKE3, SHA-256) that it promises; other files are taken in as they are. Nothing is left
+    out: metadata and receipts are kept with `action`, all else is a file of the dataset. Raises DataRefused for all
+    that is refused, StoreError.
     """
     with _opened(folder) as tree:
         metadata = _small(tree, METADATA, METADATA_BYTES)
         described = describe(read_graph(metadata), licence)
-        kept = {METADATA: metadata}
-        for number, path in enumerate(described.receipts[:_RECEIPTS_MOST]):
-            kept[f"{TOLD_RECEIPT}{number:03}.json"] = _small(tree, path, _RECEIPT_BYTES)
-        for declared in described.files:
+        receipts = _receipts(tree, described)
+        files = [*described.files, *(one for one in described.receipts if one.path not in receipts)]
+        for declared in files:
             _check(tree, declared)
-    beside = {METADATA, *described.receipts, *_previews(folder)}
+    kept = {f"{TOLD_RECEIPT}{number:03}.json": data for number, data in enumerate(receipts.values())}
     dataset = tenant.register(
         [folder],
         title=described.title,
@@ -79,12 +81,12 @@ def take_crate(
         creator=described.creator,
         keywords=described.keywords,
         made_unix_s=described.made_unix_s,
-        expected={one.path: one.blake3 for one in described.files if one.blake3},
-        leave_out=beside,
+        expected={one.path: one.blake3 for one in files if one.blake3},
+        leave_out={METADATA, *receipts},
         action=replace(
             action,
             facts={**action.facts, **_facts(described, metadata)},
-            files={**action.files, **kept},
+            files={**action.files, METADATA: metadata, **kept},
         ),
         progress=progress,
     )
@@ -126,12 +128,15 @@ def _facts(described: Described, metadata: bytes) -> Mapping[str, Any]:
     }
 
 
-def _previews(folder: Path) -> list[str]:
-    """Pages made from the metadata: whoever wants one makes it anew."""
-    found = [f"{PREVIEW}.html"] if (folder / f"{PREVIEW}.html").exists() else []
-    inner = folder / f"{PREVIEW}_files"
-    if inner.is_dir() and not inner.is_symlink():
-        found += [str(path.relative_to(folder)) for path in inner.rglob("*") if path.is_file()]
+def _receipts(tree: Tree, described: Described) -> dict[str, bytes]:
+    """What is kept as receipts, by path. What is too large for one, or too many, is a file of the dataset."""
+    found: dict[str, bytes] = {}
+    room = _RECEIPTS_BYTES
+    for one in described.receipts[:_RECEIPTS_MOST]:
+        data = _read(tree, one.path, min(RECEIPT_BYTES, room))
+        if data is not None:
+            found[one.path] = data
+            room -= len(data)
     return found
 
 
@@ -156,12 +161,18 @@ def _check(tree: Tree, declared: Declared) -> None:
 
 
 def _small(tree: Tree, path: str, most: int) -> bytes:
-    """A file of a crate, reached without a symlink. Raises DataRefused where it is missing or larger."""
+    """A file of a crate. Raises DataRefused where it is missing or larger."""
+    data = _read(tree, path, most)
+    if data is None:
+        raise DataRefused(f"{path[:200]!r}: more than {most:,} bytes, which is too large to be read")
+    return data
+
+
+def _read(tree: Tree, path: str, most: int) -> bytes | None:
+    """A file of a crate, reached without a symlink; None where it is larger. Raises DataRefused where none is."""
     try:
         with os.fdopen(tree.open_file(path.split("/")), "rb") as file:
             data = file.read(most + 1)
     except OSError as error:
         raise DataRefused(f"{path[:200]!r}: {error.strerror}: this is no whole RO-Crate") from None
-    if len(data) > most:
-        raise DataRefused(f"{path[:200]!r}: more than {most:,} bytes, which is too large to be read")
-    return data
+    return data if len(data) <= most else None
