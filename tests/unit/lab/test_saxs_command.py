@@ -227,8 +227,8 @@ def test_into_the_store_once(curve: Path, tmp_path: Path) -> None:
 
     root = tmp_path / "lab"
     LabStore.create(root, "Politecnico di Milano")
-    first = json.loads(ran(curve, "--sizes", "--json", "--store", root).output)["dataset"]
-    second = json.loads(ran(curve, "--sizes", "--json", "--store", root).output)["dataset"]
+    first = json.loads(ran(curve, "--sizes", "--json", "--store", root).stdout)["dataset"]
+    second = json.loads(ran(curve, "--sizes", "--json", "--store", root).stdout)["dataset"]
     assert first == second
     store = LabStore.open(root)
     with store.tenant("") as part:
