@@ -1,8 +1,9 @@
 """Work that is under way: a locked folder each, swept by whoever opens the store after its process has died.
 
 ```
-staging/NAME/content/   files named by their hash, until the catalogue knows them
-staging/NAME/work/      what a job writes, or what a caller unpacks
+staging/NAME/
+  content/   files named by their hash, until the catalogue knows them
+  work/      what a job writes, or what a caller unpacks
 ```
 """
 
