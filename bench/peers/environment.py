@@ -23,6 +23,8 @@ class PeerMissing(Exception):
 def measure(requirement: str, script: str, *arguments: str) -> dict[str, Any]:
     """Run `script` (a file beside this one) with `arguments` under `requirement`; the JSON it prints.
 
+    Several requirements are parted by spaces.
+
     Raises PeerMissing.
     """
     python = _environment(requirement)
@@ -33,7 +35,7 @@ def measure(requirement: str, script: str, *arguments: str) -> dict[str, Any]:
 
 
 def _environment(requirement: str) -> Path:
-    name = requirement.replace("==", "-")
+    name = requirement.replace("==", "-").replace(" ", "+")
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     folder = platformdirs.user_cache_path("poliqi") / "bench-peers" / f"{name}-py{version}"
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
@@ -41,7 +43,7 @@ def _environment(requirement: str) -> Path:
     if not ready.exists():
         uv = [sys.executable, "-m", "uv"]
         _run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], INSTALL_TIMEOUT_S)
-        _run([*uv, "pip", "install", "--quiet", "--python", str(python), requirement], INSTALL_TIMEOUT_S)
+        _run([*uv, "pip", "install", "--quiet", "--python", str(python), *requirement.split()], INSTALL_TIMEOUT_S)
         ready.touch()
     return python
 

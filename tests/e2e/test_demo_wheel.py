@@ -46,7 +46,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield made
 
 
-@pytest.mark.parametrize("kernels", ["", "portable"])
+@pytest.mark.parametrize("kernels", ["", pytest.param("portable", marks=pytest.mark.soak)])
 def test_the_city_runs_from_the_wheel_alone(python: Path, tmp_path: Path, kernels: str) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"}
     if kernels:

@@ -16,7 +16,7 @@ from twin_city import outcome, storm
 from poliqi.edge.sweep import sweep
 from poliqi.twin.world import run
 
-GROUPS, EACH = 20, 25
+GROUPS, EACH = 8, 25
 ROOT = Path(__file__).resolve().parents[2]
 
 DIGESTS = """

@@ -27,6 +27,9 @@ _Result = TypeVar("_Result")
 Progress = Callable[[int, int], None]
 """Called with how many inputs are done, and of how many."""
 
+Each = Callable[[int, Any], None]
+"""Called with the number of an input, from 0, and its result as soon as that is there, in this process."""
+
 _AHEAD: Final = 4
 """Inputs handed out for each worker before results are waited for."""
 _CONNECT_S: Final = 10.0
@@ -48,6 +51,7 @@ def sweep(
     workers: int | None = None,
     cluster: str | None = None,
     progress: Progress = lambda _done, _all: None,
+    each: Each = lambda _number, _result: None,
 ) -> list[_Result]:
     """`function` of every one of `inputs`, in their order.
 
@@ -59,19 +63,22 @@ def sweep(
     if workers is not None and workers < 1:
         raise ConfigError(f"workers: {workers} is below 1; leave it out for one a core")
     if cluster is not None:
-        return _on_cluster(function, inputs, cluster, progress)
+        return _on_cluster(function, inputs, cluster, progress, each)
     count = min(workers or cores(), max(1, len(inputs)))
     if count == 1:
-        return list(_here(function, inputs, progress))
-    return _on_cores(function, inputs, count, progress)
+        return list(_here(function, inputs, progress, each))
+    return _on_cores(function, inputs, count, progress, each)
 
 
-def _here(function: Callable[[_Input], _Result], inputs: Sequence[_Input], progress: Progress) -> Iterator[_Result]:
+def _here(
+    function: Callable[[_Input], _Result], inputs: Sequence[_Input], progress: Progress, each: Each
+) -> Iterator[_Result]:
     for number, one in enumerate(inputs):
         try:
             result = function(one)
         except Exception as error:
             raise _failed(one, error) from error
+        each(number, result)
         progress(number + 1, len(inputs))
         yield result
 
@@ -90,7 +97,7 @@ def _begin_worker() -> None:
 
 
 def _on_cores(
-    function: Callable[[_Input], _Result], inputs: Sequence[_Input], count: int, progress: Progress
+    function: Callable[[_Input], _Result], inputs: Sequence[_Input], count: int, progress: Progress, each: Each
 ) -> list[_Result]:
     results: dict[int, _Result] = {}
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin_worker)
@@ -109,6 +116,7 @@ def _on_cores(
                 if error is not None:
                     raise _failed(inputs[number], error) from error
                 results[number] = future.result()
+                each(number, results[number])
                 progress(len(results), len(inputs))
     except BaseException:
         _end(pool)
@@ -141,7 +149,7 @@ def _distributed() -> ModuleType:
 
 
 def _on_cluster(
-    function: Callable[[_Input], _Result], inputs: Sequence[_Input], address: str, progress: Progress
+    function: Callable[[_Input], _Result], inputs: Sequence[_Input], address: str, progress: Progress, each: Each
 ) -> list[_Result]:
     module: Any = _distributed()
     try:
@@ -159,6 +167,7 @@ def _on_cluster(
             for future in module.as_completed(list(futures), loop=client.loop):
                 number = futures[future]
                 results[number] = _result(future, inputs[number], address)
+                each(number, results[number])
                 progress(len(results), len(inputs))
         except BaseException:
             with suppress(Exception):

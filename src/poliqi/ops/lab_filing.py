@@ -1,4 +1,4 @@
-"""What the X-ray tools put into a store: results as a job, known by all that decides them, with the files it read.
+"""What the tools of a laboratory put into a store: results as a job, with the files it read.
 
 A job is found again where nothing has changed of: its parameters, name and content of every file by its role, this
 program and the packages that compute.
@@ -24,14 +24,22 @@ if TYPE_CHECKING:
 __all__ = ["COMPUTING", "Filing", "Read", "computing", "with_linked"]
 
 COMPUTING: Final = (
+    "NewareNDA",
+    "bpx",
+    "casadi",
     "fabio",
+    "galvani",
     "gemmi",
     "h5py",
     "hdf5plugin",
     "numba",
     "numpy",
+    "openpyxl",
+    "polars",
     "poliqi",
     "pyFAI",
+    "pyarrow",
+    "pybamm",
     "rietx",
     "sasmodels",
     "scipy",

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
+from poliqi.base.doubt import doubted
 from poliqi.lab.xray.formfactors import FormFit
 from poliqi.lab.xray.guinier import Guinier, Shape
 from poliqi.lab.xray.porod import Porod
 from poliqi.lab.xray.saxs import Analysis, length_unit
 from poliqi.lab.xray.sizes import Sizes
 
-__all__ = ["doubted", "report"]
-
-
-def doubted(value: float, sigma: float | None) -> str:
-    """Value with its doubt, both to the second digit of the doubt: 49.995 +- 0.013."""
-    if sigma is None or not math.isfinite(sigma):
-        return f"{value:.5g}"
-    if sigma <= 0:
-        return f"{value:.6g} +- 0"
-    places = 1 - math.floor(math.log10(sigma))
-    if 0 <= places <= 8:
-        return f"{value:.{places}f} +- {sigma:.{places}f}"
-    digits = max(math.floor(math.log10(max(abs(value), sigma))) + places, 1)
-    return f"{value:.{min(digits, 12)}e} +- {sigma:.1e}"
+__all__ = ["report"]
 
 
 def report(analysis: Analysis) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from poliqi.lab.facility.database import Change, Database
@@ -116,27 +117,15 @@ class Bookings:
         self, quote: str, *, by: User, title: str = "", note: str = "", request: str | None = None
     ) -> Booking:
         """The booking that a quote offers, at its prices. Raises Refused where the time was taken meanwhile."""
-        title, note = _checked_words(title, note, request)
+        words = _checked_words(title, note, request)
         with self._database.changing(by.login) as change:
-            acting = self._people.acting(by)
-            rows = change.run("SELECT * FROM quote WHERE id = ?", (quote,))
-            if not rows or not (acting.is_operator or rows[0][2] == acting.tenant):
-                raise Refused(Reason.UNKNOWN, f"no quote has the id {quote[:40]!a}")
-            _, login, _, instrument, tariff, begin_s, end_s, _, _, valid_until_s = rows[0]
-            holder = self._holder(by, login)
-            standing = self._of_request(change, holder, request)
-            if standing is not None:
-                return _same(standing, (instrument, begin_s, end_s, title, note, quote, None), request)
-            if change.at_s > valid_until_s:
-                raise Refused(
-                    Reason.QUOTE_OVER, f"quote {quote} was valid until {local_text(valid_until_s)}: ask for another"
-                )
-            if change.run("SELECT 1 FROM booking WHERE quote = ?", (quote,)):
-                raise Refused(Reason.QUOTE_OVER, f"quote {quote} has become a booking already")
-            found = self._instruments.get(instrument)
-            check_time(found, begin_s, end_s, change.at_s)
-            at = self._tariffs.get(tariff)
-            return self._put(change, holder, found, at, begin_s, end_s, title, note, request=request, quote=quote)
+            return self._accept(change, quote, by, words, request)
+
+    def accept_all(self, quotes: Sequence[str], *, by: User, title: str = "", note: str = "") -> list[Booking]:
+        """The bookings that several quotes offer, in one change: all of them, or none where one is Refused."""
+        words = _checked_words(title, note, None)
+        with self._database.changing(by.login) as change:
+            return [self._accept(change, quote, by, words, None) for quote in quotes]
 
     def cancel(self, booking: str, *, by: User, reason: str = "", is_waived: bool = False) -> Booking:
         """Free its time. Charged where its tariff's notice has passed, unless an operator waives that, with a
@@ -186,6 +175,27 @@ class Bookings:
             )
 
     # -------------------------------------------------------------- inside a transaction
+
+    def _accept(self, change: Change, quote: str, by: User, words: tuple[str, str], request: str | None) -> Booking:
+        acting = self._people.acting(by)
+        rows = change.run("SELECT * FROM quote WHERE id = ?", (quote,))
+        if not rows or not (acting.is_operator or rows[0][2] == acting.tenant):
+            raise Refused(Reason.UNKNOWN, f"no quote has the id {quote[:40]!a}")
+        _, login, _, instrument, tariff, begin_s, end_s, _, _, valid_until_s = rows[0]
+        holder = self._holder(by, login)
+        standing = self._of_request(change, holder, request)
+        if standing is not None:
+            return _same(standing, (instrument, begin_s, end_s, *words, quote, None), request)
+        if change.at_s > valid_until_s:
+            raise Refused(
+                Reason.QUOTE_OVER, f"quote {quote} was valid until {local_text(valid_until_s)}: ask for another"
+            )
+        if change.run("SELECT 1 FROM booking WHERE quote = ?", (quote,)):
+            raise Refused(Reason.QUOTE_OVER, f"quote {quote} has become a booking already")
+        found = self._instruments.get(instrument)
+        check_time(found, begin_s, end_s, change.at_s)
+        at = self._tariffs.get(tariff)
+        return self._put(change, holder, found, at, begin_s, end_s, *words, request=request, quote=quote)
 
     def _holder(self, by: User, login: str | None) -> User:
         """Whose booking it is: of the person who asks, or for an operator anybody's."""

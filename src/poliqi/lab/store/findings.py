@@ -10,13 +10,17 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from poliqi.base.errors import DataRefused, words_of
 
-__all__ = ["FORMAT", "Finding", "Findings", "findings_bytes", "findings_from", "read_findings"]
+if TYPE_CHECKING:
+    from poliqi.lab.store.records import Dataset
+    from poliqi.lab.store.tenant import TenantStore
+
+__all__ = ["FORMAT", "Finding", "Findings", "findings_bytes", "findings_from", "findings_in", "read_findings"]
 
 FORMAT: Final = "poliqi-findings-1"
 _MOST_BYTES: Final = 4 << 20
@@ -86,6 +90,21 @@ def read_findings(path: Path) -> Findings:
     except OSError as error:
         raise DataRefused(f"{path} cannot be read: {error.strerror or error}; name a file of findings") from error
     return findings_from(data, str(path))
+
+
+def findings_in(part: TenantStore, start: str) -> tuple[Dataset, Findings]:
+    """The dataset whose identifier begins so, and what it found. Raises DataRefused, StoreError.
+
+    What stands in a simulated dataset is simulated, whatever its file says.
+    """
+    dataset = part.dataset(part.resolve(start))
+    files = [file for file in dataset.files if file.path == "findings.json"]
+    if not files:
+        raise DataRefused(
+            f"dataset {dataset.id}, {dataset.title!r}, holds no findings.json; name one that a tool has evaluated"
+        )
+    findings = findings_from(part.content(files[0], _MOST_BYTES), f"findings.json of dataset {dataset.id}")
+    return dataset, msgspec.structs.replace(findings, simulated=findings.simulated or dataset.is_simulated)
 
 
 def _check(findings: Findings, name: str) -> None:

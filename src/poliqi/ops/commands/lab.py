@@ -14,6 +14,7 @@ _COMMANDS: Final = {
         "command",
         "people and companies, bookings, tariffs, invoices, co-funding, month report",
     ),
+    "echem": ("lab_echem", "command", "batteries, fuel cells, electrolysers: read, evaluate, fit, design, plan"),
     "store": (
         "lab_store",
         "command",

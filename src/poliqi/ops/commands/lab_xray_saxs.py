@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from poliqi.base.errors import ConfigError
+from poliqi.ops.commands.doubted import NUMBER
 from poliqi.ops.commands.lab_store_open import filing_options
 from poliqi.ops.lab_filing import Filing, Read
 
@@ -26,29 +26,6 @@ Doubted = tuple[float, float]
 
 _PATH: Final = click.Path(dir_okay=False, path_type=Path)
 _RANGE: Final[dict[str, Any]] = {"nargs": 2, "type": float, "metavar": "LOW HIGH"}
-_DOUBTED: Final = re.compile(
-    r"([0-9.]+(?:[eE][+-]?[0-9]+)?)(?:\(([0-9]+)\)|(?:\+-|±)([0-9.]+(?:[eE][+-]?[0-9]+)?))?"
-)
-
-
-class _Doubted(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - generic in stubs of some versions alone
-    """A number with its standard deviation: 0.812, 0.812(4) or 0.812+-0.004."""
-
-    name = "NUMBER"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Doubted:
-        found = _DOUBTED.fullmatch(str(value).strip())
-        try:
-            if found is None:
-                raise ValueError
-            digits = len(found[1].partition(".")[2].lower().partition("e")[0])
-            sigma = float(found[3] or 0.0) if found[2] is None else int(found[2]) * 10.0**-digits
-            return float(found[1]), sigma
-        except ValueError:
-            self.fail(f"{value!a} is no number with a doubt, such as 0.812, 0.812(4) or 0.812+-0.004", param, ctx)
-
-
-_NUMBER: Final = _Doubted()
 
 
 @click.command(
@@ -71,22 +48,20 @@ _NUMBER: Final = _Doubted()
 @click.option("--unit", metavar="1/nm|1/A", help="What q is in, where the file does not say.")
 @click.option("--entry", default=1, show_default=True, type=click.IntRange(1), help="Which curve of the file.")
 @click.option("--q-range", **_RANGE, help="Use this part of the curve, in its unit.")
-@click.option("--transmission", type=_NUMBER, help="Share of the beam that the sample lets pass.")
-@click.option("--thickness", type=_NUMBER, metavar="MM", help="Of the sample, in mm.")
+@click.option("--transmission", type=NUMBER, help="Share of the beam that the sample lets pass.")
+@click.option("--thickness", type=NUMBER, metavar="MM", help="Of the sample, in mm.")
 @click.option("--background", type=_PATH, metavar="FILE", help="Curve of solvent or empty cell, to be taken off.")
-@click.option("--background-transmission", type=_NUMBER, help="Share of the beam that the background lets pass.")
-@click.option(
-    "--background-scale", type=_NUMBER, default="1", show_default=True, help="How much of it to take off."
-)
-@click.option("--scale", type=_NUMBER, help="Factor that makes 1/cm of the corrected intensity.")
+@click.option("--background-transmission", type=NUMBER, help="Share of the beam that the background lets pass.")
+@click.option("--background-scale", type=NUMBER, default="1", show_default=True, help="How much of it to take off.")
+@click.option("--scale", type=NUMBER, help="Factor that makes 1/cm of the corrected intensity.")
 @click.option(
     "--standard-curve", type=_PATH, metavar="FILE", help="Curve of a standard: the factor is taken from it."
 )
 @click.option(
     "--standard", type=click.Choice(("glassy-carbon", "water")), default="glassy-carbon", show_default=True
 )
-@click.option("--standard-transmission", type=_NUMBER, help="Share of the beam that the standard lets pass.")
-@click.option("--standard-thickness", type=_NUMBER, metavar="MM", help="Of the standard; 1.055 for glassy carbon.")
+@click.option("--standard-transmission", type=NUMBER, help="Share of the beam that the standard lets pass.")
+@click.option("--standard-thickness", type=NUMBER, metavar="MM", help="Of the standard; 1.055 for glassy carbon.")
 @click.option("--guinier", is_flag=True, help="Radius of gyration and forward intensity.")
 @click.option("--shape", type=click.Choice(("globular", "rod", "sheet")), default="globular", show_default=True)
 @click.option("--guinier-range", **_RANGE, help="In place of the range that is found.")

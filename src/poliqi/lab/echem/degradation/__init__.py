@@ -1,0 +1,1 @@
+"""What a cell has lost: lithium, or active material of an electrode."""

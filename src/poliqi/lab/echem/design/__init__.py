@@ -1,0 +1,1 @@
+"""Energy against power over the design of a cell."""

@@ -1,0 +1,1 @@
+"""Physical models of a cell by PyBaMM: parameter sets, runs, fits, BPX."""

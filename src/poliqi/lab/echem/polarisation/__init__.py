@@ -1,0 +1,1 @@
+"""Polarisation curves of fuel cells and electrolysers, and their joint fit."""

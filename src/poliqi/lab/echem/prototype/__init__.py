@@ -1,0 +1,1 @@
+"""Build sheets of cells: amounts, tolerances, materials, carbon."""

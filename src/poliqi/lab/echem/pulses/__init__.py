@@ -1,0 +1,1 @@
+"""Pulse tests: resistances against the state of charge."""

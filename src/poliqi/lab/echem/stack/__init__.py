@@ -1,0 +1,1 @@
+"""Stacks sized to a load, with a battery beside them."""

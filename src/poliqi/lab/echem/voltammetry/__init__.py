@@ -1,0 +1,1 @@
+"""Active area, crossover and shorting of fuel cells from voltammograms."""

@@ -1,0 +1,155 @@
+"""What the commands of electrochemistry share: where results go, and how they are written, filed and printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from poliqi.ops.commands.lab_store_open import filing_options
+
+if TYPE_CHECKING:
+    from poliqi.lab.echem.onepage import Page
+    from poliqi.lab.store.findings import Findings
+    from poliqi.ops.lab_filing import Filing
+
+__all__ = ["PATH", "Outputs", "Result", "deliver", "outputs_of", "outputs_options", "tell"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+PATH: Final = click.Path(path_type=Path)
+_OUTPUTS: Final = (
+    click.option("-o", "--output", type=PATH, metavar="FILE", help="write the result for other tools"),
+    click.option("--plot", type=PATH, metavar="FILE.svg|png", help="draw it"),
+    click.option("--report", type=PATH, metavar="FILE.html|png", help="one page: numbers, charts, cautions"),
+    click.option("--force", is_flag=True, help="replace files of that name"),
+    click.option("--json", "as_json", is_flag=True, help="print JSON"),
+    filing_options,
+)
+_NAMES: Final = ("output", "plot", "report", "force", "as_json", "store", "tenant")
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where results go; made by `outputs_of`."""
+
+    output: Path | None
+    plot: Path | None
+    report: Path | None
+    force: bool
+    as_json: bool
+    store: Path | None
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command found. `record` is what --json prints, `lines` what people read, `page` what is drawn.
+
+    `files` are written into the store's dataset by name; the first is what `--output` gets. `simulated` says that
+    the result is a calculation, or rests on simulated data.
+    """
+
+    record: Mapping[str, Any]
+    lines: Sequence[str]
+    page: Page
+    files: Mapping[str, bytes]
+    simulated: bool
+    findings: Findings | None = None
+
+
+def outputs_options(function: F) -> F:
+    """-o, --plot, --report, --force, --json, --store, --tenant; the command takes them by **options."""
+    for option in reversed(_OUTPUTS):
+        function = option(function)
+    return function
+
+
+def outputs_of(options: dict[str, Any]) -> Outputs:
+    """Taken out of a command's options; names that cannot be written are refused (ConfigError) before any work."""
+    from poliqi.base.chartstyle import check_format
+    from poliqi.edge.wholefile import check_target
+    from poliqi.lab.echem.onepage import check_page
+
+    outputs = Outputs(**{name: options.pop(name) for name in _NAMES})
+    if outputs.plot is not None:
+        check_format(outputs.plot)
+    if outputs.report is not None:
+        check_page(outputs.report)
+    for path in (outputs.output, outputs.plot, outputs.report):
+        if path is not None:
+            check_target(path, overwrite=outputs.force)
+    return outputs
+
+
+def tell(words: str) -> None:
+    """What is under way, on standard error where somebody watches."""
+    import sys
+
+    if sys.stderr.isatty():
+        click.echo(f"{words} ...", err=True)
+
+
+def deliver(
+    outputs: Outputs,
+    result: Result,
+    filing: Filing,
+    *,
+    program: str,
+    title: str,
+    parameters: Mapping[str, Any],
+    keywords: tuple[str, ...] = (),
+    said: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+    leave: Collection[Path] = (),
+) -> None:
+    """Write, store and print. `program` is the command, such as "poliqi lab echem eis".
+
+    `parameters` are all options that decide the result. `said` are roles of files that say of themselves that they
+    are simulated; `inputs` begin identifiers of datasets that were used; files in `leave` are not put in.
+    """
+    from poliqi.edge.wholefile import whole_file
+    from poliqi.lab.echem.onepage import draw_panels, write_page
+    from poliqi.ops.message_text import plain
+
+    if outputs.output is not None:
+        with whole_file(outputs.output, overwrite=outputs.force) as file:
+            file.write(next(iter(result.files.values())))
+    if outputs.plot is not None:
+        draw_panels(result.page, outputs.plot, overwrite=outputs.force)
+    if outputs.report is not None:
+        write_page(result.page, outputs.report, overwrite=outputs.force)
+    dataset = filing.put(
+        program,
+        parameters,
+        lambda folder: _fill(folder, result),
+        title=title,
+        keywords=("electrochemistry", *keywords),
+        simulated=result.simulated,
+        said=said,
+        inputs=inputs,
+        leave=leave,
+    )
+    if outputs.as_json:
+        click.echo(json.dumps({**result.record, "dataset": dataset}, indent=1, allow_nan=False))
+        return
+    click.echo("\n".join(plain(line) for line in result.lines))
+    if dataset is not None:
+        click.echo(f"in the store: dataset {dataset}")
+
+
+def _fill(folder: Path, result: Result) -> None:
+    """The dataset's files: the result, what was found, the record, the figure."""
+    from poliqi.lab.echem.onepage import draw_panels
+    from poliqi.lab.store.findings import findings_bytes
+
+    for name, data in result.files.items():
+        (folder / name).write_bytes(data)
+    if result.findings is not None and "findings.json" not in result.files:
+        (folder / "findings.json").write_bytes(findings_bytes(result.findings))
+    (folder / "result.json").write_text(json.dumps(dict(result.record), indent=1, allow_nan=False) + "\n")
+    if result.page.panels:
+        draw_panels(result.page, folder / "figure.svg")
