@@ -170,17 +170,44 @@ def test_a_campaign_is_planned_and_written(tmp_path: Path, plan: Path) -> None:
     assert "expected end" in poliqi("lab", "echem", "campaign", plan)
 
 
-def test_a_campaign_is_booked_after_its_quote_or_not_at_all(facility: Path, plan: Path) -> None:
+def test_a_campaign_is_booked_after_its_quote_or_not_at_all(facility: Path, plan: Path, tmp_path: Path) -> None:
     words = ["lab", "echem", "campaign", plan, "--facility", facility, "--book", "ann"]
+    LabStore.create(tmp_path / "store", "A laboratory")
+    kept = ["--store", tmp_path / "store", "--json"]
+    looked = json.loads(poliqi(*words[:-2], "--as", "ann", *kept))
     assert "nothing was booked" in poliqi(*words, answer="n\n")
-    told = json.loads(poliqi(*words, "--yes", "--json"))
+    told = json.loads(poliqi(*words, "--yes", *kept))
+    assert told["dataset"] != looked["dataset"]  # the booked plan is another than the one that was looked at
+    with LabStore.open(tmp_path / "store").tenant() as part:
+        made = part.dataset(told["dataset"])
+        record = part.content(next(one for one in made.files if one.path == "result.json"), 1 << 20)
+    assert json.loads(record)["bookings"] == told["bookings"]
     used = [one for one in told["tests"] if one["channel"] == "potentiostat"]
     (booking,) = told["bookings"]
     assert (booking["login"], booking["instrument"], booking["title"]) == ("ann", "vmp3", "Batch 7")
     assert booking["begin_s"] == min(one["mount_s"] for one in used)
     assert booking["end_s"] == max(one["end_s"] for one in used)
+    with pytest.raises(DataRefused, match=f"'Batch 7' of .* is booked already for ann: vmp3 .*{booking['id']}"):
+        poliqi(*words, "--yes")
     again = json.loads(poliqi(*words[:-2], "--as", "ann", "--json"))
     assert min(one["mount_s"] for one in again["tests"] if one["channel"] == "potentiostat") >= booking["end_s"]
+
+
+def test_what_was_booked_is_told_and_its_plan_written_though_the_command_is_stopped(
+    facility: Path, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_all: object, **_named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("poliqi.ops.lab_echem.deliver", stopped)
+    words = ["lab", "echem", "campaign", plan, "--facility", facility, "--book", "ann", "--yes"]
+    words += ["-o", tmp_path / "c.csv", "--ics", tmp_path / "c.ics"]
+    done = CliRunner().invoke(cli, [str(word) for word in words])
+    assert done.exit_code == 1
+    assert "the bookings stand, though this did not come to its end" in done.stderr
+    assert done.stderr.count("ageing") == 3
+    assert len((tmp_path / "c.csv").read_text().splitlines()) == 8
+    assert (tmp_path / "c.ics").exists()
 
 
 def test_a_plan_without_a_place_for_all_is_told_and_not_booked(facility: Path, plan: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
@@ -12,8 +15,13 @@ from polarisation_curves import NOMINAL, calculated
 
 from poliqi.base.errors import ConfigError, DataRefused, PoliqiError
 from poliqi.lab.echem.polarisation.file import curve_bytes
+from poliqi.lab.echem.polarisation.fit import fit_polarisation
+from poliqi.lab.echem.polarisation.page import findings_of_fit, table_of_fit
+from poliqi.lab.store.findings import findings_in
 from poliqi.lab.store.store import LabStore
 from poliqi.ops.cli import cli
+from poliqi.ops.lab_filing import Filing
+from poliqi.ops.lab_polarisation import curves_read, held_values
 
 PLANT = """
 [vehicle]
@@ -82,6 +90,22 @@ def test_a_curve_is_fitted_drawn_and_kept(curve: Path, tmp_path: Path) -> None:
         assert {"points.csv", "figure.svg", "findings.json", "result.json"} <= {one.path for one in dataset.files}
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_curves_are_simulated_where_the_store_knows_them_so(known: bool, tmp_path: Path) -> None:
+    """And a formula in a curve's name is words to a spreadsheet."""
+    bare = replace(calculated(NOMINAL, "=1+1", noise_v=1e-3), simulated=False)
+    (tmp_path / "bare.csv").write_bytes(curve_bytes(bare))
+    (tmp_path / "own.csv").write_bytes(curve_bytes(calculated(NOMINAL, "own")))
+    filing = cast("Filing", SimpleNamespace(is_simulated=known))
+    paths = [tmp_path / "bare.csv", tmp_path / "own.csv"]
+    read, saying = curves_read(paths, {"stated": (), "columns": ()}, filing)
+    assert [one.simulated for one in read] == [known, True]
+    assert saying == ["polarisation curve 2"]
+    fit = fit_polarisation(read[:1])
+    assert findings_of_fit(fit, (), "test").simulated is known
+    assert "\n'=1+1," in table_of_fit(fit).decode()
+
+
 def test_what_is_not_identified_is_named_without_a_value(tmp_path: Path) -> None:
     path = tmp_path / "low.csv"
     path.write_bytes(curve_bytes(calculated(NOMINAL, "low", noise_v=1e-3, most=4e3)))
@@ -123,10 +147,32 @@ def test_a_stack_without_a_battery_follows_its_load(curve: Path, tmp_path: Path)
     assert "kg/100 km" not in lines
 
 
-def test_conditions_outside_the_curves_are_a_caution(curve: Path) -> None:
+def test_conditions_outside_the_curves_are_a_caution(curve: Path, tmp_path: Path) -> None:
+    """And there the doubt is a lower limit, which nothing files as a standard deviation."""
+    LabStore.create(store := tmp_path / "store", "Laboratory")
     words = ["stack", curve, "--power", 10, "--efficiency", 0.5, "--area", 100]
-    lines = poliqi(*words, "--at", "temperature=80 degC")
-    assert "caution: temperature 80 degC (curves: 68 degC): an extrapolation" in lines
+    record = json.loads(poliqi(*words, "--at", "temperature=80 degC", "--json", "--store", store))
+    assert record["cautions"][0] == "temperature 80 degC (curves: 68 degC): an extrapolation"
+    assert record["point"]["cell_voltage_sigma_v"] is None
+    assert record["point"]["cell_voltage_sigma_at_least_v"] > 0
+    with LabStore.open(store).tenant() as part:
+        _, findings = findings_in(part, record["dataset"])
+    assert findings.named("cell_voltage").sigma is None
+    assert findings.named("stack_power").sigma is None
+
+
+def test_currents_beyond_the_nearest_curve_are_a_caution(curve: Path, tmp_path: Path) -> None:
+    """The other curve goes further, at another pressure: at the operating point, and at the peak of a load."""
+    low = replace(NOMINAL, cathode_pressure_pa=1.5e5)
+    (tmp_path / "low.csv").write_bytes(curve_bytes(calculated(low, "low", noise_v=1e-3, most=1.6e4)))
+    (tmp_path / "load.csv").write_text("time / s,power / kW\n0,1\n60,7\n120,0\n")
+    words = ["stack", curve, tmp_path / "low.csv", "--cells", 100, "--area", 80, "--load", tmp_path / "load.csv"]
+    beyond = r" at [0-9.]+ A/cm2 \(the curve nearest to these conditions, 'low', ends at 1.6 A/cm2\)"
+    far = poliqi(*words, "--like", "low", "--current-density", 2)
+    assert re.search("caution: operating point" + beyond, far)
+    assert ", at least +- " in far
+    assert re.search("caution: the load's peak" + beyond, far)
+    assert "the curve nearest" not in poliqi(*words, "--like", "nominal", "--current-density", 2)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +185,6 @@ def test_conditions_outside_the_curves_are_a_caution(curve: Path) -> None:
         (["--power", 5, "--cell-voltage", 0.6, "--efficiency", 0.5, "--area", 100], "give one"),
         (["--cells", 10, "--area", 100], "the stack is known"),
         (["--power", 5, "--cell-voltage", 0.6, "--area", 100, "--like", "other"], "there is no curve 'other'"),
-        (["--power", 5, "--cell-voltage", 0.6, "--area", 100, "--hold", "oxygen_order"], "NAME=NUMBER"),
         (["--power", 5, "--cell-voltage", 0.6, "--area", 100, "--plant", "car.toml"], "give the --load"),
         (["--load", "cycle.csv", "--cell-voltage", 0.6, "--area", 100], "is speed; describe the vehicle"),
         (["--load", "cycle.csv", "--plant", "bad.toml", "--cell-voltage", 0.6, "--area", 100], "colour"),
@@ -159,6 +204,12 @@ def test_options_that_do_not_fit_together_are_refused(
     Path("bad.toml").write_text(PLANT.replace("mass_kg", "colour"))
     with pytest.raises(ConfigError, match=said):
         poliqi("stack", curve, *words)
+
+
+@pytest.mark.parametrize("words", ["oxygen_order", "oxygen_order=1_0", "oxygen_order=inf"])
+def test_what_is_held_is_a_number(words: str) -> None:
+    with pytest.raises(ConfigError, match="NAME=NUMBER"):
+        held_values([words])
 
 
 def test_a_negative_offer_to_an_electrolyser_is_refused(tmp_path: Path) -> None:

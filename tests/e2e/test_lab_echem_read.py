@@ -17,6 +17,7 @@ from cycler_files import charge_and_discharge, csv_text, real_file
 from poliqi.base.errors import ConfigError, DataRefused, PoliqiError
 from poliqi.lab.echem.readers import ReadOptions, Repeated, read_record
 from poliqi.lab.echem.readers.recordpage import charges_ah
+from poliqi.lab.store.records import Kind
 from poliqi.lab.store.store import LabStore
 from poliqi.ops.cli import cli
 
@@ -156,6 +157,14 @@ def test_the_table_goes_into_a_store_with_its_origin(cell: Path, tmp_path: Path)
         assert {file.path for file in made.files} >= {"cell.bdf.parquet", "result.json", "figure.svg"}
         assert not made.is_simulated
         assert "Record: cell.csv" in {one.title for one in part.provenance(made.id).datasets}
+
+
+def test_what_the_store_knows_to_be_simulated_stays_so_in_the_table(cell: Path, tmp_path: Path) -> None:
+    with LabStore.create(tmp_path / "store", "materials").tenant() as part:
+        part.register([cell], title="Calculated", kind=Kind.SIMULATED)
+    told = json.loads(poliqi(cell, "--store", tmp_path / "store", "-o", tmp_path / "out.csv", "--json"))
+    assert told["simulated"] is True
+    assert read_record(tmp_path / "out.csv").simulated
 
 
 @pytest.mark.parametrize(

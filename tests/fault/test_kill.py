@@ -163,11 +163,12 @@ def test_killed_at_random_points(ends: Ends) -> None:
     assert pending > 3, f"seed {seed}: Bob was hardly ever killed with a block pending"
     before = ends.blocks()
     wait_for(lambda: ends.blocks() >= before + 2, f"seed {seed}: two more blocks", ends, 60)
+    # where other work takes the processor, the kills let few blocks through: as many again are made in peace
+    wait_for(lambda: len(ends.records(Role.ALICE)) > 10, f"seed {seed}: more than ten blocks with a key", ends, 60)
     for role in (Role.BOB, Role.ALICE):
         ends.kill(role, signal.SIGTERM)
     check(ends, f"seed {seed}, end")
     assert ends.records(Role.ALICE) == ends.records(Role.BOB), f"seed {seed}"
-    assert len(ends.records(Role.ALICE)) > 10, f"seed {seed}: hardly a block was made"
 
 
 def check(ends: Ends, where: str) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import suppress
+from multiprocessing.connection import wait as wait_connection
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from poliqi.base.errors import ConfigError, LinkDown, PoliqiError
@@ -92,8 +94,17 @@ def _failed(one: object, error: BaseException) -> SweepFailed:
 
 
 def _begin_worker() -> None:
-    """Ctrl-C goes to every process of a terminal: the parent alone acts on it."""
+    """Ctrl-C goes to every process of a terminal: the parent alone acts. A worker ends where its parent does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed stops nobody any more."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_connection([parent.sentinel])
+        os._exit(1)
 
 
 def _on_cores(

@@ -37,11 +37,16 @@ def whole_file(path: Path, *, overwrite: bool = False) -> Generator[BinaryIO]:
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
-    """Refuse a name that is taken, unless it may be replaced (ConfigError)."""
+    """Refuse a name that is taken, unless it may be replaced, and a folder that takes no file (ConfigError)."""
     if path.exists() and not path.is_file():
         raise ConfigError(f"{path} is not a regular file; name a file that is still to be made")
     if path.exists() and not overwrite:
         raise ConfigError(f"{path} exists already; name another file, or allow it to be replaced (--force)")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"{path} cannot be written: its folder {path.parent} is not there, or takes no files; make it, or name "
+            "another place"
+        )
 
 
 @contextlib.contextmanager

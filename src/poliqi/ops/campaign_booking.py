@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from poliqi.lab.facility.quotes import Quote
     from poliqi.lab.facility.records import Booking, User
 
-__all__ = ["Wanted", "book_all", "quote_all", "wanted_bookings", "with_calendars"]
+__all__ = ["Wanted", "book_all", "calendars_told", "quote_all", "request_for", "wanted_bookings", "with_calendars"]
 
 _MOST_BOOKINGS: Final = 500
+_TOLD: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,19 @@ def with_calendars(campaign: Campaign, facility: Facility, viewer: User, days: i
         for one in campaign.channels
     )
     return replace(campaign, channels=channels, horizon_s=until_s)
+
+
+def calendars_told(planned: Campaign, around: Campaign) -> dict[str, list[list[int]]]:
+    """What the calendars said, since a plan rests on it: begin and end of all that was taken, by instrument.
+
+    `planned` is what `with_calendars` made `around` of.
+    """
+    found: dict[str, list[list[int]]] = {}
+    for before, after in zip(planned.channels, around.channels, strict=True):
+        if after.instrument is not None and after.instrument not in found:
+            taken = after.blocked[len(before.blocked) :]
+            found[after.instrument] = [[span.begin_s, span.end_s] for span in taken]
+    return found
 
 
 def _taken(facility: Facility, instrument: Instrument, from_s: int, to_s: int, viewer: User) -> tuple[Span, ...]:
@@ -120,9 +135,32 @@ def quote_all(facility: Facility, wanted: Sequence[Wanted], by: User, login: str
     ]
 
 
-def book_all(facility: Facility, quotes: Sequence[Quote], by: User, title: str) -> list[Booking]:
+def request_for(facility: Facility, campaign: Campaign, by: User, login: str, *, again: bool) -> str:
+    """What a campaign's bookings are asked for as: its title and start name it, as they name its events.
+
+    Raises DataRefused where bookings of it stand already, unless it is to be booked `again`; Refused where `by` may
+    not act for `login`.
+    """
+    told = f"{campaign.title}\0{campaign.start_s}"
+    name = f"campaign {blake2b(told.encode(), digest_size=16).hexdigest()}"
+    made = facility.bookings.of_requests(name, by=by, login=login)
+    standing = [one for one in made if one.cancelled_s is None]
+    if standing and not again:
+        named = [f"{one.instrument} {local_text(one.begin_s)} ({one.id})" for one in standing[:_TOLD]]
+        named += ["..."] if len(standing) > _TOLD else []
+        raise DataRefused(
+            f"{campaign.title!r} of {local_text(campaign.start_s)} is booked already for {login}: "
+            f"{', '.join(named)}; nothing more was booked. Cancel those (poliqi lab access cancel ID), or book a "
+            "second set by --again"
+        )
+    return f"{name}.{len(made)}"
+
+
+def book_all(
+    facility: Facility, quotes: Sequence[Quote], by: User, title: str, request: str | None = None
+) -> list[Booking]:
     """All of the quotes as bookings, in one change: where one is refused none is made."""
     try:
-        return facility.bookings.accept_all([one.id for one in quotes], by=by, title=title[:200])
+        return facility.bookings.accept_all([one.id for one in quotes], by=by, title=title[:200], request=request)
     except DataRefused as error:
         raise DataRefused(f"nothing was booked, not one of {len(quotes)}: {error}; plan again") from error

@@ -6,7 +6,6 @@ Times are Milan's, as everywhere at the facility.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -30,36 +29,25 @@ from poliqi.ops.campaign_tables import (
     RestTable,
     StepTable,
 )
+from poliqi.ops.toml_file import file_bytes, toml_from
 
 __all__ = ["campaign_from", "read_campaign"]
 
 _MOST_BYTES: Final = 1 << 20
+_MOST_MAINTENANCE: Final = 1000
 _PAGE: Final = "docs/reference/lab-echem-campaign.md lists every key"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+()-]{0,59}")
 
 
 def read_campaign(path: Path) -> Campaign:
     """The campaign of a TOML file. Raises ConfigError, DataRefused, each naming the file."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise DataRefused(
-            f"{path} cannot be read: {error.strerror or error}; name a campaign's TOML file"
-        ) from error
-    return campaign_from(data, str(path))
+    return campaign_from(file_bytes(path, _MOST_BYTES, "a campaign's TOML file"), str(path))
 
 
 def campaign_from(data: bytes, name: str) -> Campaign:
     """The same of its bytes; `name` is told in errors."""
-    if len(data) > _MOST_BYTES:
-        raise DataRefused(f"{name}: more than {_MOST_BYTES} bytes; plan the campaign in parts")
     try:
-        table = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{name}: not TOML ({str(error)[:120]})") from error
-    try:
-        told = msgspec.convert(table, CampaignTable)
+        told = msgspec.convert(toml_from(data, name), CampaignTable)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{name}: {error}; {_PAGE}") from None
     try:
@@ -144,9 +132,15 @@ def _step(told: StepTable) -> Step:
 
 def _channels(told: ChannelsTable) -> list[Channel]:
     _named("channels", told.name)
+    if len(told.maintenance) > _MOST_MAINTENANCE:
+        raise ConfigError(
+            f"channels {told.name!r}: {len(told.maintenance)} times of maintenance, at most {_MOST_MAINTENANCE}"
+        )
+    blocked = [
+        (one.channel, Span(instant(one.from_, "from"), instant(one.to, "to"), one.why)) for one in told.maintenance
+    ]
     found: list[Channel] = []
     for at, name in enumerate(_numbered(told.name, told.count), 1):
-        mine = [one for one in told.maintenance if one.channel in (None, at)]
         found.append(
             Channel(
                 name,
@@ -159,7 +153,7 @@ def _channels(told: ChannelsTable) -> list[Channel]:
                 told.room_c,
                 told.changeover_minutes * 60,
                 told.instrument,
-                tuple(Span(instant(one.from_, "from"), instant(one.to, "to"), one.why) for one in mine),
+                tuple(span for channel, span in blocked if channel in (None, at)),
             )
         )
     for one in told.maintenance:

@@ -15,7 +15,6 @@ source = "..."
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +25,7 @@ from poliqi.lab.echem.prototype.carbontable import CarbonTable, Factor
 from poliqi.lab.echem.prototype.parts import Prototype
 from poliqi.lab.echem.quantity import Quantity
 from poliqi.ops.amount_text import parse_amount
+from poliqi.ops.toml_file import file_bytes, toml_from
 
 __all__ = ["blank_carbon", "load_carbon", "read_carbon"]
 
@@ -48,27 +48,14 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_carbon(path: Path) -> CarbonTable:
     """Raises ConfigError, naming file, row and key."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a table of factors") from None
-    return read_carbon(data, str(path))
+    return read_carbon(file_bytes(path, _LARGEST, "a table of factors"), str(path))
 
 
 def read_carbon(data: bytes, where: str) -> CarbonTable:
     """The content of such a file. Raises ConfigError."""
-    if len(data) > _LARGEST:
-        raise ConfigError(f"{where}: larger than {_LARGEST} bytes, so it is no table of factors")
     try:
-        rows = msgspec.convert(tomllib.loads(data.decode()), _File).factor
-    except (
-        UnicodeDecodeError,
-        tomllib.TOMLDecodeError,
-        msgspec.ValidationError,
-        RecursionError,
-        ValueError,
-    ) as error:
+        rows = msgspec.convert(toml_from(data, where), _File).factor
+    except msgspec.ValidationError as error:
         raise ConfigError(
             f"{where}: {str(error)[:300]}; docs/reference/lab-echem-prototype.md shows such a table"
         ) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
@@ -78,8 +78,14 @@ def main() -> None:
     try:
         cli(prog_name="poliqi")
     except PoliqiError as error:
-        click.echo(f"poliqi: {error}", err=True)
-        sys.exit(1)
+        _tell(str(error))
     except OSError as error:
-        click.echo(f"poliqi: {error.filename or 'output'}: {error.strerror}", err=True)
-        sys.exit(1)
+        _tell(f"{error.filename or 'output'}: {error.strerror}")
+
+
+def _tell(words: str) -> NoReturn:
+    """The line, in which what a file or a peer says moves no cursor; then the end."""
+    from poliqi.ops.message_text import plain
+
+    click.echo(f"poliqi: {plain(words)}", err=True)
+    sys.exit(1)

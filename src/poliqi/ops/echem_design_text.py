@@ -28,6 +28,7 @@ def design_record(study: Study, checks: Sequence[Check], chosen: Mapping[str, fl
         "varied": list(study.varied),
         "doubts": [{"source": one.source, "one_sigma": one.moves} for one in study.doubts],
         "assumed": list(study.assumed),
+        "resumed": None if study.taken is None else {"designs": study.taken.count, "blake3": study.taken.digest},
         "cautions": cautions_of(study, checks),
         "front_by": "volume" if study.by_volume else "mass",
         "front": list(study.front),

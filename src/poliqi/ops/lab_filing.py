@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
@@ -48,6 +48,7 @@ COMPUTING: Final = (
 _LISTED: Final = 64
 _TOLD: Final = 3
 _MOST_BYTES: Final = 256 << 20
+_HASHED_AGAIN: Final = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +106,14 @@ class Filing:
         self._tenant: Final = tenant
         self._reads: Final = tuple(reads)
         self._hashes: Final[dict[Path, str]] = {}
+        self._states: Final[dict[Path, _State]] = {}
         self.is_simulated = False
         """Whether the store knows that one of the files is simulated."""
         if root is None:
             return
-        self._hashes.update({path: _blake3(path) for read in self._reads for path in read.paths})
+        for path in dict.fromkeys(path for read in self._reads for path in read.paths):
+            self._states[path] = _state(path)
+            self._hashes[path] = _blake3(path)
         with self._open() as part:
             held = [part.holding_content(digest) for digest in self._hashes.values()]
         telling = {one.id: one.title for one in held if one is not None and one.is_simulated}
@@ -143,6 +147,7 @@ class Filing:
         """
         if self._root is None:
             return None
+        self._check_unchanged()
         with self._open() as part:
             sources = [part.resolve(start) for start in inputs]
             for read in self._reads:
@@ -180,6 +185,17 @@ class Filing:
                 return None
             files = [file for file in part.dataset(job.output).files if file.path.endswith(suffix)]
             return (str(job.output), part.content(files[0], _MOST_BYTES)) if len(files) == 1 else None
+
+    def _check_unchanged(self) -> None:
+        """That what was read is what was hashed, also where the store holds that content. Raises DataRefused.
+
+        A file that was written and set back has another state; one that was written within a tick of the clock has
+        another hash, which is not taken anew of large files.
+        """
+        for path, state in self._states.items():
+            is_same = _state(path) == state
+            if not is_same or (state.size_bytes <= _HASHED_AGAIN and _blake3(path) != self._hashes[path]):
+                raise DataRefused(f"{path} changed while it was worked on, or was touched; run it again")
 
     def _task(
         self, program: str, parameters: Mapping[str, Any], sources: Iterable[DatasetId], *, simulated: bool
@@ -265,6 +281,24 @@ def _tell_simulated(telling: Mapping[DatasetId, str]) -> None:
         click.echo(plain(f"a file that is read stands in the simulated dataset {name}, {title!r}"), err=True)
     if len(telling) > _TOLD:
         click.echo(f"and in {len(telling) - _TOLD} more simulated datasets", err=True)
+
+
+class _State(NamedTuple):
+    """What changes when somebody writes a file or puts another one in its place."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    written_ns: int
+    changed_ns: int
+
+
+def _state(path: Path) -> _State:
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise DataRefused(f"{path} cannot be read ({error.strerror}); give it again") from error
+    return _State(state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
 
 
 def _blake3(path: Path) -> str:

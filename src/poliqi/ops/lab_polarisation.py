@@ -14,9 +14,9 @@ from poliqi.ops.lab_echem import PATH
 
 if TYPE_CHECKING:
     from poliqi.lab.echem.polarisation.curve import Curve
-    from poliqi.ops.lab_filing import Read
+    from poliqi.ops.lab_filing import Filing, Read
 
-__all__ = ["curve_options", "curves_read", "held_values", "reads_of", "said_simulated"]
+__all__ = ["curve_options", "curves_read", "held_values", "reads_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS: Final = (
@@ -47,13 +47,21 @@ def curve_options(function: F) -> F:
     return function
 
 
-def curves_read(paths: Sequence[Path], options: dict[str, Any]) -> list[Curve]:
-    """All curves of the files; takes --set and --column out of the options."""
+def curves_read(paths: Sequence[Path], options: dict[str, Any], filing: Filing) -> tuple[list[Curve], list[str]]:
+    """All curves of the files, and the roles of the files that say they are simulated.
+
+    Takes --set and --column out of the options. Curves are simulated where the file or the store says so.
+    """
+    from dataclasses import replace
+
     from poliqi.lab.echem.polarisation.file import read_curves
     from poliqi.lab.echem.polarisation.table import read_as
 
     said = read_as(options.pop("stated"), options.pop("columns"))
-    return [curve for path in paths for curve in read_curves(path, said)]
+    read = [(at, curve) for at, path in enumerate(paths) for curve in read_curves(path, said)]
+    saying = {at for at, curve in read if curve.simulated}
+    curves = [replace(curve, simulated=curve.simulated or filing.is_simulated) for _, curve in read]
+    return curves, [_role(at) for at in sorted(saying)]
 
 
 def held_values(hold: Sequence[str]) -> dict[str, float]:
@@ -62,7 +70,7 @@ def held_values(hold: Sequence[str]) -> dict[str, float]:
     for words in hold:
         name, _, text = words.partition("=")
         try:
-            value = float(text)
+            value = float(text) if "_" not in text else math.nan
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
@@ -76,12 +84,6 @@ def reads_of(paths: Sequence[Path]) -> list[Read]:
     from poliqi.ops.lab_filing import Read
 
     return [Read(_role(at), (path,)) for at, path in enumerate(paths)]
-
-
-def said_simulated(paths: Sequence[Path], curves: Sequence[Curve]) -> list[str]:
-    """The roles of the files that say so."""
-    saying = {one.file for one in curves if one.simulated}
-    return [_role(at) for at, path in enumerate(paths) if path.name in saying]
 
 
 def _role(at: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,16 +32,32 @@ def sizing_of(fit: PolarisationFit, options: Mapping[str, Any]) -> Sizing:
     from poliqi.lab.echem.stack.page import Sizing
 
     at = _conditions(fit, options)
-    cautions = [f"{one}: an extrapolation" for one in fit.outside(at)]
-    cautions += [f"{one.name} is not identified: {one.why}" for one in fit.fitted.verdicts if one.why]
+    cautions = [f"{one.name} is not identified: {one.why}" for one in fit.fitted.verdicts if one.why]
     plant = Plant() if options["plant"] is None else read_plant(options["plant"])
     load = _load(options["load"], plant)
     stack, density = _stack(fit, at, options, plant, load)
     point = stack.at_current_density(density)
     assumptions = (*_ASSUMED, *(f"{one.name} held at {one.value:g}: {one.why}" for one in fit.held))
-    if load is None:
-        return Sizing(stack, point, assumptions=assumptions, cautions=tuple(cautions))
-    return _course(Sizing(stack, point, load, assumptions=assumptions, cautions=tuple(cautions)), plant)
+    made = Sizing(stack, point, load, assumptions=assumptions, cautions=tuple(cautions))
+    if load is not None:
+        made = _course(made, plant)
+    return replace(made, cautions=(*_extrapolations(made), *made.cautions))
+
+
+def _extrapolations(sizing: Sizing) -> list[str]:
+    """Conditions and currents that nobody measured, at the operating point and over the load."""
+    fit, at = sizing.stack.fit, sizing.stack.conditions
+    told = [f"{one}: an extrapolation" for one in fit.outside(at)]
+    point = sizing.point.current_density_a_m2
+    if words := fit.beyond(at, point):
+        told.append(f"operating point at {words}: an extrapolation")
+    if sizing.is_extrapolated:
+        told.append("how wrong the model is outside the curves nobody knows: its doubt is told as a lower limit")
+    if sizing.stack_w is not None:
+        most = float(sizing.stack.current_density_of(sizing.stack_w).max())
+        if words := fit.beyond(at, most):
+            told.append(f"the load's peak at {words}: an extrapolation")
+    return told
 
 
 def _conditions(fit: PolarisationFit, options: Mapping[str, Any]) -> Conditions:
@@ -142,8 +159,6 @@ def _needed_power(fit: PolarisationFit, plant: Plant, load: Load | None) -> floa
 
 def _course(sizing: Sizing, plant: Plant) -> Sizing:
     """Over the load: shared with the battery, or followed by the stack alone."""
-    from dataclasses import replace
-
     import numpy as np
 
     from poliqi.lab.echem.stack.hybrid import least_hydrogen

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from poliqi.base.errors import ConfigError, DataRefused, words_of
+from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.ops.toml_file import toml_of
 
 if TYPE_CHECKING:
     from poliqi.lab.echem.stack.hybrid import Battery
@@ -64,16 +64,9 @@ def read_plant(path: Path) -> Plant:
     from poliqi.lab.echem.stack.load import Vehicle
 
     try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"--plant {path} cannot be read: {error.strerror or error}") from error
-    if len(data) > _MOST_BYTES:
-        raise ConfigError(f"--plant {path}: more than {_MOST_BYTES} bytes")
-    try:
-        told = msgspec.convert(tomllib.loads(data.decode()), _File)
-    except (ValueError, RecursionError) as error:  # of TOML, UTF-8, and msgspec.ValidationError
-        raise ConfigError(f"--plant {path}: {words_of(error)}; see `poliqi lab echem stack --help`") from error
+        told = msgspec.convert(toml_of(path, _MOST_BYTES, "vehicle, battery and ramp as TOML"), _File)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"--plant {path}: {str(error)[:300]}; see `poliqi lab echem stack --help`") from None
     if told.stack is not None and not 0 < told.stack.ramp_w_s < float("inf"):
         raise ConfigError(f"--plant {path}: stack.ramp_w_s is {told.stack.ramp_w_s:g}, must be above 0")
     try:

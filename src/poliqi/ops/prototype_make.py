@@ -6,6 +6,7 @@ how well it is met is `loading_sigma` and `thickness_sigma`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -68,12 +69,15 @@ def _amounts(table: msgspec.Struct, prefix: str) -> dict[str, Any]:
                 raise ConfigError(f"{prefix}{name}: {value} must be above 0")
             if name in _FRACTIONS and one.value > 1:
                 raise ConfigError(f"{prefix}{name}: {value} is a share, at most 1 (or 100 %)")
+            if name == "loss" and one.value >= 1:
+                raise ConfigError(f"{prefix}loss: {value} leaves nothing of the mix; must be below 1")
             found[name] = one
     return found
 
 
 def _battery(t: BatteryTable) -> Battery:
     kind = Kind(t.kind)
+    assert kind is not Kind.FUEL_CELL  # has a table of its own
     if (t.layers is None) != (kind is Kind.COIN):
         raise ConfigError("layers: a pouch needs it (positive sheets coated on both sides), a coin cell has none")
     if t.layers is not None and not 1 <= t.layers <= _MOST_LAYERS:
@@ -139,7 +143,7 @@ def _loaded(cell: Battery, t: ElectrodeTable, side: str) -> Electrode:
         if density is None:
             raise ConfigError(f"material.{t.active}.density: the foil's mass needs it; give it")
         loading = electrode.thickness.value * density.value
-        doubt = loading * electrode.thickness.relative_sigma
+        doubt = loading * math.hypot(electrode.thickness.relative_sigma, density.relative_sigma)
         return replace(electrode, loading=Quantity(loading, doubt, "kg/m2", f"{side}.thickness"))
     given = [name for name in ("loading", "areal_capacity", "np_ratio") if getattr(t, name) is not None]
     if len(given) != 1 or (given == ["np_ratio"] and side == "positive"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
@@ -13,6 +14,7 @@ from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.echem.prototype.parts import Kind
 from poliqi.lab.echem.prototype.rawmaterials import check_entries, mass_shares
 from poliqi.ops.prototype_tables import BatteryTable, FuelCellTable, PrototypeTable
+from poliqi.ops.toml_file import file_bytes, toml_from
 from poliqi.ops.toml_text import toml_text
 
 __all__ = ["load_table", "read_table", "table_text"]
@@ -20,6 +22,7 @@ __all__ = ["load_table", "read_table", "table_text"]
 _LARGEST: Final = 1 << 20
 _MOST_ROWS: Final = 200
 _MOST_CELLS: Final = 100_000
+_MOST_UNITS: Final = 10_000
 _TEXT: Final = 120
 _OUT: Final = "taken out \0"  # in a setting; nothing that is named has a NUL
 _OUT_TEXT: Final = '"taken out \\u0000"'
@@ -31,11 +34,7 @@ def load_table(path: Path | None, settings: Sequence[str] = (), *, kind: str) ->
     where = "the settings" if path is None else str(path)
     data = b""
     if path is not None:
-        try:
-            with path.open("rb") as file:
-                data = file.read(_LARGEST + 1)
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a PROTOTYPE.toml") from None
+        data = file_bytes(path, _LARGEST, "a PROTOTYPE.toml")
     return read_table(data, settings, kind=kind, where=where)
 
 
@@ -44,24 +43,16 @@ def read_table(data: bytes, settings: Sequence[str] = (), *, kind: str, where: s
 
     Raises ConfigError.
     """
-    if len(data) > _LARGEST:
-        raise ConfigError(f"{where}: larger than {_LARGEST} bytes, so it is no PROTOTYPE.toml")
+    whole = _whole(data, where)
     try:
-        whole = _whole(data)
         for text in settings:
             _merge(whole, _setting(text))
         if (said := whole.setdefault("kind", kind)) != kind:
             raise ConfigError(f"kind = {said!a:.40}, but a {kind} was asked for; call `prototype {said!s:.40}`")
         table = msgspec.convert(whole, FuelCellTable if kind == Kind.FUEL_CELL else BatteryTable)
         _check(table)
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{where}: byte {error.start} is not UTF-8; save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{where}: not TOML: {error}") from None
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {str(error)[:300]}; {_PAGE}") from None
-    except msgspec.DecodeError as error:
-        raise ConfigError(f"{where}: neither TOML nor a build sheet as JSON: {str(error)[:300]}; {_PAGE}") from None
     except (RecursionError, ValueError) as error:
         raise ConfigError(f"{where}: {str(error)[:300]}; {_PAGE}") from None
     except (ConfigError, DataRefused) as error:
@@ -74,13 +65,17 @@ def table_text(table: PrototypeTable) -> str:
     return toml_text(msgspec.to_builtins(table))
 
 
-def _whole(data: bytes) -> dict[str, Any]:
+def _whole(data: bytes, where: str) -> dict[str, Any]:
     """TOML, or what a build sheet as JSON says that it was made of."""
-    if not data.lstrip().startswith(b"{"):
-        return tomllib.loads(data.decode())
-    found = msgspec.json.decode(data)
+    text = data.removeprefix(BOM_UTF8).lstrip()
+    if not text.startswith(b"{"):
+        return toml_from(data, where)
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: neither TOML nor a build sheet as JSON: {str(error)[:300]}; {_PAGE}") from None
     if not isinstance(found.get("prototype"), dict):
-        raise ConfigError("it has no table `prototype`: it is no build sheet")
+        raise ConfigError(f"{where}: it has no table `prototype`: it is no build sheet")
     return found["prototype"]
 
 
@@ -133,6 +128,8 @@ def _check(table: PrototypeTable) -> None:
         if not 1 <= row.count <= _MOST_CELLS:
             raise ConfigError(f"part {row.name}: count = {row.count}, must be 1 to {_MOST_CELLS}")
     for name, material in table.material.items():
+        if material.formula_units is not None and not 1 <= material.formula_units <= _MOST_UNITS:
+            raise ConfigError(f"material.{name}.formula_units: must be 1 to {_MOST_UNITS}")
         if material.formula:
             mass_shares(material.formula)
         check_entries(material.raw_materials or (), f"material.{name}.raw_materials")

@@ -154,7 +154,7 @@ def test_a_device_is_never_replaced(tmp_path):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(StoreError, match="No such file or directory"):
+    with pytest.raises(ConfigError, match=r"its folder .*absent is not there"):
         write_recording(tmp_path / "absent" / "made", LIGHT, WHOLE)
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import builtins
 import multiprocessing
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -130,3 +133,40 @@ def test_no_scheduler_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("poliqi.edge.sweep._CONNECT_S", 0.5)
     with pytest.raises(ConfigError, match="no scheduler answers"):
         sweep(square, [1], cluster="tcp://127.0.0.1:1")
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "dozing.py").write_text(
+        "import os, pathlib, time\n"
+        "def doze(number):\n"
+        "    pathlib.Path(f'worker.{os.getpid()}').touch()\n"
+        "    time.sleep(60)\n"
+    )
+    (tmp_path / "parent.py").write_text(
+        "import dozing\nfrom poliqi.edge.sweep import sweep\n"
+        "if __name__ == '__main__':\n    sweep(dozing.doze, [1, 2, 3], workers=2)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "parent.py"], cwd=tmp_path, start_new_session=True)
+    try:
+        wait_until(lambda: len(list(tmp_path.glob("worker.*"))) == 2)
+    finally:
+        parent.kill()
+        parent.wait()
+    workers = [int(path.suffix[1:]) for path in tmp_path.glob("worker.*")]
+    wait_until(lambda: not any(map(runs, workers)))
+
+
+def runs(process: int) -> bool:
+    """Whether it is there, and not just unburied."""
+    stat = Path(f"/proc/{process}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from poliqi.lab.echem.models.ageing import age
 from poliqi.lab.echem.models.cellparameters import ParameterSet, parameter_set
 from poliqi.lab.echem.pybammdoor import pybamm
 
-pytest.importorskip("pybamm")
+pytestmark = pytest.mark.skipif(find_spec("pybamm") is None, reason='the extra "echem" is not installed')
 DIFFUSIVITY = "SEI solvent diffusivity [m2.s-1]"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from poliqi.lab.echem.models.cellparameters import ParameterSet, parameter_set
 from poliqi.lab.echem.models.drive import constant_drive
 from poliqi.lab.echem.pybammdoor import pybamm
 
-pytest.importorskip("pybamm")
+pytestmark = pytest.mark.skipif(find_spec("pybamm") is None, reason='the extra "echem" is not installed')
 OCP = "Negative electrode OCP [V]"
 
 
@@ -97,7 +98,9 @@ def test_what_is_no_function_of_x_is_refused_by_its_place(written: bytes, text: 
         (("Parameterisation", "Cell", "Upper voltage cut-off [V]"), None, "Upper voltage cut-off"),
         (("Parameterisation", "Negative electrode", "Colour"), 3.0, "Colour"),
         (("Parameterisation",), 3, "holds no Parameterisation"),
-        (("Parameterisation", "Separator"), {"x": [1e301], "y": [0]}, "an x of 1e\\+300"),
+        (("Parameterisation", "Separator"), {"x": [1e301], "y": [0]}, "x holds 1e\\+301"),
+        (("Parameterisation", "Separator"), {"x": ["1e300", "99"], "y": [0, 0]}, "x holds '1e300'"),
+        (("Parameterisation", "Separator"), {"x": [0, 1], "y": [0, None]}, "y holds None"),
         (("State", "Initial conditions", "Initial state-of-charge"), 7, "between 0 and 1"),
     ],
 )

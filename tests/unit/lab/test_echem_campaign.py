@@ -227,6 +227,19 @@ def test_the_calendar_is_one_of_rfc_5545() -> None:
     assert "DTSTART:20251201T000000Z" in whole
 
 
+def uids(title: str, *cells: Cell) -> list[str]:
+    made = schedule(replace(campaign([channel("c")], cells), title=title))
+    return [line for line in schedule_ics(made, START).decode().split("\r\n") if line.startswith("UID:")]
+
+
+def test_an_event_keeps_its_name_when_the_campaign_is_planned_anew_and_has_it_alone() -> None:
+    first = uids("batch 7", cell("a", 1.0, 2.0))
+    later = uids("batch 7", cell("z", 5.0, priority=-1), cell("a", 1.0, 2.0))
+    assert len(set(first)) == 2
+    assert set(first) < set(later)
+    assert not set(first) & set(uids("batch 8", cell("a", 1.0, 2.0)))
+
+
 def test_use_counts_free_time_alone() -> None:
     made = schedule(campaign([channel("c1", (1, 2))], [cell("a", 1.0), cell("b", 2.0)]))
     (use,) = channel_use(made)

@@ -13,8 +13,16 @@ from facility_rig import DAY, HOUR, START, World, make_world
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.echem.campaign.plan import Campaign, Cell
 from poliqi.lab.echem.campaign.schedule import schedule
+from poliqi.lab.facility.records import Booking
 from poliqi.lab.facility.refusal import Reason, Refused
-from poliqi.ops.campaign_booking import book_all, quote_all, wanted_bookings, with_calendars
+from poliqi.ops.campaign_booking import (
+    book_all,
+    calendars_told,
+    quote_all,
+    request_for,
+    wanted_bookings,
+    with_calendars,
+)
 
 
 @pytest.fixture
@@ -83,6 +91,45 @@ def test_all_quotes_are_accepted_in_one_change(world: World) -> None:
     facility.verify_audit()
 
 
+def booked(world: World, asked: Campaign, *, again: bool = False) -> list[Booking]:
+    """Planned around the calendar and booked for ann, as the command does it."""
+    ann = world.users["ann"]
+    request = request_for(world.facility, asked, ann, "ann", again=again)
+    made = schedule(with_calendars(asked, world.facility, ann, 30))
+    quotes = quote_all(world.facility, wanted_bookings(made, world.facility), ann, "ann")
+    return book_all(world.facility, quotes, ann, asked.title, request)
+
+
+def test_a_campaign_is_booked_once_unless_it_is_to_be_booked_again(world: World) -> None:
+    asked = plan("saxs", [cell("a", 3.0), cell("b", 2.0)])
+    first = booked(world, asked)
+    with pytest.raises(DataRefused, match=rf"'test' of .* is booked already for ann: saxs .* \({first[0].id}\)"):
+        booked(world, asked)
+    assert len(world.facility.bookings.between(START, START + 30 * DAY, world.users["ann"])) == len(first)
+    (second,) = booked(world, asked, again=True)
+    for one in (*first, second):
+        world.facility.bookings.cancel(one.id, by=world.users["ann"])
+    third = booked(world, asked)
+    later = third[0].begin_s + 10 * DAY
+    world.facility.change(third[0].id, later, later + DAY, by=world.users["ann"])
+    with pytest.raises(DataRefused, match="is booked already"):
+        booked(world, asked)  # at other times, but it stands
+    booked(world, replace(asked, title="another"))
+    world.facility.verify_audit()
+
+
+def test_two_that_book_one_campaign_at_once_make_one_set(world: World) -> None:
+    ann, facility = world.users["ann"], world.facility
+    quotes = [facility.quote("saxs", START + at * DAY, START + at * DAY + HOUR, by=ann).id for at in (1, 2, 3, 4)]
+    made = facility.bookings.accept_all(quotes[:2], by=ann, request="campaign 7")
+    assert facility.bookings.accept_all(quotes[:2], by=ann, request="campaign 7") == made
+    with pytest.raises(Refused) as refused:
+        facility.bookings.accept_all(quotes[2:], by=ann, request="campaign 7")
+    assert refused.value.reason is Reason.REQUEST_REUSED
+    with pytest.raises(Refused):
+        facility.bookings.of_requests("campaign", by=world.users["bob"], login="ann")
+
+
 def test_an_operator_books_for_others_and_nobody_else_does(world: World) -> None:
     found = with_calendars(plan("saxs", [cell("a", 3.0)]), world.facility, world.users["op"], 30)
     wanted = wanted_bookings(schedule(found), world.facility)
@@ -114,6 +161,18 @@ def test_a_test_that_no_booking_can_hold_is_refused(world: World) -> None:
     made = schedule(plan("xrd", [cell("a", 9.0)]))
     with pytest.raises(DataRefused, match="a booking of it lasts 8 hours at most, with 30 minutes free behind"):
         wanted_bookings(made, world.facility)
+
+
+def test_calendars_are_told_by_instrument_without_what_the_plan_blocks_itself(world: World) -> None:
+    both = replace(
+        campaign([channel("a", (0, 1), instrument="saxs"), channel("b", instrument="xrd")], [cell("c", 1.0)]),
+        start_s=START,
+    )
+    world.book("bob", 10, 4)
+    around = with_calendars(both, world.facility, world.users["ann"], 1)
+    told = calendars_told(both, around)
+    assert told["saxs"] == [[START + 10 * HOUR, START + 14 * HOUR]]
+    assert all(begin_s != START + 10 * HOUR for begin_s, _ in told["xrd"])  # only closed
 
 
 def test_instruments_have_to_be_named_and_known(world: World) -> None:

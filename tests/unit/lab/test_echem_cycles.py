@@ -83,7 +83,7 @@ def test_capacity_per_gram_needs_a_mass() -> None:
     assert (told.value, told.sigma, told.unit) == (pytest.approx(160.0), pytest.approx(1.28), "mAh/g")
     with pytest.raises(DataRefused, match="mass of active material is not stated"):
         per_mass(0.002, None)
-    with pytest.raises(DataRefused, match="mass"):
+    with pytest.raises(DataRefused, match="the mass of active material: 0 g; it must be above 0"):
         per_mass(0.002, Quantity(0.0, 0.0, "g"))
     with pytest.raises(DataRefused, match="area is not stated"):
         per_area(0.002, None)

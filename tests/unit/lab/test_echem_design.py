@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,14 @@ from click.testing import CliRunner
 
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.echem.design.run import Doubt, Job, Settings, calculate, reference_named
-from poliqi.lab.echem.design.tradeoff import Study, check_of, designs_csv, study_of
+from poliqi.lab.echem.design.tradeoff import Study, cautions_of, check_of, designs_csv, study_of
 from poliqi.lab.echem.design.variables import read_range, sampled
 from poliqi.lab.echem.models.cellmodel import ModelKind
 from poliqi.lab.echem.sweep import Failed
 from poliqi.lab.store.findings import Finding, Findings, findings_bytes
 from poliqi.lab.store.store import LabStore
 
-pytest.importorskip("pybamm", reason='the extra "echem" is not installed')
+pytestmark = pytest.mark.skipif(find_spec("pybamm") is None, reason='the extra "echem" is not installed')
 THICK = {"positive_thickness_um": 94.0, "positive_porosity": 0.29}
 
 
@@ -203,17 +205,28 @@ def test_the_full_model_shows_what_the_simple_one_leaves_out(study: Study) -> No
     assert abs(begun.deviations[0]) < 2e-3 < abs(begun.deviations[1])
 
 
+def test_no_words_of_a_resume_file_are_a_formula_to_a_spreadsheet(study: Study) -> None:
+    lie = replace(study, designs=(study.begun, *[Failed("=HYPERLINK(A1)")] * (len(study.designs) - 1)))
+    ended = replace(study.begun, rates=(replace(study.begun.rates[0], ended="@SUM(A1)"),))
+    for one, words in ((lie, "'=HYPERLINK(A1)"), (replace(study, designs=(ended,)), "'@SUM(A1)")):
+        assert list(csv.DictReader(io.StringIO(designs_csv(one).decode())))[-1]["ended"] == words
+
+
 def test_a_sweep_goes_on_from_its_file(tmp_path: Path, study: Study) -> None:
     wanted = [{"positive_thickness_um": 60.0}]
     file, seen = tmp_path / "kept", list[tuple[int, int]]()
     first = study_of(simple(1.0), wanted, resume=file)
     again = study_of(simple(1.0), wanted, resume=file, progress=lambda done, total: seen.append((done, total)))
     assert again.designs == first.designs
+    assert first.taken is None
+    assert again.taken is not None
+    assert any("1 of 1 designs were not calculated now" in line for line in cautions_of(again, []))
     assert seen == [(1, 1)]
 
 
-def test_from_a_dataset_to_a_result_in_the_store(tmp_path: Path) -> None:
+def test_from_a_dataset_to_a_result_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The particle size of a dataset is used, its doubt widens the energies, its identifier is in the record."""
+    monkeypatch.setattr("poliqi.lab.echem.design.tradeoff.check_of", lambda _study: [])
     from poliqi.ops.commands.lab_echem_design import command
 
     root, found = tmp_path / "store", tmp_path / "findings.json"
@@ -224,6 +237,7 @@ def test_from_a_dataset_to_a_result_in_the_store(tmp_path: Path) -> None:
     files = ["-o", str(tmp_path / "d.csv"), "--report", str(tmp_path / "d.html")]
     asked = ["--parameters", "Chen2020", "--model", "SPM", "--vary", "positive_thickness_um=60,90", "--rates", "1"]
     feed = ["--store", str(root), "--dataset", source[:8], "--electrode", "positive", "--json"]
+    feed += ["--resume", str(tmp_path / "kept")]
     told = CliRunner().invoke(command, [*asked, *feed, *files], catch_exceptions=False)
     record = json.loads(told.stdout)
     assert record["set"]["positive_radius_um"] == pytest.approx(4.9)
@@ -236,6 +250,10 @@ def test_from_a_dataset_to_a_result_in_the_store(tmp_path: Path) -> None:
         assert source in {str(one.id) for one in part.provenance(made.id).datasets}
     assert (tmp_path / "d.html").read_text().count("<svg") == 4
     assert "simulated" in (tmp_path / "d.html").read_text()
+    assert record["resumed"] is None
+    again = json.loads(CliRunner().invoke(command, [*asked, *feed], catch_exceptions=False).stdout)
+    assert again["resumed"]["designs"] == 2
+    assert again["dataset"] != record["dataset"], "what a file told is no calculation"
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,24 @@ def pulses() -> CyclingRecord:
 def test_the_charge_of_a_noisy_current_is_kept() -> None:
     given = pulses()
     drive = drive_of(given, np.arange(4000))
-    assert drive.charge_c == pytest.approx(float(np.trapezoid(given.current_a, given.time_s)), rel=1e-6)
+    i = given.current_a
+    at_steps = 0.5 * sum(i[at] - i[at - 1] for at in (1000, 2000, 3000))  # the later current, not a ramp to it
+    assert drive.charge_c == pytest.approx(float(np.trapezoid(i, given.time_s)) + 0.99 * at_steps, rel=1e-6)
 
 
-def test_steady_steps_are_one_piece_each_and_ramps_between() -> None:
+@pytest.mark.parametrize("every_s", [10.0, 60.0])
+def test_a_current_is_on_from_the_last_row_of_the_rest(every_s: float) -> None:
+    """Cyclers write a row as a step ends, then rows of the next step: 600 s of rest, 300 s of -5 A, twice."""
+    time = np.arange(0.0, 1800.0 + every_s, every_s)
+    current = np.where((time > 600) & (time <= 900) | (time > 1500), -5.0, 0.0)
+    drive = drive_of(record(time, current), np.arange(time.size))
+    assert drive.charge_c == pytest.approx(-5.0 * 600, abs=0.05)
+    assert np.interp([600, 601, 899, 901], drive.knot_s, drive.knot_a).tolist() == [0, -5, -5, 0]
+
+
+def test_steady_steps_are_one_piece_each() -> None:
     drive = drive_of(pulses(), np.arange(4000))
-    assert drive.knot_s.tolist() == [0, 999, 1000, 1999, 2000, 2999, 3000, 3999]
+    assert drive.knot_s.tolist() == [0, 999, 999.01, 1999, 1999.01, 2999, 2999.01, 3999]
     assert drive.knot_a == pytest.approx([0, 0, -5, -5, 0, 0, 2.5, 2.5], abs=1e-3)
 
 

@@ -11,6 +11,7 @@ from poliqi.lab.echem.eis.analysis import Wanted, analyse, findings_of, intercep
 from poliqi.lab.echem.eis.choosing import chosen_circuit
 from poliqi.lab.echem.eis.circuit import parse_circuit
 from poliqi.lab.echem.eis.circuitfit import CircuitFit, fit_circuit
+from poliqi.lab.echem.eis.elements import ELEMENTS
 from poliqi.lab.echem.eis.relaxation import relaxation_times
 from poliqi.lab.echem.spectrum import Spectrum
 
@@ -73,6 +74,36 @@ def test_a_capacitor_is_chosen_where_the_arc_is_round() -> None:
     spectrum = Spectrum(F, noisy(arcs(F, (0.02, 0.05, 1.0)), 0.002, 2), title="round")
     best, _ = chosen_circuit(spectrum, relaxation_times(spectrum))
     assert best.circuit.text == "R-(R|C)"
+
+
+def test_a_circuit_with_numbers_keeps_its_elements() -> None:
+    """CPE2 comes first and is none; CPE1 comes second and is a capacitor."""
+    f = grid(1e4, 1e-2, 61)
+    spectrum = Spectrum(f, noisy(arcs(f, (0.02, 1e-3, 0.7), (0.03, 0.5, 1.0)), 0.001, 1), title="numbers")
+    best, _ = chosen_circuit(spectrum, relaxation_times(spectrum), ("R-(R|CPE2)-(R|CPE1)", "R-(R|CPE)"))
+    assert best.circuit.text == "R-(R|CPE2)-(R|CPE1)"
+    assert best.fitted["CPE2_n"] == pytest.approx(0.7, abs=0.01)
+    assert best.rms < 0.002
+
+
+VALUES = {
+    "R": [0.005],
+    "L": [1e-6],
+    "C": [50.0],
+    "CPE": [30.0, 0.8],
+    "W": [0.01],
+    "Wo": [0.03, 20.0],
+    "Ws": [0.03, 20.0],
+    "G": [0.03, 20.0],
+}
+
+
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_each_element_has_a_place_to_begin(name: str) -> None:
+    circuit = parse_circuit(f"R-(R|CPE)-{name}")
+    z = circuit.impedance(F, np.array([0.01, 0.02, 0.5, 0.9, *VALUES[name]]))
+    spectrum = Spectrum(F, z, title=name)
+    assert fit_circuit(spectrum, circuit, relaxation_times(spectrum), is_rough=True).rms < 1e-4
 
 
 def test_two_resistors_in_series_cannot_be_told_apart() -> None:

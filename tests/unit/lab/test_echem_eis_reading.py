@@ -213,6 +213,17 @@ def test_columns_that_are_told_replace_the_heads(tmp_path: Path) -> None:
     found = read_spectrum(path, columns=("f/Hz", "x", "Re(Z)/mOhm", "-Im(Z)/Ohm"))
     np.testing.assert_allclose(found.frequency_hz, [1000, 100, 10])
     np.testing.assert_allclose(found.impedance_ohm, [1e-3 - 0.1j, 2e-3 - 0.2j, 3e-3 - 0.3j])
+    assert found.is_rising
+    assert not found.notes
+
+
+@pytest.mark.parametrize("columns", [(), ("f/Hz", "Re(Z)/Ohm", "Im(Z)/Ohm")])
+def test_a_table_that_may_be_cut_in_its_last_number_says_so(columns: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "cell.csv"
+    path.write_text(HEAD + GOOD + "1,4,-0.00123"[:-2])
+    found = read_spectrum(path, columns=columns)
+    assert not found.is_rising
+    assert [note.partition(":")[0] for note in found.notes] == ["the last line has no end"]
 
 
 @pytest.mark.parametrize("columns", [("f", "Re(Z)/Ohm", "Im(Z)/Ohm"), ("x", "Re(Z)/Ohm", "Im(Z)/Ohm")])

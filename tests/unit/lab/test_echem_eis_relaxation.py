@@ -30,7 +30,6 @@ def test_series_elements_are_kept_apart() -> None:
     found = relaxation_times(Spectrum(F, noisy(z, 0.001, 3), title="series"))
     assert found.resistance_ohm == pytest.approx(0.01, rel=0.01)
     assert found.inductance_h == pytest.approx(2e-7, rel=0.01)
-    assert found.elastance_per_f == pytest.approx(1 / 5000, rel=0.05)
 
 
 def test_two_arcs_too_near_each_other_are_told_as_one_with_their_sum() -> None:

@@ -14,8 +14,8 @@ F = grid()
 CELL = ((0.01, 1e-3, 0.9), (0.02, 0.05, 0.85), (0.015, 5.0, 0.9))
 
 
-def spectrum(z: np.ndarray) -> Spectrum:
-    return Spectrum(F, z.astype(np.complex128), title="cell")
+def spectrum(z: np.ndarray, *, is_rising: bool = False) -> Spectrum:
+    return Spectrum(F, z.astype(np.complex128), title="cell", is_rising=is_rising)
 
 
 def drifting(share: float) -> np.ndarray:
@@ -60,12 +60,23 @@ def test_no_drift_is_told_where_there_is_none() -> None:
     assert np.std([test.drift / test.drift_sigma for test in told]) == pytest.approx(1, abs=0.35)
 
 
-def test_an_even_change_of_all_of_z_is_found_with_its_size() -> None:
+@pytest.mark.parametrize("is_rising", [False, True])
+def test_an_even_change_of_all_of_z_is_found_with_its_size_and_sign(is_rising: bool) -> None:
     time = np.cumsum(1 / F)
     time = (time - time[0]) / (time[-1] - time[0])
-    test = kramers_kronig(spectrum(noisy(arcs(F, *CELL) * (1 + 0.05 * time), 0.001, 3)))
+    if is_rising:  # from the lowest frequency up the last points come at the end of the time
+        time = 1 - time
+    test = kramers_kronig(spectrum(noisy(arcs(F, *CELL) * (1 + 0.05 * time), 0.001, 3), is_rising=is_rising))
     assert test.drift == pytest.approx(0.05, abs=4 * test.drift_sigma + 0.0025)  # to first order in the drift
     assert test.drift_sigma < 0.01
+
+
+@pytest.mark.parametrize("decades", [4, 6])
+def test_three_points_a_decade_are_enough(decades: int) -> None:
+    f = grid(1e4, 10.0 ** (4 - decades), 3 * decades + 1)
+    for seed in range(5):
+        z = noisy(arcs(f, (0.02, 1e-3, 1.0), (0.03, 0.02, 1.0)), 0.002, seed)
+        assert kramers_kronig(Spectrum(f, z, title="sparse")).validity is Validity.VALID
 
 
 def test_a_single_bad_point_is_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -11,11 +12,12 @@ from click.testing import CliRunner
 from echem_truth import NEGATIVE, POSITIVE, TRUTH, discharge
 
 from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.lab.store.records import Kind
 from poliqi.lab.store.store import LabStore
 from poliqi.ops.cli import cli
 from poliqi.ops.commands.lab_echem_fit_model import command
 
-pytest.importorskip("pybamm")
+pytestmark = pytest.mark.skipif(find_spec("pybamm") is None, reason='the extra "echem" is not installed')
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +87,13 @@ def test_what_cannot_be_done_says_why(record: Path, words: list[str], said: str)
 
 
 def test_a_store_keeps_the_fit_with_its_record(record: Path, tmp_path: Path) -> None:
-    LabStore.create(tmp_path / "lab", "Politecnico di Milano")
+    with LabStore.create(tmp_path / "lab", "Politecnico di Milano").tenant() as part:
+        part.register([record], title="Calculated", kind=Kind.SIMULATED)
     words = (record, "--parameters", "Chen2020", "--model", "SPM", "--vary", NEGATIVE, "--no-check", "--json")
-    stored = json.loads(run(*words, "--store", tmp_path / "lab"))["dataset"]
+    told = json.loads(run(*words, "--store", tmp_path / "lab", "--bpx", tmp_path / "cell.json"))
+    stored = told["dataset"]
+    assert told["simulated"] is True
+    assert "to a simulated record" in (tmp_path / "cell.json").read_text()
     with LabStore.open(tmp_path / "lab").tenant() as part:
         dataset = part.dataset(part.resolve(stored))
         files = {file.path for file in dataset.files}

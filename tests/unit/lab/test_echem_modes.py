@@ -17,6 +17,7 @@ from poliqi.lab.echem.degradation.modes import CAPACITIES, fit_check_up
 from poliqi.lab.echem.degradation.modespage import modes_cautions, modes_csv, modes_lines
 from poliqi.lab.echem.degradation.pseudo_ocv import OpenCircuit, Way, slow_sweeps
 from poliqi.lab.echem.degradation.trend import degradation
+from poliqi.lab.echem.record import CyclingRecord
 from poliqi.lab.echem.unittable import read_stated
 from poliqi.lab.store.findings import findings_in
 from poliqi.lab.store.store import LabStore
@@ -145,6 +146,21 @@ def test_slow_sweeps_are_found_and_the_middle_has_no_overpotential() -> None:
     assert apart == pytest.approx(40, abs=1)
 
 
+def test_the_middle_begins_at_the_end_of_the_hold() -> None:
+    """U = 3 V + .24 V/Ah q, .3 ohm: .25 A to 4.2 V, held while the current falls as exp(-.8 t / h), and back."""
+    hour = np.arange(0.0, 18.76, 0.05)
+    held = np.arange(0.05, 3.0, 0.05)
+    low = np.arange(0.05, 18.0, 0.05)
+    full = 5 - 0.3125 * np.exp(-0.8 * held[-1])
+    charge = np.concatenate((0.25 * hour, 5 - 0.3125 * np.exp(-0.8 * held), full - 0.25 * low))
+    current = np.concatenate((np.full(hour.size, 0.25), 0.25 * np.exp(-0.8 * held), np.full(low.size, -0.25)))
+    time = 3600 * np.concatenate((hour, 18.75 + held, 18.75 + held[-1] + low))
+    record = CyclingRecord(time, 3 + 0.24 * charge + 0.3 * current, current, title="held")
+    (found,) = slow_sweeps(record, Way.MEAN)
+    assert found.voltage_v == pytest.approx(3 + 0.24 * (full - found.charge_ah), abs=1e-3)
+    assert found.charge_ah[0] > 0.25
+
+
 def test_a_fast_discharge_is_no_open_circuit_voltage() -> None:
     with pytest.raises(DataRefused, match=r"over in 0\.\d+ h"):
         slow_sweeps(AGED.record(current_a=5.0))
@@ -232,6 +248,11 @@ def test_the_command_tells_losses_writes_and_draws(tmp_path: Path) -> None:
     assert losses["negative"]["value"] == pytest.approx(5.0, abs=0.3)
     assert losses["positive"]["value"] == pytest.approx(100 * (1 - 3.2 / 3.4), abs=0.5)
     assert not record["simulated"]
+    negative = tmp_path / "negative.csv"
+    head, *rows = negative.read_text().splitlines()
+    negative.write_text("\n".join([f"{head},Simulated / 1", *(f"{row},1" for row in rows)]) + "\n")
+    again = CliRunner().invoke(command, [files[0], *told[:4], "--json"])
+    assert json.loads(again.stdout)["simulated"], "a half cell that was calculated"
     assert out.read_text().startswith("At / cycles,Capacity / Ah,")
     assert "assumed" in page.read_text()
 

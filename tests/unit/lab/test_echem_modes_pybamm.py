@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from poliqi.lab.echem.degradation.trend import degradation
 from poliqi.lab.echem.record import CyclingRecord
 from poliqi.ops.commands.lab_echem_fit_modes import command
 
-pytest.importorskip("pybamm", reason="PyBaMM is not installed: pip install 'poliqi[echem]'")
+pytestmark = pytest.mark.skipif(find_spec("pybamm") is None, reason='the extra "echem" is not installed')
 SET = "OKane2022"
 _CHECK = ("Discharge at C/25 until 2.5V", "Rest for 1 hour")
 _CYCLE = ("Charge at C/2 until 4.2V", "Hold at 4.2V until C/50", "Discharge at 1C until 2.5V")

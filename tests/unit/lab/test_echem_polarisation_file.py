@@ -60,6 +60,15 @@ def test_what_is_said_goes_before_what_is_written() -> None:
     assert curve.conditions.temperature_k == pytest.approx(353.15)
 
 
+def test_what_says_of_itself_that_it_is_simulated_stays_so() -> None:
+    for written in ("yes", "perhaps"):
+        text = CELL.replace("# device", f"# simulated: {written}\n# device")
+        with pytest.raises(DataRefused, match=r"cell.csv: simulated is .* cannot take that back"):
+            read(text, read_as(["simulated=No"], []))
+    (curve,) = curves_from(CELL.encode(), "cell.csv", read_as(["simulated=yes"], []))
+    assert curve.simulated
+
+
 def test_a_written_curve_is_read_exactly() -> None:
     curve = calculated(NOMINAL, "one", noise_v=1e-3)
     (again,) = curves_from(curve_bytes(curve), "x")
@@ -89,6 +98,7 @@ def test_a_written_curve_is_read_exactly() -> None:
         ("current_density / A/cm2", "current / A", "current needs area"),
         ("1.0, 1.75", "1.0, 1.75, 3", "line 8: 3 values under 2 headings"),
         ("1.0, 1.75", "1.0, one", "line 8: voltage / V is 'one'"),
+        ("1.0, 1.75", "1_0, 1.75", "line 8: current_density / A/cm2 is '1_0'"),
         ("1.0, 1.75", "1.0, nan", "line 8: voltage / V is 'nan'"),
         ("0.1, 1.50", "-0.1, 1.50", "row 7: current density -1000 A/m2 is below 0"),
         ("2.0, 1.95", "2.0, 1.30", "rows 7 and 10"),

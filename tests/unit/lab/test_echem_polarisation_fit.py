@@ -14,7 +14,8 @@ from polarisation_curves import NOMINAL, TRUTH, ULLEBERG, calculated, measured_s
 from poliqi.base.errors import DataRefused
 from poliqi.lab.echem.polarisation.curve import Conditions, Curve, Device
 from poliqi.lab.echem.polarisation.file import read_curves
-from poliqi.lab.echem.polarisation.fit import fit_polarisation, leave_one_out
+from poliqi.lab.echem.polarisation.fit import fit_polarisation
+from poliqi.lab.echem.polarisation.leftout import LeftOut, Unpredicted, leave_one_out
 from poliqi.lab.echem.polarisation.model import operation_at, parameters_of, reversible_voltage
 from poliqi.lab.echem.polarisation.table import read_as
 
@@ -54,12 +55,38 @@ def test_the_alkaline_electrolyser_is_fitted_within_4_mv(ulleberg: tuple[Curve, 
 
 @pytest.mark.parametrize("family", ["ZSW-2024", "EH-31"])
 def test_a_curve_left_out_is_predicted_as_the_documents_say(family: str) -> None:
-    """Within 15 mV, and the table of the documents is that which is calculated."""
-    rows = re.findall(rf"^\| {family} \| (\S+) \|.*\| ([0-9.]+) \|$", DOCS.read_text(), re.MULTILINE)
-    table = {name: float(told) for name, told in rows}
-    left = leave_one_out([one for one in measured_stack(family) if one.name in table])
+    """Within 15 mV, and the tables of the documents are those which are calculated."""
+    text = DOCS.read_text()
+    rows = re.findall(rf"^\| {family} \| (\S+) \|.*\| ([0-9.]+) \| ([0-9.]+) \|$", text, re.MULTILINE)
+    table = {name: float(told) for name, told, _ in rows}
+    curves = [one for one in measured_stack(family) if one.name in table]
+    left = [one for one in leave_one_out(curves) if isinstance(one, LeftOut)]
     assert max(one.rms_v for one in left) < 15e-3
     assert {one.name: one.rms_v * 1e3 for one in left} == pytest.approx(table, abs=0.15)
+    assert {one.name: one.rms_over_sigma for one in left} == pytest.approx(
+        {name: float(ratio) for name, _, ratio in rows}, abs=0.06
+    )
+    (said,) = re.findall(rf"^\| {family} \| (\d+) \| (\d+) % \| (\d+) % \| ([0-9.]+) \|$", text, re.MULTILINE)
+    over = np.abs(np.concatenate([one.left_v / one.sigma_v for one in left]))
+    counted = [over.size, 100 * np.mean(over < 1), 100 * np.mean(over < 2), np.sqrt(np.mean(over**2))]
+    assert counted[:3] == pytest.approx([float(one) for one in said[:3]], abs=1)
+    assert counted[3] == pytest.approx(float(said[3]), abs=0.01)
+
+
+def test_sigmas_widen_where_neighbouring_points_lie_off_together() -> None:
+    """Waves of 5 mV along each curve, and the same with every second point turned over."""
+    waves = np.sin(np.linspace(0, 6 * np.pi, 40)) * 5e-3
+    curves = [calculated(at, f"c{k}", points=40) for k, at in enumerate(varied())]
+    signs = np.where(np.arange(40) % 2, 1.0, -1.0)
+    together = fit_polarisation([replace(one, voltage_v=one.voltage_v + waves) for one in curves])
+    apart = fit_polarisation([replace(one, voltage_v=one.voltage_v + waves * signs) for one in curves])
+    assert apart.wider == 1.0
+    neighbour = float(np.cos(6 * np.pi / 39))  # correlation of a sine with itself one point on
+    assert together.wider == pytest.approx(np.sqrt((1 + neighbour) / (1 - neighbour)), rel=0.2)
+    ratio = together.fitted.sigma / apart.fitted.sigma
+    assert float(np.nanmin(ratio)) > 2
+    inside = np.array([1e4])
+    assert together.predict(NOMINAL, inside)[1] > apart.predict(NOMINAL, inside)[1]
 
 
 def test_known_parameters_are_found_within_their_doubt() -> None:
@@ -182,11 +209,27 @@ def test_a_prediction_outside_the_curves_is_named() -> None:
     assert far[0] > sigma[0]
 
 
+def test_a_current_beyond_the_nearest_curve_is_named() -> None:
+    """The curve at 2.5 bar goes further: that says nothing of 1.5 bar."""
+    far = replace(NOMINAL, cathode_pressure_pa=2.5e5)
+    near = replace(NOMINAL, cathode_pressure_pa=1.5e5)
+    fit = fit_polarisation([calculated(near, "low", most=1.8e4), calculated(far, "high", most=2.6e4)])
+    assert fit.most_current_a_m2() == pytest.approx(2.6e4)
+    assert fit.beyond(near, 1.8e4) == ""
+    assert fit.beyond(replace(NOMINAL, cathode_pressure_pa=1.9e5), 2e4) == (
+        "2 A/cm2 (the curve nearest to these conditions, 'low', ends at 1.8 A/cm2)"
+    )
+    assert fit.beyond(replace(NOMINAL, cathode_pressure_pa=2.1e5), 2e4) == ""
+
+
 def test_nothing_is_predicted_from_too_few_points() -> None:
     """Ten points are fitted jointly; five of them are not."""
     curves = [calculated(replace(NOMINAL, temperature_k=t), f"{t:g}", points=5) for t in (330.0, 350.0)]
     fit_polarisation(curves)
-    assert leave_one_out(curves) == ()
+    left = leave_one_out(curves)
+    assert all(isinstance(one, Unpredicted) and "5 parameters on 5 points" in one.why for one in left)
+    assert [one.name for one in left] == ["330", "350"]
+    assert leave_one_out(curves[:1]) == (Unpredicted("330", "there is no other curve"),)
 
 
 def test_oxygen_of_pure_oxygen_does_not_thin_out_along_the_channel() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from poliqi.base.errors import ConfigError, DataRefused
-from poliqi.lab.echem.prototype.parts import Battery
+from poliqi.lab.echem.prototype.carbontable import CarbonTable, Factor
+from poliqi.lab.echem.prototype.parts import Battery, Process, amounts_of
 from poliqi.lab.echem.prototype.sheet import BuildSheet, build_sheet
-from poliqi.lab.echem.quantity import propagated
+from poliqi.lab.echem.prototype.steps import steps_of
+from poliqi.lab.echem.prototype.told import findings_of, lines_of
+from poliqi.lab.echem.quantity import Quantity, propagated
 from poliqi.ops.prototype_examples import EXAMPLES
 from poliqi.ops.prototype_make import prototype_of
 from poliqi.ops.prototype_toml import read_table
@@ -107,10 +111,89 @@ def test_a_foil_of_lithium_is_a_negative() -> None:
     assert "negative porosity" not in made.tolerances.spreads
 
 
+def on_foil(thickness: str, *settings: str) -> BuildSheet:
+    """The coin cell against a foil of lithium."""
+    plain = ("np_ratio", "loading_sigma", "porosity", "thickness_sigma", "active_share", "solvent", "solids_share")
+    without = [f"negative.{key}=" for key in (*plain, "additives", "first_charge")]
+    foil = [f"negative.{one}" for one in ("foil=true", "active=lithium", "capacity=3861 mAh/g")]
+    lithium = ("material.lithium.formula=Li", "material.lithium.density=0.534(16) g/cm3")
+    return sheet("coin", *without, *foil, f"negative.thickness={thickness}", *lithium, *settings, draws=500)
+
+
+def test_lithium_of_the_positive_plates_on_a_thin_foil() -> None:
+    made = on_foil("8.0(2) um")
+    assert of(made, "np_ratio") < 1
+    assert of(made, "capacity") / MAH == pytest.approx(12.0e-3 * 0.96 * 195 * math.pi / 4 * 1.5**2)
+    assert not any("plates" in said or "foil" in said for said in made.cautions)
+    assert any("as the positive's lithium plates on the foil" in said for said in made.assumed)
+    bare = on_foil("8.0(2) um", "positive.first_charge=")
+    assert of(bare, "capacity") / MAH == pytest.approx(8e-4 * 0.534 * 3861 * math.pi / 4 * 1.5**2)
+    assert any("the foil has 0.734 of the lithium that the positive takes" in said for said in bare.cautions)
+
+
+def test_plating_in_the_first_charge_alone_is_said() -> None:
+    cell = ("positive.first_charge=235(2) mAh/g", "positive.capacity=200(2) mAh/g", "negative.np_ratio=1.08")
+    made = sheet("coin", *cell, "negative.first_charge=376(2) mAh/g")
+    first = 1.08 * 200 * 376 / 350 / 235
+    assert of(made, "first charge ratio") == pytest.approx(first)
+    (said,) = (one for one in made.cautions if "plates" in one)
+    assert said.startswith(f"N/P of the first charge is {first:.3f} and below 1 in ")
+    assert "first charge ratio" not in sheet("coin", drop="first_charge").tolerances.spreads
+
+
+def test_the_mass_of_a_foil_has_the_doubts_of_its_thickness_and_of_its_density() -> None:
+    made = on_foil("450(9) um", "negative.diameter=16 mm")
+    (item,) = (one for one in made.items if one.where == "negative.lithium")
+    assert item.mass.value == pytest.approx(math.pi / 4 * 1.6**2 * 0.045 * 0.534e-3)
+    assert item.mass.sigma / item.mass.value == pytest.approx(math.hypot(9 / 450, 16 / 534))
+
+
+def test_what_stands_twice_in_a_layer_is_weighed_twice() -> None:
+    plain = sheet("coin", draws=100)
+    both = sheet("coin", 'negative.additives."carbon black"=', "negative.additives.graphite=0.01", draws=100)
+    mass = {one.where: one.mass.value for one in plain.items}
+    (graphite,) = (one.mass.value for one in both.items if one.where == "negative.graphite")
+    assert graphite == pytest.approx(mass["negative.graphite"] + mass["negative.carbon black"])
+    (grams,) = (one for one in steps_of(both) if one.startswith("mix for negative"))
+    assert f"graphite {graphite * 20 / 0.85 * 1e3:.4g} g" in grams
+
+
+def test_carbon_without_the_energy_of_making_is_a_part_and_no_finding() -> None:
+    plain = sheet("coin", draws=100)
+    table = CarbonTable(
+        dict.fromkeys(plain.made.materials, Factor(Quantity(1.0, 0.0, "1"), "made up")),
+        {"oven": Factor(Quantity(0.5, 0.0, "1"), "made up")},
+    )
+    part = build_sheet(plain.made, carbon=table, draws=100)
+    assert part.carbon is not None
+    assert (part.carbon.missing, part.carbon.is_partial) == ([], True)
+    assert any("carbon (PARTIAL)" in line for line in lines_of(part))
+    assert not [one for one in findings_of(part).findings if one.name == "carbon"]
+    oven = Process("oven", Quantity(7.2e6, 0.0, "J"))
+    whole = build_sheet(replace(plain.made, processes=(oven,)), carbon=table, draws=100)
+    assert whole.carbon is not None
+    assert whole.carbon.is_partial is False
+    assert findings_of(whole).named("carbon").value == pytest.approx(part.carbon.total.value + 1.0)
+
+
+def test_carbon_is_of_what_is_taken_with_the_lost_share_of_the_mixes() -> None:
+    plain = sheet("coin", draws=100)
+    table = CarbonTable(dict.fromkeys(plain.made.materials, Factor(Quantity(1.0, 0.0, "1"), "made up")), {})
+    coated = of(plain, "positive coating") + of(plain, "negative coating")
+    made = build_sheet(plain.made, carbon=table, draws=100)
+    assert made.carbon is not None
+    assert made.carbon.total.value == pytest.approx(of(plain, "mass") + coated * (1 / 0.85 - 1))
+    assert "  with the 0.15 of the mixes that is lost; solvents are not in the sum" in lines_of(made)
+    kept = build_sheet(replace(plain.made, loss=None), carbon=table, draws=100)
+    assert kept.carbon is not None
+    assert kept.carbon.total.value == pytest.approx(of(plain, "mass"))
+    assert "  what is lost of the mixes is not told (loss), and not in the sum" in lines_of(kept)
+
+
 def test_first_order_is_that_of_the_one_formula_and_the_draws_agree() -> None:
     made = sheet("coin", draws=20_000)
-    inputs = {name: one for name, one in made.amounts.items() if name in ("positive.loading", "positive.capacity")}
-    inputs["positive.diameter"] = made.amounts["positive.diameter"]
+    amounts = amounts_of(made.made)
+    inputs = {name: amounts[name] for name in ("positive.loading", "positive.capacity", "positive.diameter")}
     expected, moved = propagated(
         lambda v: v["positive.loading"] * 0.96 * v["positive.capacity"] * math.pi / 4 * v["positive.diameter"] ** 2,
         inputs,
@@ -162,6 +245,8 @@ def test_what_looks_wrong_is_said(setting: str, caution: str) -> None:
         ('negative.first_charge="300 mAh/g"', "the first charge takes at least what comes back"),
         ("positive.additives.PVDF=0.5", "sum to 1.4"),
         ("positive.porosity=1.0", "must be below 1"),
+        ("material.NMC811.formula_units=0", "must be 1 to 10000"),
+        ("loss='100 %'", "loss: 100 % leaves nothing of the mix"),
         ('material.NMC811.formula="NMC"', "is no element"),
         ('material.NMC811.raw_materials=["unobtainium"]', "is no entry of the annexes"),
         ('part=[{name="a", material="PVDF", mass="1 g"}, {name="a", material="PVDF", mass="1 g"}]', "twice"),
@@ -200,6 +285,12 @@ def test_a_coating_thinner_than_its_solids_is_refused() -> None:
 def test_a_doubt_wider_than_its_number_is_refused() -> None:
     with pytest.raises(DataRefused, match="hardly ever possible"):
         sheet("coin", 'positive.active_share="0.96 +- 300"')
+
+
+def test_draws_that_cannot_be_are_told_by_their_share() -> None:
+    made = sheet("coin", 'separator.porosity="0.41(15)"', draws=500)
+    assert made.tolerances.redrawn >= 1
+    assert any("drawn inputs could not be" in said for said in made.cautions)
 
 
 def test_an_excess_over_pores_that_are_not_known_is_refused() -> None:

@@ -79,6 +79,12 @@ def test_masses_by_hand() -> None:
     assert of(made, "catalyst metal") * 1e3 == pytest.approx(0.50e-3 * 25)
 
 
+def test_a_metal_without_a_support_is_weighed() -> None:
+    made = sheet("cathode.support=platinum", "cathode.metal_share=1.0")
+    grams = {item.where: item.mass.value * 1e3 for item in made.items}
+    assert grams["cathode.platinum"] == pytest.approx(0.40e-3 * 25)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -89,6 +95,8 @@ def test_masses_by_hand() -> None:
         (('operation.mass_activity="0.3 A/mg"',), "either mass_activity or specific_activity"),
         (("material.PFSA membrane.density=",), "is no key"),
         (('material."PFSA membrane".density=',), "density is not stated"),
+        (('cathode.ionomer="carbon support"',), "give the ionomer its own"),
+        (("anode.support=ionomer",), "anode.ionomer = 'ionomer' is the metal or the support too"),
         (('membrane.material="paper"',), "no .material. of that name"),
     ],
 )

@@ -149,7 +149,7 @@ def test_a_current_that_wanders_is_left_out_and_told() -> None:
 
 
 def test_a_record_without_pulses_is_refused() -> None:
-    with pytest.raises(DataRefused, match="no pulse"):
+    with pytest.raises(DataRefused, match=r"no pulse of up to 10 s .* give --longest and --least-rest"):
         find_pulses(_record(), longest_s=10)
 
 
@@ -166,6 +166,29 @@ def test_state_of_charge_needs_what_is_stated_or_seen() -> None:
             soc_stated(capacity, start)
     with pytest.raises(DataRefused, match=r"no charge reaches 4\.2 V"):
         soc_of_window(_record(), 3.0, 4.2)
+
+
+def _ten_cycles() -> CyclingRecord:
+    """A 5 Ah cell between 3.0 and 4.2 V in 1,200 s each way: a charge takes 1 % more than a discharge gives."""
+    soc = np.concatenate((np.zeros(1), np.tile(np.concatenate((np.arange(1, 21), np.arange(19, -1, -1))), 10) / 20))
+    current = np.where(np.diff(soc) > 0, 5 * 3 / 0.99, -5.0 * 3)
+    time = 60.0 * np.arange(soc.size)
+    return CyclingRecord(time, 3 + 1.2 * soc, np.append(current[0], current), title="ten cycles")
+
+
+def test_the_window_is_that_of_one_discharge_not_of_all_cycles() -> None:
+    found = soc_of_window(_ten_cycles(), 3.0, 4.2)
+    assert found.capacity_ah == pytest.approx(5.0)
+    assert found.source.endswith("5 Ah between rows 21 and 41")
+
+
+def test_of_several_discharges_it_is_the_one_with_the_pulses() -> None:
+    record = _ten_cycles()
+    begin = 60.0 * (7 * 40 + 30)  # half empty in the eighth
+    found = soc_of_window(record, 3.0, 4.2, [begin])
+    assert found.source.endswith("5 Ah between rows 301 and 321")
+    taken = 8 * 5 / 0.99 - 7 * 5 - 2.5
+    assert found.at(taken) == pytest.approx(0.5)
 
 
 @pytest.fixture(scope="module")

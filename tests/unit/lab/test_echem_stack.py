@@ -148,6 +148,8 @@ def test_a_profile_of_power_is_read_with_its_units() -> None:
         ("time / s,time / h,power / W\n0,1,1\n1,2,1\n", "two columns of time"),
         ("time / s,speed / mph\n0,1\n1\n", "line 3: '1' are not the numbers of a row"),
         ("time / s,speed / mph\n0,1\n1,fast\n", "line 3"),
+        ("time / s,speed / mph\n0,1\n1,1_0\n", "line 3: speed is no number"),
+        ("time / s,speed / mph\n0,1\n1,2,5\n", "line 3: '1,2,5' are not the numbers of a row"),
         ("time / s,speed / mph\n0,1\n0,2\n", "line 3: time does not rise"),
         ("time / s,speed / mph\n0,1\n1,-2\n", "line 3: speed -0.8941"),
         ("time / s,speed / mph\n0,1\n1,inf\n", "line 3: speed is no number"),

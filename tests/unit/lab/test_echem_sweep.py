@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.edge.sweep import SweepFailed
-from poliqi.lab.echem.sweep import Failed, resumed_sweep
+from poliqi.lab.echem.sweep import Failed, Taken, resumed_sweep
 
 TASK = {"model": "root"}
 
@@ -59,6 +60,43 @@ def test_a_second_run_reads_all_from_the_file(tmp_path: Path) -> None:
     file = tmp_path / "sweep.jsonl"
     resumed_sweep(root, DESIGNS, Root, task=TASK, resume=file, workers=1)
     assert resumed_sweep(never, DESIGNS[::-1], Root, task=TASK, resume=file, workers=1) == ROOTS[::-1]
+
+
+def test_what_was_taken_from_the_file_is_told_and_known_by_its_lines(tmp_path: Path) -> None:
+    file, seen = tmp_path / "sweep.jsonl", list[Taken]()
+
+    def run() -> None:
+        resumed_sweep(root, DESIGNS * 2, Root, task=TASK, resume=file, workers=1, taken=seen.append)
+
+    run()
+    assert not seen
+    run()
+    file.write_text(file.read_text().replace("2.0", "2.5"))
+    run()
+    assert [one.count for one in seen] == [6, 6]
+    assert seen[0].digest != seen[1].digest
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602])
+def test_a_file_that_others_can_write_is_not_believed(tmp_path: Path, mode: int) -> None:
+    file = tmp_path / "sweep.jsonl"
+    resumed_sweep(root, DESIGNS, Root, task=TASK, resume=file, workers=1)
+    file.chmod(mode)
+    with pytest.raises(ConfigError, match="would be believed"):
+        resumed_sweep(root, DESIGNS, Root, task=TASK, resume=file, workers=1)
+
+
+def test_a_file_of_another_user_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    another = os.geteuid() + 1
+    monkeypatch.setattr("os.geteuid", lambda: another)
+    with pytest.raises(ConfigError, match="another user owns it"):
+        resumed_sweep(root, DESIGNS, Root, task=TASK, resume=tmp_path / "sweep.jsonl", workers=1)
+
+
+def test_a_pipe_is_no_file_of_a_sweep(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="no regular file"):
+        resumed_sweep(root, DESIGNS, Root, task=TASK, resume=tmp_path / "pipe", workers=1)
 
 
 def test_ctrl_c_keeps_what_was_done_and_leaves_no_process(tmp_path: Path) -> None:

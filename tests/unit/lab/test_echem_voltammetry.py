@@ -234,6 +234,32 @@ def test_the_command_finds_crossover_and_co(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("of", ["strip", "clean"])
+def test_a_file_that_says_it_is_simulated_is_believed(tmp_path: Path, of: str) -> None:
+    e, i = stripping_voltammogram()
+    half = e.size // 2
+    files = [
+        write_swept(tmp_path / "strip.csv", e[:half], i[:half]),
+        write_swept(tmp_path / "clean.csv", e[half:], i[half:]),
+    ]
+    said = tmp_path / f"{of}.csv"
+    head, *rows = said.read_text().splitlines()
+    said.write_text("\n".join([f"{head},Simulated / 1", *(f"{row},1" for row in rows)]) + "\n")
+    LabStore.create(tmp_path / "lab", "Politecnico di Milano")
+    words = ["--find", "co", "--to-rhe", "0", "--clean", str(files[1]), "--store", str(tmp_path / "lab"), "--json"]
+    done = CliRunner().invoke(command, [str(files[0]), *words])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["simulated"] is True
+    with LabStore.open(tmp_path / "lab").tenant() as part:
+        held = {one.title: one.is_simulated for one in part.find()}
+        assert part.dataset(told["dataset"]).is_simulated
+    assert {name for name, is_simulated in held.items() if is_simulated} == {
+        f"Voltammogram{' without co' if of == 'clean' else ''}: {of}.csv",
+        "Active area by CO: strip.csv",
+    }
+
+
 def test_an_option_of_another_evaluation_is_refused(tmp_path: Path) -> None:
     path = write_swept(tmp_path / "lsv.csv", *crossover_sweep(0.05, 100.0))
     done = CliRunner().invoke(

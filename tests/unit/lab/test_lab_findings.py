@@ -47,6 +47,8 @@ def test_a_quantity_is_found_by_its_name() -> None:
         ({"format": "poliqi-findings-9"}, "format"),
         ({"findings": [{"name": "a b", "value": 1, "unit": "nm"}]}, "names no quantity"),
         ({"findings": [{"name": "a", "value": 1, "unit": "nm"}] * 2}, "twice"),
+        ({"findings": [{"name": "a@\x1b[2J", "value": 1, "unit": "nm"}]}, "names no quantity"),
+        ({"findings": [{"name": "a", "value": 1, "unit": "\x1b[2J"}]}, "with a unit"),
         ({"findings": [{"name": "a", "value": 1, "unit": ""}]}, "with a unit"),
         ({"findings": [{"name": "a", "value": 1, "unit": "nm", "sigma": -1}]}, "sigma"),
         ({"findings": [{"name": "a", "value": "1", "unit": "nm"}]}, "not a file of findings"),

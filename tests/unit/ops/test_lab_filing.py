@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,6 +129,23 @@ def test_a_file_that_changes_during_the_work_is_refused(root: Path, tmp_path: Pa
     with pytest.raises(DataRefused, match="changed"):
         filing.put("tool", {}, lambda _: None, title="T")
     assert not kinds(root)
+
+
+@pytest.mark.parametrize("is_set_back", [False, True])
+def test_a_change_is_refused_where_the_store_holds_what_was_there(
+    root: Path, tmp_path: Path, *, is_set_back: bool
+) -> None:
+    path = written(tmp_path / "a", "a")
+    put(root, Read("curve", (path,)))
+    os.utime(path, (0, 0))
+    filing = Filing(root, "", [Read("curve", (path,))])
+    written(path, "b")
+    if is_set_back:
+        written(path, "a")
+        os.utime(path, (0, 1))
+    with pytest.raises(DataRefused, match="changed"):
+        filing.put("tool", {"another": 1}, _work, title="Another")
+    assert "Another" not in kinds(root)
 
 
 def test_without_a_store_nothing_is_read() -> None:

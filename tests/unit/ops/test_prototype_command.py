@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,9 @@ def test_a_build_sheet_in_words(coin: Path) -> None:
     assert "punch discs of 15 mm; one weighs 28.84 +- 0.43 mg; take 27.97" in text
     assert "cobalt: strategic (I d), critical (II h): 1.233 mg" in text
     assert "no factor is assumed" in text
+    guide = (Path(__file__).resolve().parents[3] / "docs/how-to/build-a-cell.md").read_text()
+    (quoted,) = re.findall(r"Read the cautions\. `([^`]+)`", guide)
+    assert f"caution: {quoted}" in text
 
 
 def test_a_page_has_numbers_and_charts_and_names_that_are_words(coin: Path, tmp_path: Path) -> None:
@@ -89,10 +93,14 @@ def test_carbon_is_partial_until_every_factor_is_there(coin: Path, tmp_path: Pat
         for name in part["carbon"]["missing"]
     )
     table.write_text(table.read_text() + rows)
-    whole = told("coin", coin, "--carbon", table)
+    unmade = told("coin", coin, "--carbon", table)["carbon"]
+    assert (unmade["missing"], unmade["has_energy_of_making"], unmade["is_partial"]) == ([], False, True)
+    table.write_text(table.read_text() + '[[factor]]\nenergy = "oven"\nkg_co2e_per_kwh = "2"\nsource = "a test"\n')
+    making = ("--set", 'process=[{name = "oven", energy = "0.25 kWh"}]', "--set", "loss=")
+    whole = told("coin", coin, "--carbon", table, *making)
     assert whole["carbon"]["is_partial"] is False
     mass = whole["results"]["mass"]["value"] / 1000
-    assert whole["carbon"]["kg_co2e"] == pytest.approx(mass + 3 * copper, rel=1e-5)
+    assert whole["carbon"]["kg_co2e"] == pytest.approx(mass + 3 * copper + 0.5, rel=1e-5)
     kwh = whole["results"]["energy"]["value"] / 1000
     assert whole["carbon"]["per"]["kWh"]["kg_co2e"] == pytest.approx(whole["carbon"]["kg_co2e"] / kwh)
 
@@ -130,7 +138,9 @@ def test_a_table_to_be_filled_has_every_material_and_no_number(coin: Path, tmp_p
     run("coin", coin, "--carbon-template", table)
     text = table.read_text()
     assert text.count("[[factor]]") == 11
-    assert told("coin", coin, "--carbon", table)["carbon"]["kg_co2e"] == 0
+    unfilled = told("coin", coin, "--carbon", table)
+    assert (unfilled["carbon"]["kg_co2e"], "carbon" in unfilled["results"]) == (None, False)
+    assert "carbon: no factor is filled in for any of NMC811" in run("coin", coin, "--carbon", table)
     table.write_text("\n".join(line.removeprefix("# ") for line in text.splitlines()[1:]))
     with pytest.raises(PoliqiError, match="factor 1"):
         run("coin", coin, "--carbon", table)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["widening"]
+from poliqi.lab.echem.fitting import Fitted, Verdict
+
+__all__ = ["widened", "widening"]
 
 _MOST: Final = 0.9999
 _FEWEST: Final = 8
@@ -31,3 +35,18 @@ def widening(*runs: NDArray[np.float64]) -> float:
         return 1.0
     r = min(neighbour, _MOST)
     return (1 + r) / (1 - r)
+
+
+def widened(fitted: Fitted, factor: float) -> Fitted:
+    """Sigmas times the factor, >= 1; whom they then cover within a factor of e is not identified."""
+    sigma = fitted.sigma * factor
+    relative = sigma / np.abs(fitted.value)
+    verdicts = tuple(
+        Verdict(one.name, False, f"known to a factor of {math.exp(min(float(wide), 50.0)):.2g} only")
+        if said.is_identified and one.is_log and wide >= 1
+        else said
+        for one, said, wide in zip(fitted.parameters, fitted.verdicts, relative, strict=True)
+    )
+    hidden = np.where([one.is_identified for one in verdicts], 1.0, math.nan)
+    covariance = fitted.covariance * factor**2 * np.outer(hidden, hidden)
+    return replace(fitted, sigma=sigma * hidden, covariance=covariance, verdicts=verdicts)

@@ -27,7 +27,8 @@ __all__ = ["RANK_LIMIT", "Fitted", "Parameter", "Verdict", "fit_least_squares", 
 Floats = NDArray[np.float64]
 RANK_LIMIT: Final = 1e-5
 """Singular values of J with columns of length 1, over the largest, below which a direction is unknown."""
-_PART: Final = 0.1
+_PART: Final = 1e-3
+"""Share of an unknown direction from which a parameter takes part in it: above what errors of J leave there."""
 _WIDEST: Final = 1.0
 _NEAR: Final = 1e-4
 
@@ -78,7 +79,6 @@ class Fitted:
     rank: int
     condition: float
     verdicts: tuple[Verdict, ...]
-    evaluations: int
     converged: bool
 
     def __getitem__(self, name: str) -> float:
@@ -190,7 +190,6 @@ def fit_least_squares(
         rank,
         condition,
         widest,
-        int(found.nfev),
         bool(found.success),
     )
 
@@ -205,7 +204,8 @@ def judged(
 ) -> tuple[tuple[Verdict, ...], Floats, Floats, int, float]:
     """Verdicts, sigma (k,), covariance (k, k), rank and condition number, by the Jacobian (n, k) at a minimum.
 
-    Parameters at a limit are held there: they have no sigma, and what is said of the others is under that.
+    Parameters at a limit are held there: they have no sigma, and what is said of the others is under that. Where
+    sigma is not known and there are no more points than parameters, none is identified.
     """
     n, k = jacobian.shape
     length = np.sqrt(np.sum(jacobian**2, axis=0))
@@ -233,6 +233,8 @@ def judged(
         for at in np.flatnonzero(lost > _PART):
             others = [name for name in together if name != parameters[int(where[at])].name]
             whys[int(where[at])] = f"cannot be told apart from {', '.join(others)}" if others else "changes nothing"
+    if not known_sigma and n <= k:
+        whys = [why or "no point is left to tell its doubt" for why in whys]
     sigma = np.sqrt(np.clip(np.diag(covariance), 0, None))
     verdicts = tuple(Verdict(one.name, not why, why) for one, why in zip(parameters, whys, strict=True))
     hidden = np.where(np.array([one.is_identified for one in verdicts]), 1.0, math.nan)

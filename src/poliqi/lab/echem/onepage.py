@@ -36,6 +36,9 @@ _COLUMNS: Final = 2
 _INCH: Final = (5.4, 3.9)
 _ROWS_SHOWN: Final = 24
 _CHARACTER_INCH: Final = 0.602 * 9 / 72  # of the fixed font at 9 points
+_TITLE_INCH: Final = 0.7 * 12 / 72  # of a letter of a title, on the wide side
+_TITLE_LINE_INCH: Final = 0.2
+_MOST_TITLE_LINES: Final = 3
 _STYLE: Final = (
     "body{font:16px/1.45 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1d252c;"
     "background:#fff}h1{font-size:1.5rem;margin:0}p.sub{color:#51606d;margin:.2rem 0 1rem}"
@@ -120,7 +123,8 @@ def _figure(page: Page, kind: str, *, with_words: bool) -> bytes:
     words_inch = 0.19 * len(words) + 0.25 if words else 0.0
     is_wide = with_words or any(panel.is_wide for panel in page.panels)
     columns = max([len(row) for row in rows] + [_COLUMNS if is_wide else 1])
-    size = (_INCH[0] * columns, _INCH[1] * len(rows) + words_inch + 0.55)
+    title = _title(page, _INCH[0] * columns)
+    size = (_INCH[0] * columns, _INCH[1] * len(rows) + words_inch + 0.35 + _TITLE_LINE_INCH * len(title))
     with style.rc_context(CHART_STYLE):
         figure: Any = Figure(figsize=size, layout="constrained")
         heights = [words_inch] * bool(words) + [_INCH[1]] * len(rows)
@@ -134,11 +138,17 @@ def _figure(page: Page, kind: str, *, with_words: bool) -> bytes:
             for axes, panel in zip(part.subplots(1, len(row), squeeze=False)[0], row, strict=True):
                 panel.draw(axes)
                 axes.set_title(panel.title.replace("$", r"\$"), fontsize=10, loc="left")
-        title = page.title[:110] + (" (simulated)" if page.simulated else "")
-        figure.suptitle(title.replace("$", r"\$"), x=0.01, ha="left", fontsize=12)
+        figure.suptitle("\n".join(title).replace("$", r"\$"), x=0.01, ha="left", fontsize=12)
         out = io.BytesIO()
         figure.savefig(out, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
     return out.getvalue()
+
+
+def _title(page: Page, wide_inch: float) -> list[str]:
+    """In lines that the picture is wide enough for, at most three; `simulated` is never cut."""
+    letters = int(wide_inch / _TITLE_INCH)
+    lines = textwrap.wrap(page.title, letters, max_lines=_MOST_TITLE_LINES, placeholder=" ...")
+    return [*lines[:-1], *textwrap.wrap(f"{lines[-1]} (simulated)", letters)] if page.simulated and lines else lines
 
 
 def _words(page: Page) -> list[str]:

@@ -26,6 +26,8 @@ class Spectrum:
     source_format: str = ""
     notes: tuple[str, ...] = ()
     simulated: bool = False
+    is_rising: bool = False
+    """Whether it was measured from the lowest frequency up."""
 
     def __post_init__(self) -> None:
         """Raises DataRefused for frequencies that do not fall, are not positive, or values that are no numbers."""

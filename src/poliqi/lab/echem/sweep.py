@@ -17,7 +17,7 @@ from poliqi.base.errors import DataRefused, words_of
 from poliqi.edge.sweep import sweep
 from poliqi.lab.echem.sweepfile import Line, SweepFile, key_of
 
-__all__ = ["Failed", "resumed_sweep"]
+__all__ = ["Failed", "Taken", "resumed_sweep"]
 
 _Input = TypeVar("_Input")
 _Result = TypeVar("_Result")
@@ -28,6 +28,14 @@ class Failed:
     """An input that has no result: why, in the words of what refused it."""
 
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a resume file told and nobody calculated now: of how many inputs, and the BLAKE3 of those lines."""
+
+    count: int
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,7 @@ def resumed_sweep(
     workers: int | None = None,
     cluster: str | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
+    taken: Callable[[Taken], None] = lambda _taken: None,
 ) -> list[_Result | Failed]:
     """`function` of every input, in their order; Failed where it raised DataRefused.
 
@@ -60,13 +69,14 @@ def resumed_sweep(
     and containers of those, with numbers that are finite (None where there is none): they are known by, and kept
     as, JSON. `task` is all that decides results beside the inputs: a file of another task is refused. Equal inputs
     are calculated once. `workers`, `cluster` and `progress` are those of `poliqi.edge.sweep.sweep`; what the file
-    `resume` holds counts as done from the start. Raises SweepFailed, ConfigError, LinkDown, DataRefused (a resume
-    file that is none), StoreError, and KeyboardInterrupt with all results so far in the file.
+    `resume` holds counts as done from the start and is believed; `taken` is told of it. Raises SweepFailed,
+    ConfigError, LinkDown, DataRefused (a resume file that is none), StoreError, and KeyboardInterrupt with all
+    results so far in the file.
     """
     if resume is None:
-        return _swept(function, inputs, result, None, workers, cluster, progress)
+        return _swept(function, inputs, result, None, workers, cluster, progress, taken)
     with SweepFile(resume, {**task, "result": f"{result.__module__}.{result.__qualname__}"}) as file:
-        return _swept(function, inputs, result, file, workers, cluster, progress)
+        return _swept(function, inputs, result, file, workers, cluster, progress, taken)
 
 
 def _swept(
@@ -77,12 +87,16 @@ def _swept(
     workers: int | None,
     cluster: str | None,
     progress: Callable[[int, int], None],
+    taken: Callable[[Taken], None],
 ) -> list[_Result | Failed]:
     keys = [key_of(one) for one in inputs]
     by_key = dict(zip(keys, inputs, strict=True))
     outcomes: dict[str, _Result | Failed] = {}
     if file is not None:
-        outcomes |= {key: _outcome(line, result) for key, line in file.lines.items() if key in by_key}
+        told = {key: file.lines[key] for key in by_key if key in file.lines}
+        outcomes |= {key: _outcome(line, result) for key, line in told.items()}
+        if told:
+            taken(Taken(sum(key in told for key in keys), key_of(list(told.values()))))
     todo = [key for key in by_key if key not in outcomes]
     before = len(outcomes)
     progress(before, len(by_key))

@@ -1,13 +1,15 @@
 """The file that a sweep goes on from: a first line that says which sweep it is, then one line of JSON a result.
 
 Lines are appended as results come, each on disk before the next. A last line that was torn by a crash is cut off;
-any other damage is refused. One process at a time writes.
+any other damage is refused. One process at a time writes. What stands in it is believed: a file that others can
+write is refused.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +24,7 @@ __all__ = ["Line", "SweepFile", "key_of"]
 
 _FORMAT: Final = "poliqi-sweep-1"
 _MOST_BYTES: Final = 512 << 20
+_OTHERS_WRITE: Final = 0o022
 
 
 class _Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,8 +49,8 @@ def key_of(value: Any) -> str:
 
 
 class SweepFile:
-    """Open it, read `lines`, `append` to it, close it. Raises ConfigError where it is in use, DataRefused where it
-    is of another sweep or damaged, StoreError where the disk fails.
+    """Open it, read `lines`, `append` to it, close it. Raises ConfigError where it is in use or others can write
+    it, DataRefused where it is of another sweep or damaged, StoreError where the disk fails.
     """
 
     def __init__(self, path: Path, task: Mapping[str, Any]) -> None:
@@ -81,7 +84,7 @@ class SweepFile:
             raise ConfigError(
                 f"--resume {self._path} is in use by another sweep; wait for it or name another file"
             ) from error
-        size = os.fstat(self._file).st_size
+        size = self._own_size()
         if size > _MOST_BYTES:
             raise DataRefused(
                 f"--resume {self._path}: {size} bytes, must be at most {_MOST_BYTES}; name another file"
@@ -95,6 +98,19 @@ class SweepFile:
         if not newline:
             self._write(head)
         return lines
+
+    def _own_size(self) -> int:
+        """Bytes of a regular file that this user alone writes. Raises ConfigError for any other."""
+        state = os.fstat(self._file)
+        if not stat.S_ISREG(state.st_mode):
+            raise ConfigError(f"--resume {self._path} is no regular file; name another, or a new one")
+        if state.st_uid != os.geteuid() or state.st_mode & _OTHERS_WRITE:
+            raise ConfigError(
+                f"--resume {self._path}: another user owns it or can write it (mode "
+                f"{stat.S_IMODE(state.st_mode):o}), and its results would be believed; name a new file, or, where "
+                "you trust its lines, copy it to one of your own (chmod 600)"
+            )
+        return state.st_size
 
     def _read(self, rows: list[bytes], task: str) -> dict[str, Line]:
         try:

@@ -25,6 +25,8 @@ _OPTION: Final = "--column"
 _MOST_BYTES: Final = 64 << 20
 _MOST_HEAD_LINES: Final = 300
 _MOST_COLUMNS: Final = 1000
+_LONGEST_HEAD: Final = 200
+_SIMULATED: Final = "simulated"
 _SEPARATORS: Final = ("\t", ";", ",", None)
 _BRACKETS: Final = re.compile(r"(.*?)\s*[(\[]([^()\[\]]{0,40})[)\]]\s*")
 _SLASH: Final = re.compile(r"([^/]*?)\s*/\s*(.{1,40}?)\s*")
@@ -62,6 +64,8 @@ class UnitTable:
     title: str
     remarks: tuple[str, ...] = ()
     """Lines before the header."""
+    simulated: bool = False
+    """Whether the column "Simulated / 1" that POLIQI writes beside calculated data says so in any row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +129,12 @@ def unit_table(
             places[field], units[field] = found
             if found[0] >= width:
                 raise DataRefused(f"{title}: {field} is said to be column {found[0] + 1} of {width}")
-    values, rows = _numbers(text, places, width)
+    at = next((at for at, name in enumerate(head) if _head(name) in ((_SIMULATED, "1"), (_SIMULATED, ""))), None)
+    flag = {} if at is None else {_SIMULATED: at}
+    values, rows = _numbers(text, places | flag, width)
     columns = {field: values[field] * wanted[field].units[units[field]] for field in places}
-    return UnitTable(columns, units, rows, title, tuple(text.lines[: max(text.first - 1, 0)]))
+    remarks = tuple(text.lines[: max(text.first - 1, 0)])
+    return UnitTable(columns, units, rows, title, remarks, bool(flag) and bool(np.any(values[_SIMULATED])))
 
 
 def _text(data: bytes, title: str) -> _Text:
@@ -201,7 +208,12 @@ def _place(
 
 
 def _head(name: str) -> tuple[str, str]:
-    """Name in lower case and unit, "" where none is written: "Ewe/V vs. RHE" is ("ewe", "V")."""
+    """Name in lower case and unit, "" where none is written: "Ewe/V vs. RHE" is ("ewe", "V").
+
+    A heading of more than 200 characters is nobody's column.
+    """
+    if len(name) > _LONGEST_HEAD:
+        return "", ""
     found = _BRACKETS.fullmatch(name.strip()) or _SLASH.fullmatch(name.strip())
     words, unit = (name, "") if found is None else (found[1], found[2])
     return words.strip().lower().strip("<>|"), unit.split(" vs")[0].strip()

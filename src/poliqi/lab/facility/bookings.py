@@ -21,6 +21,10 @@ BOOKING: Final = (
     "b.replaces, b.made_s, c.at_s, coalesce(c.is_charged, 0) AND w.booking IS NULL "
     "FROM booking b LEFT JOIN cancellation c ON c.booking = b.id LEFT JOIN waiver w ON w.booking = b.id"
 )
+_OF_REQUESTS: Final = (
+    "WITH RECURSIVE mine(id) AS (SELECT id FROM booking WHERE login = ? AND substr(request, 1, ?) = ? "
+    "UNION SELECT n.id FROM booking n JOIN mine ON n.replaces = mine.id) SELECT id FROM mine"
+)
 _LAST_S: Final = 7_258_118_400  # the year 2200
 
 
@@ -119,13 +123,31 @@ class Bookings:
         """The booking that a quote offers, at its prices. Raises Refused where the time was taken meanwhile."""
         words = _checked_words(title, note, request)
         with self._database.changing(by.login) as change:
-            return self._accept(change, quote, by, words, request)
+            return self._accept(change, quote, request, by, words)
 
-    def accept_all(self, quotes: Sequence[str], *, by: User, title: str = "", note: str = "") -> list[Booking]:
-        """The bookings that several quotes offer, in one change: all of them, or none where one is Refused."""
-        words = _checked_words(title, note, None)
+    def accept_all(
+        self, quotes: Sequence[str], *, by: User, title: str = "", note: str = "", request: str | None = None
+    ) -> list[Booking]:
+        """The bookings that several quotes offer, in one change: all of them, or none where one is Refused.
+
+        The request of each is `request` with its number behind; other quotes under the same one are Refused.
+        """
+        requests = [None if request is None else f"{request} {at}" for at in range(len(quotes))]
+        words = _checked_words(title, note, requests[-1] if requests else None)
         with self._database.changing(by.login) as change:
-            return [self._accept(change, quote, by, words, None) for quote in quotes]
+            return [self._accept(change, *one, by, words) for one in zip(quotes, requests, strict=True)]
+
+    def of_requests(self, beginning: str, *, by: User, login: str | None = None) -> list[Booking]:
+        """The bookings of `by`, or of `login`, whose request begins so, and what replaced them, in order of time;
+        also cancelled ones.
+        """
+        holder = login or by.login
+        self._may_act_for(by, holder)
+        rows = self._database.read(
+            f"{BOOKING} WHERE b.id IN ({_OF_REQUESTS}) ORDER BY b.begin_s, b.instrument",
+            (holder, len(beginning), beginning),
+        )
+        return [booking_of(row) for row in rows]
 
     def cancel(self, booking: str, *, by: User, reason: str = "", is_waived: bool = False) -> Booking:
         """Free its time. Charged where its tariff's notice has passed, unless an operator waives that, with a
@@ -176,7 +198,7 @@ class Bookings:
 
     # -------------------------------------------------------------- inside a transaction
 
-    def _accept(self, change: Change, quote: str, by: User, words: tuple[str, str], request: str | None) -> Booking:
+    def _accept(self, change: Change, quote: str, request: str | None, by: User, words: tuple[str, str]) -> Booking:
         acting = self._people.acting(by)
         rows = change.run("SELECT * FROM quote WHERE id = ?", (quote,))
         if not rows or not (acting.is_operator or rows[0][2] == acting.tenant):

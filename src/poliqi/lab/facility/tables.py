@@ -1,7 +1,6 @@
 """The month report and invoices as CSV (RFC 4180), for spreadsheets.
 
-A spreadsheet runs a cell that begins with = + - @ as a formula, also one of its full-width forms. Words of people
-that begin so, or with a blank of any kind before it, get an apostrophe in front; our own numbers stay numbers.
+Words of people are never a formula to a spreadsheet; our own numbers stay numbers.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from poliqi.base.csvcell import csv_cell
 from poliqi.lab.facility.cofunding import sum_of
 from poliqi.lab.facility.invoice import Invoice
 from poliqi.lab.facility.localtime import local_text
@@ -19,18 +19,10 @@ from poliqi.lab.facility.report import MonthReport
 
 __all__ = ["invoice_table", "month_table"]
 
-_FORMULA: Final = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n")
 _INVOICE_HEAD: Final = (
     "label", "number", "kind", "tenant", "legal_name", "month", "issued", "line", "text", "seconds", "eur_per_hour",
     "percent", "net_eur", "vat_percent",
 )  # fmt: skip
-
-
-def _cell(value: str | int) -> str:
-    if isinstance(value, int):
-        return str(value)
-    is_formula = value.lstrip()[:1] in _FORMULA if value.strip() else False
-    return f"'{value}" if is_formula or value[:1] in _FORMULA else value
 
 
 class _Number(str):
@@ -48,7 +40,7 @@ def _table(rows: Iterable[Sequence[str | int]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     for row in rows:
-        writer.writerow([value if isinstance(value, _Number) else _cell(value) for value in row])
+        writer.writerow([value if isinstance(value, (int, _Number)) else csv_cell(value) for value in row])
     return out.getvalue()
 
 

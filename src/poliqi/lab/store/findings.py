@@ -112,12 +112,12 @@ def _check(findings: Findings, name: str) -> None:
         raise DataRefused(f"{name}: its format is {findings.format!a:.60}, must be {FORMAT!r}; {_REMEDY}")
     seen: set[str] = set()
     for one in findings.findings:
-        if not _NAME.fullmatch(one.name):
+        if not _NAME.fullmatch(one.name) or not one.name.isprintable():
             raise DataRefused(f"{name}: {one.name!a:.80} names no quantity; such as lattice_a@LaB6; {_REMEDY}")
         if one.name in seen:
             raise DataRefused(f"{name}: {one.name!r} stands there twice; {_REMEDY}")
         seen.add(one.name)
-        if not math.isfinite(one.value) or not one.unit:
+        if not math.isfinite(one.value) or not one.unit or not one.unit.isprintable():
             raise DataRefused(f"{name}: {one.name!r} is {one.value} {one.unit!a:.20}, must be a number with a unit")
         if one.sigma is not None and not 0 <= one.sigma < math.inf:
             raise DataRefused(f"{name}: sigma of {one.name!r} is {one.sigma}, must be a number of 0 or more")

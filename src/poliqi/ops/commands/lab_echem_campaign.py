@@ -8,20 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from poliqi.base.errors import ConfigError, DataRefused, PoliqiError
+from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.ops.lab_echem import PATH, outputs_options
 
 if TYPE_CHECKING:
-    from poliqi.lab.echem.campaign.plan import Campaign
     from poliqi.lab.echem.campaign.schedule import Schedule
-    from poliqi.lab.echem.onepage import Page
     from poliqi.lab.facility.facility import Facility
     from poliqi.lab.facility.records import User
 
 __all__ = ["command"]
 
 _PROGRAM: Final = "poliqi lab echem campaign"
-_TOLD: Final = 8
 
 
 @click.command()
@@ -39,6 +36,7 @@ _TOLD: Final = 8
 )
 @click.option("--book", metavar="LOGIN", help="book the instruments for LOGIN: all times or none, after a quote")
 @click.option("--yes", is_flag=True, help="book without a question")
+@click.option("--again", is_flag=True, help="book a second set of a campaign that is booked already")
 @click.option("--tries", type=click.IntRange(1, 1000), help="orders of work that are tried [by the size]")
 @click.option("--seed", type=int, default=0, show_default=True, help="of the random orders among them")
 @click.option("--ics", type=PATH, metavar="FILE.ics", help="write it for a calendar program")
@@ -55,11 +53,14 @@ def command(plan: Path, **options: Any) -> None:
       poliqi lab echem campaign batch7.toml --facility /srv/lab --book ugo
     """
     import time
+    from dataclasses import replace
 
     from poliqi.edge.wholefile import check_target, whole_file
     from poliqi.lab.echem.campaign.files import schedule_csv, schedule_ics, schedule_record
     from poliqi.lab.echem.campaign.schedule import schedule
     from poliqi.lab.facility.localtime import local_text
+    from poliqi.ops.campaign_booking import calendars_told, request_for, with_calendars
+    from poliqi.ops.campaign_page import lines_of, lines_of_tests, page_of
     from poliqi.ops.campaign_toml import read_campaign
     from poliqi.ops.lab_echem import Result, deliver, outputs_of, tell
     from poliqi.ops.lab_filing import Filing, Read
@@ -71,38 +72,47 @@ def command(plan: Path, **options: Any) -> None:
     if options["book"] and options["root"] is None:
         raise ConfigError("--book: at which facility? give --facility ROOT with it")
     filing = Filing(outputs.store, outputs.tenant, [Read("plan", (plan,))])
-    campaign = read_campaign(plan)
+    campaign = planned = read_campaign(plan)
     with ExitStack() as held:
         opened: tuple[Facility, User] | None = None
+        request = ""
         if options["root"] is not None:
             opened = _opened(held, options)
-            campaign = _around(campaign, opened, options["days"])
+            if options["book"]:
+                request = request_for(opened[0], campaign, opened[1], options["book"], again=options["again"])
+            campaign = with_calendars(campaign, *opened, options["days"])
         tell(f"placing {sum(len(jobs) for jobs in campaign.jobs)} tests on {len(campaign.channels)} channels")
         made = schedule(campaign, seed=options["seed"], tries=options["tries"])
-        page = _page(made)
-        booked = _booked(made, opened, options) if opened is not None and options["book"] else None
-    record = schedule_record(made) | ({} if booked is None else {"bookings": booked[0]})
-    files = {"schedule.csv": schedule_csv(made, local_text), "schedule.ics": schedule_ics(made, int(time.time()))}
-    lines = [*_lines(made, page), *([] if booked is None else booked[1])]
+        page = page_of(made)
+        files = {
+            "schedule.csv": schedule_csv(made, local_text),
+            "schedule.ics": schedule_ics(made, int(time.time())),
+        }
+        for path, data in ((outputs.output, files["schedule.csv"]), (ics, files["schedule.ics"])):
+            if path is not None:  # before the bookings, which nothing may be lost of
+                with whole_file(path, overwrite=outputs.force) as out:
+                    out.write(data)
+        booked = _booked(made, opened, request, options) if opened is not None and options["book"] else None
     try:
-        if ics is not None:
-            with whole_file(ics, overwrite=outputs.force) as out:
-                out.write(files["schedule.ics"])
+        record = schedule_record(made) | ({} if booked is None else {"bookings": booked[0]})
+        lines = lines_of(made, page, every=bool(booked and booked[0])) + ([] if booked is None else booked[1])
         deliver(
-            outputs,
+            replace(outputs, output=None),
             Result(record, lines, page, files, simulated=False),
             filing,
             program=_PROGRAM,
             title=f"Test campaign {campaign.title}",
             parameters={name: options[name] for name in ("seed", "tries", "days")}
-            | {"blocked": _blocked(campaign) if opened is not None else None},
+            | {
+                "calendars": None if opened is None else calendars_told(planned, campaign),
+                "bookings": None if booked is None else [one["id"] for one in booked[0]],
+            },
             keywords=("battery", "test campaign"),
         )
-    except PoliqiError:
-        if booked is not None:
-            click.echo(
-                "\n".join(["the bookings stand, though the plan could not be written:", *booked[1]]), err=True
-            )
+    except BaseException:
+        if booked is not None and booked[0]:
+            told = ["the bookings stand, though this did not come to its end:", *booked[1], *lines_of_tests(made)]
+            click.echo("\n".join(told), err=True)
         raise
 
 
@@ -116,19 +126,9 @@ def _opened(held: ExitStack, options: dict[str, Any]) -> tuple[Facility, User]:
     return facility, viewer
 
 
-def _around(campaign: Campaign, opened: tuple[Facility, User], days: int) -> Campaign:
-    from poliqi.ops.campaign_booking import with_calendars
-
-    return with_calendars(campaign, *opened, days)
-
-
-def _blocked(campaign: Campaign) -> list[list[int]]:
-    """What the facility's calendar said, since the plan rests on it."""
-    spans = {(span.begin_s, span.end_s) for channel in campaign.channels for span in channel.blocked}
-    return [list(span) for span in sorted(spans)]
-
-
-def _booked(made: Schedule, opened: tuple[Facility, User], options: dict[str, Any]) -> tuple[list[Any], list[str]]:
+def _booked(
+    made: Schedule, opened: tuple[Facility, User], request: str, options: dict[str, Any]
+) -> tuple[list[Any], list[str]]:
     """Quote, question, bookings: as records and lines. Raises DataRefused where the plan is not whole."""
     from poliqi.lab.facility.money import money
     from poliqi.ops.campaign_booking import book_all, quote_all, wanted_bookings
@@ -141,7 +141,7 @@ def _booked(made: Schedule, opened: tuple[Facility, User], options: dict[str, An
     click.echo("\n".join(_quote_lines(quotes)), err=True)
     if not options["yes"] and not click.confirm(f"book all {len(quotes)} for {options['book']}?", err=True):
         return [], ["nothing was booked; the quotes stay valid"]
-    bookings = book_all(facility, quotes, by, made.campaign.title)
+    bookings = book_all(facility, quotes, by, made.campaign.title, request)
     total = money(sum(one.net_cents for one in quotes))
     head = f"booked for {options['book']}: {len(bookings)} times, {total} without VAT"
     return [booking_record(one) for one in bookings], [head, *(booking_line(one) for one in bookings)]
@@ -159,78 +159,3 @@ def _quote_lines(quotes: Any) -> list[str]:
         *lines,
         f"together {money(sum(one.net_cents for one in quotes))} without VAT, where it is used as booked",
     ]
-
-
-def _page(made: Schedule) -> Page:
-    from collections import Counter
-
-    from poliqi.lab.echem.campaign.files import channel_use
-    from poliqi.lab.echem.campaign.gantt import gantt_panels
-    from poliqi.lab.echem.onepage import Page
-    from poliqi.lab.facility.localtime import local_text, zone
-
-    campaign = made.campaign
-    used = channel_use(made)
-    busy, available = sum(one.busy_s for one in used), sum(one.available_s for one in used)
-    gap = "" if made.unplaced else f": this one is at most {100 * made.gap:.2g} % longer"
-    facts = [
-        ("begins", local_text(campaign.start_s)),
-        ("expected end", f"{local_text(made.end_s)}, after {_long(made.end_s - campaign.start_s)}"),
-        ("no plan ends before", local_text(made.bound_s) + gap),
-        ("tests", f"{len(made.placed)}, of {len(campaign.cells)} cells on {len(campaign.channels)} channels"),
-        ("channels in use", f"{100 * busy / available:.0f} % of their free time" if available else "no free time"),
-        (
-            "durations",
-            f"predicted, and {100 * campaign.margin:g} % added" if campaign.margin else "predicted, no margin",
-        ),
-    ]
-    counts = Counter(placed.channel for placed in made.placed)
-    rows = [[one.channel, str(counts[at]), f"{100 * one.share:.0f} %"] for at, one in enumerate(used)]
-    head = ["channel", "tests", "in use"]
-    return Page(campaign.title, "test campaign", facts, gantt_panels(made, zone()), _cautions(made), [head, *rows])
-
-
-def _cautions(made: Schedule) -> list[str]:
-    from poliqi.lab.facility.localtime import local_text
-
-    told, cells = list[str](), made.campaign.cells
-    late = sorted(made.late(), key=lambda one: -one[1])
-    told += [f"{name} ends {_long(seconds)} after its deadline" for name, seconds in late[:_TOLD]]
-    if len(late) > _TOLD:
-        told.append(f"and {len(late) - _TOLD} more cells end after their deadline")
-    for job in made.unplaced[:_TOLD]:
-        why = f"{_long(job.seconds)} without interruption"
-        told.append(
-            f"{cells[job.cell].name}, {job.protocol}: no place before {local_text(made.campaign.span_s)} ({why})"
-        )
-    if len(made.unplaced) > _TOLD:
-        told.append(f"and {len(made.unplaced) - _TOLD} more tests have no place")
-    return told
-
-
-def _long(seconds: int) -> str:
-    return f"{seconds / 3600:.3g} h" if seconds < 3 * 86_400 else f"{seconds / 86_400:.3g} days"
-
-
-def _lines(made: Schedule, page: Page) -> list[str]:
-    wide = max(len(label) for label, _ in page.facts)
-    lines = [page.title, *(f"{label:<{wide}}  {words}" for label, words in page.facts)]
-    if len(made.placed) <= 24:
-        lines += _test_lines(made)
-    return lines + [f"caution: {said}" for said in page.cautions]
-
-
-def _test_lines(made: Schedule) -> list[str]:
-    from poliqi.lab.facility.localtime import local_text
-
-    rows = [
-        (
-            made.campaign.channels[one.channel].name,
-            f"{local_text(one.begin_s)} to {local_text(one.end_s)}",
-            made.campaign.cells[one.job.cell].name,
-            one.job.protocol,
-        )
-        for one in made.placed
-    ]
-    widths = [max(len(row[at]) for row in rows) for at in range(4)] if rows else []
-    return ["  ".join(f"{word:<{w}}" for word, w in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -104,7 +104,8 @@ def command(**options: Any) -> None:
         program=_PROGRAM,
         title=f"Designs over {', '.join(study.varied)}: {Path(options['parameters']).name}",
         parameters={name: value for name, value in options.items() if name not in unsaid}
-        | {"parameters": Path(options["parameters"]).name},
+        | {"parameters": Path(options["parameters"]).name}
+        | ({} if study.taken is None else {"resumed": study.taken.digest}),
         keywords=("battery", "design", "simulation"),
         said=("findings",) if chosen.simulated else (),
         inputs=inputs,

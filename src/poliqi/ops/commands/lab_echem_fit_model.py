@@ -65,6 +65,8 @@ def command(file: Path, **options: Any) -> None:
       poliqi lab echem fit model pulse.csv --parameters cell.json --start 3.9V --model SPMe \\
           --vary "positive particle diffusivity=4e-15:1e-16:1e-13" --sigma-mv 1 --bpx fitted.json
     """
+    from dataclasses import replace
+
     from poliqi.edge.wholefile import check_target, whole_file
     from poliqi.lab.echem.models.cellmodel import ModelKind
     from poliqi.lab.echem.models.cellparameters import parameter_set
@@ -85,6 +87,8 @@ def command(file: Path, **options: Any) -> None:
         reads.append(Read("parameters", (Path(options["parameters"]),)))
     filing = Filing(outputs.store, outputs.tenant, reads)
     whole, said = read_asked(file, options)
+    says_so = ["record"] if whole.simulated else []
+    whole = replace(whole, simulated=whole.simulated or filing.is_simulated)
     record = part_of(whole, options["from_s"], options["to_s"])
     parameters = _prepared(parameter_set(options["parameters"]), options)
     vary = [_varied(parameters, text) for text in options["vary"]]
@@ -102,7 +106,6 @@ def command(file: Path, **options: Any) -> None:
     if not options["no_check"]:
         tell("holding it against a better model")
     check = None if options["no_check"] else check_model(fit)
-    simulated = record.simulated or filing.is_simulated
     title = f"{fit.kind.value} fitted to {record.title or file.name}"
     files = {"curve.csv": curve_csv(fit, check)}
     refused: DataRefused | None = None
@@ -115,12 +118,12 @@ def command(file: Path, **options: Any) -> None:
             with whole_file(bpx, overwrite=outputs.force) as out:
                 out.write(files["cell.bpx.json"])
     result = Result(
-        {**model_record(fit, check), "simulated": simulated},
+        model_record(fit, check),
         [*model_lines(fit, check), *([f"fitted cell: {bpx}"] if "cell.bpx.json" in files else [])],
-        model_page(fit, check, title, simulated=simulated),
+        model_page(fit, check, title, simulated=fit.simulated),
         files,
-        simulated,
-        model_findings(fit, check, title, simulated=simulated),
+        fit.simulated,
+        model_findings(fit, check, title, simulated=fit.simulated),
     )
     deliver(
         outputs,
@@ -136,7 +139,7 @@ def command(file: Path, **options: Any) -> None:
             "bpx": bpx is not None,
         },
         keywords=("battery", "model"),
-        said=["record"] if record.simulated else [],
+        said=says_so,
     )
     if refused is not None:
         raise DataRefused(f"--bpx {bpx}: {refused}") from refused

@@ -95,7 +95,11 @@ def command(files: tuple[Path, ...], **options: Any) -> None:
     ]
     found = degradation(fits, at, options["unit"])
     title = f"Degradation modes of {files[0].name}" + (f" and {len(files) - 1} more" if len(files) > 1 else "")
-    simulated = found.simulated or filing.is_simulated
+    says_so = ["check-up"] if found.simulated else []
+    says_so += [
+        f"{side} half cell" for side, one in (("negative", negative), ("positive", positive)) if one.simulated
+    ]
+    simulated = bool(says_so) or filing.is_simulated
     page = replace(modes_page(found, negative, positive, title), simulated=simulated)
     lines = modes_lines(found, negative, positive)
     result = Result(
@@ -114,7 +118,7 @@ def command(files: tuple[Path, ...], **options: Any) -> None:
         title=title,
         parameters={**said, **{name: one for name, one in options.items() if not name.endswith("_half_cell")}},
         keywords=("battery", "degradation"),
-        said=["check-up"] if found.simulated else [],
+        said=says_so,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from poliqi.ops.lab_echem import Result, deliver, outputs_of, outputs_options, tell
-from poliqi.ops.lab_polarisation import curve_options, curves_read, held_values, reads_of, said_simulated
+from poliqi.ops.lab_polarisation import curve_options, curves_read, held_values, reads_of
 
 __all__ = ["command"]
 
@@ -36,17 +36,18 @@ _PROGRAM = "poliqi lab echem fit polarisation"
 def command(curves: tuple[Path, ...], leave_one_out: bool, **options: Any) -> None:
     """Read, fit, write, print."""
     from poliqi.lab.echem.polarisation import fit as polarisationfit
+    from poliqi.lab.echem.polarisation import leftout
     from poliqi.lab.echem.polarisation import page as polarisationpage
     from poliqi.ops.lab_filing import Filing
 
     outputs = outputs_of(options)
     parameters = {**options, "leave_one_out": leave_one_out}
     filing = Filing(outputs.store, outputs.tenant, reads_of(curves))
-    read = curves_read(curves, options)
+    read, saying = curves_read(curves, options, filing)
     asked: dict[str, Any] = {"hold": held_values(options["hold"]), "free": options["free"]}
     tell(f"fitting {len(read)} curves")
     fit = polarisationfit.fit_polarisation(read, **asked)
-    left = polarisationfit.leave_one_out(read, **asked) if leave_one_out else ()
+    left = leftout.leave_one_out(read, **asked) if leave_one_out else ()
     record = polarisationpage.record_of_fit(fit, left)
     deliver(
         outputs,
@@ -55,7 +56,7 @@ def command(curves: tuple[Path, ...], leave_one_out: bool, **options: Any) -> No
             polarisationpage.lines_of_fit(fit, left),
             polarisationpage.page_of_fit(fit, left),
             {"points.csv": polarisationpage.table_of_fit(fit)},
-            record["simulated"] or filing.is_simulated,
+            record["simulated"],
             polarisationpage.findings_of_fit(fit, left, _PROGRAM),
         ),
         filing,
@@ -63,5 +64,5 @@ def command(curves: tuple[Path, ...], leave_one_out: bool, **options: Any) -> No
         title=f"Polarisation of {fit.curves[0].cell or fit.curves[0].file}",
         parameters=parameters,
         keywords=("polarisation", str(fit.device)),
-        said=said_simulated(curves, read),
+        said=saying,
     )

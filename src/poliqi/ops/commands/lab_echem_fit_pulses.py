@@ -112,7 +112,7 @@ def _table(record: CyclingRecord, title: str, options: dict[str, Any], *, simula
         circuits,
         powers,
         limits,
-        _soc(record, options),
+        _soc(record, options, [one.begin_s for one in pulses]),
         sigma,
         whence,
         (*record.notes, *(f"left out: {one}" for one in left)),
@@ -127,7 +127,7 @@ def _resistances(one: Pulse, times: tuple[float, ...], sigma: float, at: Any) ->
     return {name: q for name, q in found.items() if q is not None}
 
 
-def _soc(record: CyclingRecord, options: dict[str, Any]) -> StateOfCharge | None:
+def _soc(record: CyclingRecord, options: dict[str, Any], begin_s: list[float]) -> StateOfCharge | None:
     from poliqi.lab.echem.pulses.stateofcharge import soc_of_window, soc_stated
 
     window, capacity, start = options["soc_window"], options["capacity_ah"], options["start_soc"]
@@ -136,7 +136,8 @@ def _soc(record: CyclingRecord, options: dict[str, Any]) -> StateOfCharge | None
     if window is not None and capacity is not None:
         raise ConfigError("--soc-window and --capacity-ah: give one of them")
     if window is not None:
-        return soc_of_window(record, *window)
+        low_v, high_v = window
+        return soc_of_window(record, low_v, high_v, begin_s)
     return None if capacity is None else soc_stated(capacity, start)
 
 

@@ -73,6 +73,8 @@ def command(file: Path, **options: Any) -> None:
       poliqi lab echem fit voltammogram strip.csv --find co --to-rhe 0.93 --limits 0.55 0.95
       poliqi lab echem fit voltammogram lsv.csv --find crossover --to-rhe 0 --area-cm2 25 --report lsv.html
     """
+    from dataclasses import replace
+
     from poliqi.lab.echem.voltammetry.voltammogrampage import (
         voltammogram_csv,
         voltammogram_lines,
@@ -87,8 +89,11 @@ def command(file: Path, **options: Any) -> None:
     if options["clean"] is not None:
         reads.append(Read("voltammogram without CO", (options["clean"],), options["simulated"]))
     filing = Filing(outputs.store, outputs.tenant, reads)
-    one = _read(file, options, simulated=options["simulated"] or filing.is_simulated)
-    found = _found(one, options)
+    one = _read(file, options)
+    clean = None if options["clean"] is None else _read(options["clean"], options)
+    says_so = [read.role for read, told in zip(reads, (one, clean), strict=False) if told and told.simulated]
+    one = replace(one, simulated=options["simulated"] or filing.is_simulated or bool(says_so))
+    found = _found(one, clean, options)
     title = f"{_TITLES[options['find']]}: {one.title}"
     page = voltammogram_page(one, found, title)
     lines = [*(["simulated"] if one.simulated else []), *voltammogram_lines(found)]
@@ -108,6 +113,7 @@ def command(file: Path, **options: Any) -> None:
         title=title,
         parameters={name: value for name, value in options.items() if name != "clean"},
         keywords=("voltammetry", "fuel cell"),
+        said=says_so,
     )
 
 
@@ -123,7 +129,7 @@ def _check(options: dict[str, Any]) -> None:
             raise ConfigError(f"--{name.replace('_', '-')}: has no part in --find {options['find']}")
 
 
-def _read(path: Path, options: dict[str, Any], *, simulated: bool) -> Voltammogram:
+def _read(path: Path, options: dict[str, Any]) -> Voltammogram:
     from poliqi.lab.echem.unittable import read_stated
     from poliqi.lab.echem.voltammetry.voltammogram import FIELDS, read_voltammogram
 
@@ -133,11 +139,10 @@ def _read(path: Path, options: dict[str, Any], *, simulated: bool) -> Voltammogr
         scan_rate_v_s=None if options["scan_rate"] is None else options["scan_rate"] / 1e3,
         area_cm2=options["area_cm2"],
         stated=read_stated(options["columns"], FIELDS),
-        simulated=simulated,
     )
 
 
-def _found(one: Voltammogram, options: dict[str, Any]) -> ActiveArea | Crossover:
+def _found(one: Voltammogram, clean: Voltammogram | None, options: dict[str, Any]) -> ActiveArea | Crossover:
     from poliqi.lab.echem.voltammetry.activearea import CO_UC_CM2, HYDROGEN_UC_CM2, area_by_co, area_by_hydrogen
     from poliqi.lab.echem.voltammetry.crossover import crossover
 
@@ -154,13 +159,12 @@ def _found(one: Voltammogram, options: dict[str, Any]) -> ActiveArea | Crossover
                 is_adsorption=options["adsorption"],
             )
         case "co":
-            clean = options["clean"]
             return area_by_co(
                 one,
                 limits_v=limits,
                 density_uc_cm2=density or (CO_UC_CM2, 0.0),
                 loading_mg_cm2=loading,
-                clean=None if clean is None else _read(clean, options, simulated=one.simulated),
+                clean=clean,
             )
         case _:
             return crossover(one, limits_v=limits)

@@ -38,6 +38,8 @@ def command(file: Path, **options: Any) -> None:
           --column "current=Strom [mA]" --positive discharge -o cell.bdf.parquet
       poliqi lab echem read arbin.xlsx --sheet Channel_11_1
     """
+    from dataclasses import replace
+
     from poliqi.lab.echem.bdf import bdf_bytes, check_bdf
     from poliqi.lab.echem.readers.recordpage import record_page
     from poliqi.ops.lab_echem import Result, deliver, outputs_of
@@ -49,6 +51,8 @@ def command(file: Path, **options: Any) -> None:
         check_bdf(outputs.output)
     filing = Filing(outputs.store, outputs.tenant, [Read("record", (file,))])
     record, said = read_asked(file, options)
+    says_so = ["record"] if record.simulated else []
+    record = replace(record, simulated=record.simulated or filing.is_simulated)
     ending = ".parquet" if outputs.output is None else outputs.output.suffix.lower()
     is_written = outputs.output is not None or outputs.store is not None
     files = {f"{_stem(file)}.bdf{ending}": bdf_bytes(record, ending)} if is_written else {}
@@ -58,7 +62,7 @@ def command(file: Path, **options: Any) -> None:
         [f"{label:<14} {words}" for label, words in page.facts] + [f"note: {note}" for note in page.cautions],
         page,
         files,
-        record.simulated or filing.is_simulated,
+        record.simulated,
     )
     deliver(
         outputs,
@@ -68,7 +72,7 @@ def command(file: Path, **options: Any) -> None:
         title=f"Record of {file.name}",
         parameters={**said, "ending": ending},
         keywords=("battery", "cycling"),
-        said=["record"] if record.simulated else [],
+        said=says_so,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from poliqi.ops.lab_echem import PATH, Result, deliver, outputs_of, outputs_options, tell
-from poliqi.ops.lab_polarisation import curve_options, curves_read, held_values, reads_of, said_simulated
+from poliqi.ops.lab_polarisation import curve_options, curves_read, held_values, reads_of
 
 __all__ = ["command"]
 
@@ -89,7 +89,7 @@ def command(curves: tuple[Path, ...], **options: Any) -> None:
     filing = Filing(
         outputs.store, outputs.tenant, [*reads_of(curves), *(Read(role, (path,)) for role, path in files.items())]
     )
-    read = curves_read(curves, options)
+    read, saying = curves_read(curves, options, filing)
     fit = fit_polarisation(read, hold=held_values(options["hold"]), free=options["free"])
     if options["load"] is not None:
         tell("sharing the load")
@@ -110,5 +110,5 @@ def command(curves: tuple[Path, ...], **options: Any) -> None:
         title=f"Stack of {sizing.stack.cells} cells, {fit.curves[0].cell or fit.curves[0].file}",
         parameters=parameters,
         keywords=("stack", str(fit.device)),
-        said=said_simulated(curves, read),
+        said=saying,
     )

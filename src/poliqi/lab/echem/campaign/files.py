@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any, Final
 
 from poliqi.lab.echem.campaign.schedule import Placed, Schedule
@@ -107,10 +108,11 @@ def schedule_ics(made: Schedule, now_s: int) -> bytes:
 
 def _event(made: Schedule, one: Placed, now_s: int) -> list[str]:
     cell, channel = made.campaign.cells[one.job.cell].name, made.campaign.channels[one.channel].name
-    uid = f"{made.campaign.start_s}-{one.job.cell}-{one.job.order}-{one.mount_s}@campaign.poliqi"
+    told = f"{made.campaign.title}\0{made.campaign.start_s}\0{cell}\0{one.job.order}"
+    uid = blake2b(told.encode(), digest_size=16).hexdigest()  # stays where the campaign is planned anew
     return [
         "BEGIN:VEVENT",
-        f"UID:{uid}",
+        f"UID:{uid}@campaign.poliqi",
         f"DTSTAMP:{_stamp(now_s)}",
         f"DTSTART:{_stamp(one.mount_s)}",
         f"DTEND:{_stamp(one.end_s)}",

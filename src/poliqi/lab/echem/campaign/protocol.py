@@ -17,6 +17,7 @@ __all__ = ["Block", "Need", "Protocol", "Step", "StepKind", "Sweep", "need_of", 
 
 _LONGEST_S: Final = 10 * 366 * 86_400
 _MOST_POINTS: Final = 10_000
+_MOST_REPEATS: Final = 1_000_000
 
 
 class StepKind(StrEnum):
@@ -42,10 +43,8 @@ class Sweep:
         """Sum of all periods. Raises DataRefused for frequencies that are none."""
         if not (0 < self.from_hz < math.inf and 0 < self.to_hz < math.inf):
             raise DataRefused(f"eis from {self.from_hz} to {self.to_hz} Hz: frequencies are above 0")
-        if self.points_per_decade < 1 or not 0 < self.periods < math.inf:
-            raise DataRefused(
-                f"eis with {self.points_per_decade} points a decade of {self.periods} periods: 1 or more, above 0"
-            )
+        if not 1 <= self.points_per_decade <= _MOST_POINTS or not 0 < self.periods < math.inf:
+            raise DataRefused(f"eis of {self.periods} periods: above 0, with 1 to {_MOST_POINTS} points a decade")
         decades = abs(math.log10(self.to_hz / self.from_hz))
         count = round(decades * self.points_per_decade) + 1
         if count > _MOST_POINTS:
@@ -139,15 +138,20 @@ def predicted_s(protocol: Protocol, capacity_ah: float) -> float:
         raise DataRefused(f"protocol {protocol.name!r} has no step")
     total = 0.0
     for at, block in enumerate(protocol.blocks, 1):
-        if block.repeat < 1 or not block.steps:
-            raise DataRefused(f"protocol {protocol.name!r}, block {at}: at least one step, once or more often")
+        if not 1 <= block.repeat <= _MOST_REPEATS or not block.steps:
+            raise DataRefused(
+                f"protocol {protocol.name!r}, block {at}: at least one step, once or more often, {_MOST_REPEATS} "
+                "times at most"
+            )
         for number, step in enumerate(block.steps, 1):
             try:
                 total += block.repeat * step.seconds(capacity_ah)
             except DataRefused as error:
                 raise DataRefused(f"protocol {protocol.name!r}, block {at}, step {number}: {error}") from None
+    if not 1 <= protocol.repeat <= _MOST_REPEATS:
+        raise DataRefused(f"protocol {protocol.name!r}: repeat must be from 1 to {_MOST_REPEATS}")
     total *= protocol.repeat
-    if protocol.repeat < 1 or not 0 < total <= _LONGEST_S:
+    if not 0 < total <= _LONGEST_S:
         raise DataRefused(
             f"protocol {protocol.name!r}: {total / 86_400:.4g} days, must be above 0 and at most ten years"
         )

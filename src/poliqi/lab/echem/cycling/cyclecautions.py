@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from poliqi.lab.echem.cycling.chargeflow import flows
+from poliqi.lab.echem.chargeflow import flows
 from poliqi.lab.echem.cycling.cycles import Cycle, Cycles, is_cut, usual_end_v
 from poliqi.lab.echem.cycling.halfcycles import HalfCycle
 

@@ -118,16 +118,23 @@ def _cycle(number: int, pair: Sequence[HalfCycle], first: Direction) -> Cycle:
 
 def per_mass(capacity_ah: float, mass: Quantity | None) -> Quantity:
     """Specific capacity in mAh/g; `mass` in g. Raises DataRefused without one: none is assumed."""
-    if mass is None or mass.value <= 0:
+    if mass is None:
         raise DataRefused("capacity per gram: the mass of active material is not stated; give it, or ask for mAh")
+    _check_above_zero("the mass of active material", mass, "g")
     return _per(capacity_ah, mass, "mAh/g")
 
 
 def per_area(capacity_ah: float, area: Quantity | None) -> Quantity:
     """Areal capacity in mAh/cm2; `area` in cm2. Raises DataRefused without one."""
-    if area is None or area.value <= 0:
+    if area is None:
         raise DataRefused("capacity per area: the electrode's area is not stated; give it, or ask for mAh")
+    _check_above_zero("the electrode's area", area, "cm2")
     return _per(capacity_ah, area, "mAh/cm2")
+
+
+def _check_above_zero(name: str, what: Quantity, unit: str) -> None:
+    if not what.value > 0:
+        raise DataRefused(f"{name}: {what.value:g} {unit}; it must be above 0")
 
 
 def _per(capacity_ah: float, what: Quantity, unit: str) -> Quantity:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from poliqi.base.doubt import doubted
-from poliqi.lab.echem.cycling.chargeflow import flows
+from poliqi.lab.echem.chargeflow import flows
 from poliqi.lab.echem.cycling.cyclecautions import cautions
 from poliqi.lab.echem.cycling.cycles import Cycle, Cycles
 from poliqi.lab.echem.cycling.differential import Differential, Incremental
@@ -143,7 +143,7 @@ def _draw_capacity(axes: Any, found: Cycles, scale: Scale) -> None:
                 axes.plot(*zip(*points, strict=True), style, ms=4, lw=1, color=colour, mfc=face, label=label)
     axes.set_xlabel("cycle")
     axes.set_ylabel(f"capacity / {scale.unit}")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.08 * axes.dataLim.ymax)
     axes.xaxis.get_major_locator().set_params(integer=True)
     pairs = [
         (one.number, 100 * one.coulombic_efficiency) for one in found.cycles if one.coulombic_efficiency is not None
@@ -152,6 +152,7 @@ def _draw_capacity(axes: Any, found: Cycles, scale: Scale) -> None:
         right = axes.twinx()
         right.plot(*zip(*pairs, strict=True), "x", ms=5, color=GREY, label="coulombic efficiency")
         right.set_ylabel("coulombic efficiency / %", color=GREY)
+        right.ticklabel_format(useOffset=False)
         right.grid(visible=False)
         right.spines["right"].set_visible(True)
     axes.legend(loc="lower right", fontsize=8)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused
-from poliqi.lab.echem.cycling.chargeflow import flows
+from poliqi.lab.echem.chargeflow import flows
 from poliqi.lab.echem.cycling.halfcycles import Direction, HalfCycle
 from poliqi.lab.echem.record import CyclingRecord
 

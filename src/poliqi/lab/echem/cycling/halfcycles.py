@@ -16,13 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused
-from poliqi.lab.echem.cycling.chargeflow import Runs, flows, runs_of
+from poliqi.lab.echem.chargeflow import REST_SHARE, Runs, flows, runs_of
 from poliqi.lab.echem.record import CyclingRecord
 
-__all__ = ["REST_SHARE", "SWING_SHARE", "Direction", "End", "HalfCycle", "HalfCycles", "half_cycles"]
+__all__ = ["SWING_SHARE", "Direction", "End", "HalfCycle", "HalfCycles", "half_cycles"]
 
-REST_SHARE: Final = 1e-3
-"""A current below this share of the largest is none, unless a limit is given."""
 SWING_SHARE: Final = 0.05
 """A charge that turns by less than this share of the largest swing ends no half cycle, unless a limit is given."""
 _FIRST_PASS: Final = 0.01

@@ -44,6 +44,7 @@ class HalfCell:
     source: str
     is_stoichiometry: bool
     notes: tuple[str, ...] = ()
+    simulated: bool = False
 
     def __post_init__(self) -> None:
         """Raises DataRefused for curves that are none of an electrode."""
@@ -104,7 +105,7 @@ def read_half_cell(path: Path, stated: dict[str, Stated] | None = None) -> HalfC
         if v[-1] > v[0]:
             x, v = 1 - x[::-1], v[::-1]
             notes.append(f"the charge of {path.name} counts lithium that leaves: taken from its other end")
-    return HalfCell(x, v, path.name, unit not in _CHARGE_UNITS, tuple(notes))
+    return HalfCell(x, v, path.name, unit not in _CHARGE_UNITS, tuple(notes), table.simulated)
 
 
 def half_cells_of_set(name: str, temperature_k: float | None = None) -> tuple[HalfCell, HalfCell]:

@@ -162,7 +162,7 @@ def _draw_fit(axes: Any, found: Degradation) -> None:
 def _draw_residual(axes: Any, found: Degradation) -> None:
     for at, one in enumerate(found.check_ups):
         off = 1e3 * (one.model_v - one.sweep.voltage_v)
-        share = one.sweep.charge_ah / one.sweep.charge_ah[-1]
+        share = (one.sweep.charge_ah - one.sweep.charge_ah[0]) / one.sweep.capacity_ah
         axes.plot(share, off, lw=0.8, color=BLUE, alpha=_shade(at, len(found.check_ups)))
     axes.set(xlabel="share of the charge", ylabel="fit - measured (mV)")
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused
-from poliqi.lab.echem.cycling.halfcycles import Direction, HalfCycle, flows, half_cycles
+from poliqi.lab.echem.chargeflow import flows
+from poliqi.lab.echem.cycling.halfcycles import Direction, HalfCycle, half_cycles
 from poliqi.lab.echem.record import CyclingRecord
 
 __all__ = ["SLOW_HOURS", "OpenCircuit", "Way", "slow_sweeps"]
@@ -131,10 +132,10 @@ def _open_circuit(record: CyclingRecord, half: HalfCycle, way: Way) -> OpenCircu
     current, v = record.current_a[part], record.voltage_v[part]
     usual = float(np.median(current))
     keep = np.abs(current - usual) <= _CONSTANT * abs(usual)
-    charge = np.abs(np.cumsum(moved))[keep] / 3600
-    v = v[keep]
-    if charge.size and way is Way.CHARGE:
-        charge, v = (charge[-1] - charge)[::-1], v[::-1]
+    through = np.abs(np.cumsum(moved)) / 3600
+    charge, v = through[keep], v[keep]
+    if way is Way.CHARGE:  # full is the end of the hold, where there is one
+        charge, v = (through[-1] - charge)[::-1], v[::-1]
     hours = half.flowing_s / 3600
     notes = list(record.notes)
     if hours < SLOW_HOURS:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from poliqi.base.csvcell import csv_cell
 from poliqi.base.errors import DataRefused
 from poliqi.lab.echem.design.run import AtRate, Designed, Doubt, Job, Settings, calculate, reference_named
 from poliqi.lab.echem.models.cellmodel import ModelKind
 from poliqi.lab.echem.models.cellparameters import NAMED_SETS
-from poliqi.lab.echem.sweep import Failed, resumed_sweep
+from poliqi.lab.echem.sweep import Failed, Taken, resumed_sweep
 
 __all__ = ["Check", "Study", "cautions_of", "check_of", "designs_csv", "study_of"]
 
@@ -60,6 +61,8 @@ class Study:
     by_volume: bool
     front: tuple[int, ...]
     """Numbers, from the most energy at the lowest rate to the most at the highest."""
+    taken: Taken | None = None
+    """Which of them were not calculated but stood in the file that the sweep goes on from."""
 
     @property
     def begun(self) -> Designed:
@@ -111,6 +114,7 @@ def study_of(
     begun = calculate(Job(ordered, held, tuple(doubts)))
     runs = len(jobs) * len(ordered.rates_per_h) * (1 + 2 * len(doubts))
     alone = workers is None and cluster is None and runs * _RUN_S < _ALONE_S
+    taken: list[Taken] = []
     found = resumed_sweep(
         calculate,
         jobs,
@@ -120,13 +124,24 @@ def study_of(
         workers=1 if alone else workers,
         cluster=cluster,
         progress=progress,
+        taken=taken.append,
     )
     varied = tuple(dict.fromkeys(name for one in wanted for name in one))
     lines = (*reference_named(ordered.parameters).assumed, *assumed)
     failed = [one for one in found if isinstance(one, Failed)]
     if len(failed) == len(found):
         raise DataRefused(f"none of {len(found)} designs can be calculated; the first: {failed[0].why}")
-    study = Study(ordered, varied, (begun, *found), ({}, *wanted), tuple(doubts), lines, by_volume, ())
+    study = Study(
+        ordered,
+        varied,
+        (begun, *found),
+        ({}, *wanted),
+        tuple(doubts),
+        lines,
+        by_volume,
+        (),
+        taken[0] if taken else None,
+    )
     return replace(study, front=_front(study))
 
 
@@ -190,6 +205,11 @@ def cautions_of(study: Study, checks: Sequence[Check]) -> list[str]:
         cautions.append(
             f"{len(failed)} of {len(study.designs) - 1} designs cannot be calculated; the first: {failed[0].why}"
         )
+    if study.taken is not None:
+        cautions.append(
+            f"{study.taken.count} of {len(study.designs) - 1} designs were not calculated now but taken from the "
+            "file of --resume: they are as sure as that file"
+        )
     if any(one.is_bent for design in done for one in design.rates):
         cautions.append(
             "some energies bend within one sigma: their sigma is of little meaning, calculate both ends"
@@ -212,12 +232,14 @@ def designs_csv(study: Study) -> bytes:
         if isinstance(one, Failed):
             asked = study.asked[number]
             blank = [""] * (len(_MADE) - 1)
-            writer.writerow([number, 0, *(asked.get(name, "") for name in shown), *blank, one.why])
+            writer.writerow([number, 0, *(asked.get(name, "") for name in shown), *blank, csv_cell(one.why)])
             continue
         head = [number, int(number in study.front), *(f"{one.values[name]:.8g}" for name in shown)]
         head += [f"{value:.8g}" for value in (one.capacity_ah_m2, one.mass_kg_m2, one.thickness_m * 1e6)]
         for at in one.rates:
             told = (at.rate_per_h, at.current_density_a_m2, at.energy_wh_kg, at.sigma_wh_kg, at.energy_wh_l)
             told += (at.sigma_wh_l, at.power_w_kg, at.share)
-            writer.writerow([*head, *("" if value is None else f"{value:.8g}" for value in told), at.ended])
+            writer.writerow(
+                [*head, *("" if value is None else f"{value:.8g}" for value in told), csv_cell(at.ended)]
+            )
     return out.getvalue().encode()

@@ -69,7 +69,12 @@ def _tried(spectrum: Spectrum, relaxation: Relaxation, texts: Sequence[str]) -> 
 
 
 def _simpler(fit: CircuitFit) -> Circuit | None:
-    """The circuit without an inductance that does not show, with C for exponents of 1; None where that is it."""
+    """The circuit without an inductance that does not show, with C for exponents of 1; None where that is it.
+
+    None too for a circuit with numbers, whose names need not count from the left.
+    """
+    if any(sign.isdigit() for sign in fit.circuit.text):
+        return None
     ideal = [
         name
         for name, element in zip(fit.circuit.names, fit.circuit.elements, strict=True)

@@ -31,7 +31,7 @@ class Circuit:
     """A circuit as it is calculated: elements from the left, and `postfix` of their numbers, "-" and "|"."""
 
     text: str
-    """In the notation that `parse_circuit` reads, without numbers where they count from the left."""
+    """In the notation that `parse_circuit` reads: as written, without blanks."""
     names: tuple[str, ...]
     elements: tuple[Element, ...]
     postfix: tuple[int | str, ...]

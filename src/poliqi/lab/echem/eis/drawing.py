@@ -82,7 +82,7 @@ def parameter_rows(analysis: Analysis) -> list[list[str]]:
 
 
 def table_bytes(analysis: Analysis) -> bytes:
-    """Points, model and residuals as CSV; its first columns are what `read_spectrum` reads."""
+    """Points as measured, model and residuals as CSV; its first columns are what `read_spectrum` reads."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     test, fit, relaxation = analysis.kramers_kronig, analysis.fit, analysis.relaxation
@@ -95,6 +95,8 @@ def table_bytes(analysis: Analysis) -> bytes:
     if relaxation is not None:
         heads += ["relaxation residual Re", "relaxation residual Im"]
         columns += [relaxation.residual.real, relaxation.residual.imag]
+    if analysis.spectrum.is_rising:
+        columns = [column[::-1] for column in columns]
     writer.writerow(heads)
     writer.writerows([repr(float(cell)) for cell in row] for row in zip(*columns, strict=True))
     return out.getvalue().encode()

@@ -31,7 +31,6 @@ class Law:
     lower: float = _TINY
     upper: float = _HUGE
     is_log: bool = True
-    start: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,6 @@ class Element:
     """`impedance` takes j omega (n,) and the parameters; gives Z (n,) and dZ by each parameter, a list of (n,)."""
 
     name: str
-    words: str
     laws: tuple[Law, ...]
     impedance: Callable[[Complexes, Floats], tuple[Complexes, list[Complexes]]]
 
@@ -66,17 +64,20 @@ def _capacitor(s: Complexes, p: Floats) -> tuple[Complexes, list[Complexes]]:
 
 
 def _constant_phase(s: Complexes, p: Floats) -> tuple[Complexes, list[Complexes]]:
+    """Constant phase element, 1 / (q (j omega)^n)."""
     log = np.log(s)
     z = np.exp(-p[1] * log) / p[0]
     return z, [-z / p[0], -z * log]
 
 
 def _warburg(s: Complexes, p: Floats) -> tuple[Complexes, list[Complexes]]:
+    """Diffusion without an end, sigma (1 - j) / sqrt(omega)."""
     one = np.sqrt(2 / s)  # (1 - j) / sqrt(omega)
     return p[0] * one, [one]
 
 
 def _reflecting(s: Complexes, p: Floats) -> tuple[Complexes, list[Complexes]]:
+    """Diffusion to a reflecting end, r coth(sqrt(j omega tau)) / sqrt(j omega tau)."""
     x = np.sqrt(s * p[1])
     coth = (1 + np.exp(-2 * x)) / -np.expm1(-2 * x)
     f = coth / x
@@ -85,6 +86,7 @@ def _reflecting(s: Complexes, p: Floats) -> tuple[Complexes, list[Complexes]]:
 
 
 def _transmitting(s: Complexes, p: Floats) -> tuple[Complexes, list[Complexes]]:
+    """Diffusion to a transmitting end, r tanh(sqrt(j omega tau)) / sqrt(j omega tau)."""
     x = np.sqrt(s * p[1])
     tanh = -np.expm1(-2 * x) / (1 + np.exp(-2 * x))
     f = tanh / x
@@ -93,6 +95,7 @@ def _transmitting(s: Complexes, p: Floats) -> tuple[Complexes, list[Complexes]]:
 
 
 def _gerischer(s: Complexes, p: Floats) -> tuple[Complexes, list[Complexes]]:
+    """Diffusion with reaction, r / sqrt(1 + j omega tau)."""
     f = 1 / np.sqrt(1 + s * p[1])
     return p[0] * f, [f, -0.5 * p[0] * s * f**3]
 
@@ -104,29 +107,14 @@ _TAU: Final = Law("_tau", "s")
 ELEMENTS: Final = {
     one.name: one
     for one in (
-        Element("R", "resistor", (_OHM,), _resistor),
-        Element("L", "inductor, j omega L", (Law("", "H", start=1e-6),), _inductor),
-        Element("C", "capacitor, 1 / (j omega C)", (Law("", "F"),), _capacitor),
-        Element(
-            "CPE",
-            "constant phase element, 1 / (q (j omega)^n)",
-            (Law("_q", "S s^n"), Law("_n", "1", 0.0, 1.0, is_log=False, start=0.85)),
-            _constant_phase,
-        ),
-        Element("W", "diffusion without an end, sigma (1 - j) / sqrt(omega)", (Law("", "ohm/s^0.5"),), _warburg),
-        Element(
-            "Wo",
-            "diffusion to a reflecting end, r coth(sqrt(j omega tau)) / sqrt(j omega tau)",
-            (_R, _TAU),
-            _reflecting,
-        ),
-        Element(
-            "Ws",
-            "diffusion to a transmitting end, r tanh(sqrt(j omega tau)) / sqrt(j omega tau)",
-            (_R, _TAU),
-            _transmitting,
-        ),
-        Element("G", "diffusion with reaction (Gerischer), r / sqrt(1 + j omega tau)", (_R, _TAU), _gerischer),
+        Element("R", (_OHM,), _resistor),
+        Element("L", (Law("", "H"),), _inductor),
+        Element("C", (Law("", "F"),), _capacitor),
+        Element("CPE", (Law("_q", "S s^n"), Law("_n", "1", 0.0, 1.0, is_log=False)), _constant_phase),
+        Element("W", (Law("", "ohm/s^0.5"),), _warburg),
+        Element("Wo", (_R, _TAU), _reflecting),
+        Element("Ws", (_R, _TAU), _transmitting),
+        Element("G", (_R, _TAU), _gerischer),
     )
 }
 """Every element by the letters that stand for it in a circuit."""

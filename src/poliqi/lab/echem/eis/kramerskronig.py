@@ -8,7 +8,8 @@ number by convention; here it is that of the least Bayesian information criterio
 
 A slow drift passes this test nearly unseen, because a smooth change with frequency is followed. It is therefore
 fitted: Z = Z_KK (1 + d t), to first order in d, with t from 0 to 1 the time at each frequency if every point takes
-the same number of periods. One more column of the linear problem is t Z, its coefficient is d.
+the same number of periods, in the order in which they were measured. One more column of the linear problem is t Z,
+its coefficient is d.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ _TURNED: Final = 3.0
 _DRIFT_SIGMAS: Final = 5.0
 _TOLD_SIGMAS: Final = 3.0
 _LEAST_POINTS: Final = 6
+_MOST_ELEMENTS: Final = 60
+_SPARSE_ELEMENTS: Final = 30
+_OTHERS: Final = 3
+"""R, L and C: with M elements no more columns than frequencies, so that half of all numbers are left."""
 
 
 class Validity(StrEnum):
@@ -86,9 +91,10 @@ def kramers_kronig(spectrum: Spectrum, *, limit: float = LIMIT) -> KramersKronig
             f"{spectrum.title!r}: point {at + 1} at {f[at]:g} Hz has no impedance (0 ohm); leave it out"
         )
     weight = 1 / np.abs(z)
-    elements = _elements(f, z, weight)
-    residual, drift, sigma = _fitted(f, z, weight, elements)
-    turned, _, _ = _fitted(f, z.conj(), weight, _elements(f, z.conj(), weight))
+    clock = _clock(f[::-1])[::-1] if spectrum.is_rising else _clock(f)
+    elements = _elements(f, z, weight, clock)
+    residual, drift, sigma = _fitted(f, z, weight, clock, elements)
+    turned, _, _ = _fitted(f, z.conj(), weight, clock, _elements(f, z.conj(), weight, clock))
     rms, other = rms_of(residual), rms_of(turned)
     if rms > limit and other * _TURNED < rms:
         raise DataRefused(
@@ -113,11 +119,15 @@ def _judged(
             f"{50 * limit:.2g} %"
         )
     if abs(drift) > _TOLD_SIGMAS * sigma and abs(drift) > limit / 4:
-        too_much = abs(drift) > limit and abs(drift) > _DRIFT_SIGMAS * sigma
-        validity = Validity.INVALID if too_much else validity
+        so = f"below {100 * limit:g} %"
+        if abs(drift) > limit:
+            is_clear = abs(drift) > _DRIFT_SIGMAS * sigma
+            validity = Validity.INVALID if is_clear or validity is Validity.INVALID else Validity.DOUBTFUL
+            so = "" if is_clear else f"above {100 * limit:g} %, by less than {_DRIFT_SIGMAS:g} sigma: "
+            so += "let it rest, or sweep faster"
         reasons.append(
             f"the cell drifted: |Z| changed by {100 * drift:+.1f} +- {100 * sigma:.1f} % during the sweep, if it "
-            "changed evenly; " + ("let it rest, or sweep faster" if too_much else f"below {100 * limit:g} %")
+            f"changed evenly; {so}"
         )
     return validity, tuple(reasons)
 
@@ -135,16 +145,16 @@ def _stacked(columns: Complexes, weight: Floats) -> Floats:
 
 
 def _clock(f: Floats) -> Floats:
-    """The time at each frequency, from 0 to 1, if each takes the same number of periods."""
+    """The time at each frequency, from 0 to 1, if they come in this order and take as many periods each."""
     spent = np.cumsum(1 / f)
     return (spent - spent[0]) / (spent[-1] - spent[0])
 
 
-def _elements(f: Floats, z: Complexes, weight: Floats) -> int:
+def _elements(f: Floats, z: Complexes, weight: Floats, clock: Floats) -> int:
     """M of the least Bayesian information criterion, whether or not there is a drift."""
     n = 2 * f.size
-    drifting = z * _clock(f)
-    most = max(2, min(60, f.size // 2))
+    drifting = z * clock
+    most = min(_MOST_ELEMENTS, f.size - _OTHERS, max(_SPARSE_ELEMENTS, f.size // 2))
     steps = range(2, most + 1)
     best, found = math.inf, 2
     for elements in steps:
@@ -157,7 +167,9 @@ def _elements(f: Floats, z: Complexes, weight: Floats) -> int:
     return found
 
 
-def _fitted(f: Floats, z: Complexes, weight: Floats, elements: int) -> tuple[Complexes, float, float]:
+def _fitted(
+    f: Floats, z: Complexes, weight: Floats, clock: Floats, elements: int
+) -> tuple[Complexes, float, float]:
     """Residual without drift, drift, its standard deviation."""
     columns = _columns(f, elements)
     y = _stacked(z[:, None], weight)[:, 0]
@@ -166,7 +178,7 @@ def _fitted(f: Floats, z: Complexes, weight: Floats, elements: int) -> tuple[Com
     basis, singular, _ = np.linalg.svd(scaled, full_matrices=False)
     basis = basis[:, singular > 1e-12 * singular[0]]
     left = y - basis @ (basis.T @ y)
-    drifting = _stacked((z * _clock(f))[:, None], weight)[:, 0]
+    drifting = _stacked((z * clock)[:, None], weight)[:, 0]
     across = drifting - basis @ (basis.T @ drifting)
     length = float(across @ across)
     drift = float(across @ left) / length if length > 0 else 0.0

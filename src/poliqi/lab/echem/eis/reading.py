@@ -34,6 +34,7 @@ _LEAST_A_DECADE: Final = 3.0
 _SAME: Final = 1e-4
 """Frequencies nearer to each other than this share are the same one."""
 _SHEETS: Final = (".xlsx", ".xls", ".ods")
+_NO_END: Final = "the last line has no end: should the file be cut off there, its last number is short"
 _COMPLEX: Final = (Kind.REAL, Kind.IMAGINARY)
 _POLAR: Final = (Kind.MODULUS, Kind.PHASE)
 
@@ -135,7 +136,7 @@ def _sorted(points: _Points, name: str, notes: tuple[str, ...]) -> Spectrum:
             f"{name}: rows {rows[at]} and {rows[at + 1]} are both at {f[at]:g} Hz; a frequency comes once in a "
             "sweep: take one out"
         )
-    return Spectrum(f, z, title=name, notes=notes)
+    return Spectrum(f, z, title=name, notes=notes, is_rising=bool(points[0][0] < points[0][-1]))
 
 
 def _numbers(block: Block, name: str) -> tuple[Floats, Complexes, NDArray[np.int64], Floats]:
@@ -212,9 +213,19 @@ def _blocks(path: Path, columns: tuple[str, ...]) -> tuple[list[Block], str]:
         return palmsens_blocks(text, name), "PalmSens .pssession"
     lines = text.splitlines()
     if columns:
-        return [_as_told(lines, columns, name)], "a table with columns as told"
-    layout = next(one for one in LAYOUTS if one.fits(lines))
-    return layout.blocks(lines, name), layout.words
+        found, source = [_as_told(lines, columns, name)], "a table with columns as told"
+    else:
+        layout = next(one for one in LAYOUTS if one.fits(lines))
+        found, source = layout.blocks(lines, name), layout.words
+    ends = text.endswith(("\n", "\r"))
+    return found if ends else [_ended(one, len(lines)) for one in found], source
+
+
+def _ended(block: Block, last: int) -> Block:
+    """With a note where its last row is the last line, which has no end."""
+    if not block.numbers or block.numbers[-1] != last:
+        return block
+    return replace(block, notes=(*block.notes, _NO_END))
 
 
 def _as_told(lines: Sequence[str], columns: tuple[str, ...], name: str) -> Block:

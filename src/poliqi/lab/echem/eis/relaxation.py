@@ -55,8 +55,6 @@ class Relaxation:
     gamma_ohm: Floats
     resistance_ohm: float
     inductance_h: float
-    elastance_per_f: float
-    """1 / C of a series capacitor."""
     weight: float
     """lambda, in units of the square of the kernel's largest singular value."""
     residual: Complexes
@@ -98,7 +96,6 @@ def relaxation_times(spectrum: Spectrum, *, weight: float | None = None) -> Rela
         gamma,
         float(shown[0]),
         float(shown[1]),
-        float(shown[2]),
         found,
         left[: f.size] + 1j * left[f.size :],
         _peaks(problem.tau, gamma, band),

@@ -55,7 +55,7 @@ def bpx_values(data: bytes, name: str) -> Any:
             read = reader.parse_bpx_obj(document)
             _put_back(read, programs, reader)
             return package.ParameterValues._create_from_bpx(read, None)  # the public one would parse it anew
-        except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, ArithmeticError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, ArithmeticError) as error:
             raise DataRefused(f"{name}: {words_of(error)}; mend the file by the BPX standard") from error
         except package.SolverError as error:
             raise DataRefused(f"{name}: its electrodes fit no state of charge ({words_of(error)})") from error
@@ -104,9 +104,13 @@ def _tried(program: Program, place: str) -> None:
 
 
 def _check_table(value: dict[str, Any], place: str) -> None:
-    x = value.get("x")
-    if isinstance(x, list) and any(isinstance(one, (int, float)) and abs(one) >= _MARK for one in x):  # pyright: ignore[reportUnknownVariableType] - JSON
-        raise DataRefused(f"{place}: an x of {_MARK:g} or more; mend the table")
+    """Raises DataRefused for a table that holds what is no number, or the mark of a function."""
+    for name in ("x", "y"):
+        row: Any = value.get(name)
+        for one in cast("list[Any]", row) if isinstance(row, list) else ():
+            if isinstance(one, bool) or not isinstance(one, (int, float)) or abs(one) >= _MARK:
+                told: str = repr(one)[:60]
+                raise DataRefused(f"{place}: {name} holds {told}, must be numbers below {_MARK:g}; mend the table")
 
 
 def _put_back(read: Any, programs: list[Program], reader: Any) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused
+from poliqi.lab.echem.chargeflow import REST_SHARE, signs
 from poliqi.lab.echem.record import CyclingRecord
 
 __all__ = ["Drive", "chosen_points", "constant_drive", "drive_of", "part_of"]
@@ -19,6 +20,9 @@ _STEADY: Final = 2e-3
 _LEAST_POINTS: Final = 8
 _DENSER: Final = 100.0
 """How much denser points stand at the start of a step than at its end."""
+_EDGE_S: Final = 0.01
+_EDGE_SHARE: Final = 0.1
+"""A current begins, ends or turns within this time, or this share of the interval, after the earlier point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +84,27 @@ def part_of(record: CyclingRecord, from_s: float | None, to_s: float | None) -> 
 def drive_of(record: CyclingRecord, points: NDArray[np.intp]) -> Drive:
     """The record's current, and the times of those of its points, both from the record's first.
 
-    Between two points the current is straight. Neighbours that differ from their mean by less than 0.2 % of the
-    largest current are one steady step at their mean over time: the charge is that of the record.
+    Between two points the current is straight; where it begins, ends or turns between them it is the later point's
+    from just after the earlier one, as where charge is counted (chargeflow). Neighbours that differ from their mean
+    by less than 0.2 % of the largest current are one steady step at their mean over time: the charge is that of the
+    record.
     """
     time: Floats = record.time_s - record.time_s[0]
     current = record.current_a
     knot_s: list[float] = []
     knot_a: list[float] = []
+    sign = signs(current, REST_SHARE * float(np.max(np.abs(current), initial=0.0)))
     for first, last in _steady(current):
-        if last == first:
+        steps = first > 0 and sign[first] != sign[first - 1]
+        if last == first and not steps:
             knot_s.append(float(time[first]))
             knot_a.append(float(current[first]))
             continue
         part = slice(first, last + 1)
-        mean = float(np.trapezoid(current[part], time[part])) / float(time[last] - time[first])
-        knot_s += [float(time[first]), float(time[last])]
+        begin = float(time[first - 1] if steps else time[first])
+        gap, length = float(time[first]) - begin, float(time[last]) - begin
+        mean = (float(current[first]) * gap + float(np.trapezoid(current[part], time[part]))) / length
+        knot_s += [begin + min(_EDGE_S, _EDGE_SHARE * gap), float(time[last])]
         knot_a += [mean, mean]
     return Drive(time[points], np.array(knot_s, float), np.array(knot_a, float))
 

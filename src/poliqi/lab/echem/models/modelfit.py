@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused
-from poliqi.lab.echem.correlated import widening
-from poliqi.lab.echem.fitting import Fitted, Parameter, Verdict, fit_least_squares
+from poliqi.lab.echem.correlated import widened, widening
+from poliqi.lab.echem.fitting import Fitted, Parameter, fit_least_squares
 from poliqi.lab.echem.models.cellmodel import CellModel, ModelKind, Trace
 from poliqi.lab.echem.models.cellparameters import ParameterSet
 from poliqi.lab.echem.models.drive import Drive, chosen_points, drive_of
@@ -149,7 +149,7 @@ def fit_model(
     made = ModelFit(
         kind,
         parameters,
-        _widened(fitted, factor),
+        widened(fitted, factor),
         drive,
         measured,
         trace.voltage_v,
@@ -213,21 +213,6 @@ def _doubt(fitted: Fitted, *, known_sigma: bool) -> tuple[float, float]:
     if known_sigma:
         factor *= max(1.0, fitted.reduced_chi2)
     return correlation, math.sqrt(factor)
-
-
-def _widened(fitted: Fitted, factor: float) -> Fitted:
-    """Sigmas times the factor; whom they then cover within a factor of e is not identified."""
-    sigma = fitted.sigma * factor
-    relative = sigma / np.abs(fitted.value)
-    verdicts = tuple(
-        Verdict(one.name, False, f"known to a factor of {math.exp(min(float(wide), 50.0)):.2g} only")
-        if said.is_identified and one.is_log and wide >= 1
-        else said
-        for one, said, wide in zip(fitted.parameters, fitted.verdicts, relative, strict=True)
-    )
-    hidden = np.where([one.is_identified for one in verdicts], 1.0, math.nan)
-    covariance = fitted.covariance * factor**2 * np.outer(hidden, hidden)
-    return replace(fitted, sigma=sigma * hidden, covariance=covariance, verdicts=verdicts)
 
 
 def _notes(record: CyclingRecord, parameters: ParameterSet, drive: Drive, points: int) -> tuple[str, ...]:

@@ -23,7 +23,16 @@ from numpy.typing import NDArray
 
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.echem.polarisation.curve import Conditions, Curve, Device, condition_words, needed
-from poliqi.lab.echem.polarisation.table import UNITS, Column, ReadAs, columns_of, parts_of, read_as, stated_number
+from poliqi.lab.echem.polarisation.table import (
+    UNITS,
+    YES,
+    Column,
+    ReadAs,
+    columns_of,
+    parts_of,
+    read_as,
+    stated_number,
+)
 
 __all__ = ["FIELDS", "FORMAT", "conditions_with", "curve_bytes", "curves_from", "read_curves"]
 
@@ -44,9 +53,6 @@ FIELDS: Final = {
     "flows_constant_below": "least_flow_a_m2",
     "koh_mass_fraction": "koh_mass_fraction",
 }
-_YES: Final = {"yes": True, "true": True, "no": False, "false": False}
-
-
 _AS_WRITTEN: Final = ReadAs({}, {})
 
 
@@ -126,9 +132,9 @@ def _device(stated: Mapping[str, str], file: str) -> Device:
 
 def _simulated(stated: Mapping[str, str], file: str) -> bool:
     text = stated.get("simulated", "no").lower()
-    if text not in _YES:
+    if text not in YES:
         raise DataRefused(f"{file}: simulated is {text!a:.{_SHOWN}}; write yes or no")
-    return _YES[text]
+    return YES[text]
 
 
 def _points(

@@ -1,7 +1,8 @@
-"""All curves of one cell fitted together, and what a curve that was left out says of it."""
+"""All curves of one cell fitted together, and how far what the fit says of other operation can be trusted."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused
+from poliqi.lab.echem.correlated import widened, widening
 from poliqi.lab.echem.fitting import Fitted, Parameter, fit_least_squares
 from poliqi.lab.echem.polarisation.curve import Conditions, Curve, Device, amount_words, condition_words
 from poliqi.lab.echem.polarisation.laws import Held, held_of
@@ -24,7 +26,7 @@ from poliqi.lab.echem.polarisation.model import (
 )
 from poliqi.lab.echem.quantity import Quantity
 
-__all__ = ["LeftOut", "PolarisationFit", "check_curves", "fit_polarisation", "leave_one_out"]
+__all__ = ["PolarisationFit", "check_curves", "fit_polarisation"]
 
 Floats = NDArray[np.float64]
 _MANY: Final = 5
@@ -35,7 +37,10 @@ _TOLERANCE_V: Final = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class PolarisationFit:
-    """The joint fit. `spread_v` is the root mean square of what is left, over all points."""
+    """The joint fit. `spread_v` is the root mean square of what is left, over all points.
+
+    Sigmas are those of independent points times `wider`, for neighbouring points lie off together.
+    """
 
     device: Device
     curves: tuple[Curve, ...]
@@ -46,6 +51,7 @@ class PolarisationFit:
     direction: Floats
     """(k, k): covariance of the fitted, along all directions that the data knows."""
     spread_v: float
+    wider: float
 
     def left_v(self, curve: Curve) -> Floats:
         """Measured less calculated, (n,)."""
@@ -57,7 +63,10 @@ class PolarisationFit:
         return float(np.sqrt(np.mean(self.left_v(curve) ** 2)))
 
     def predict(self, at: Conditions, current_density_a_m2: Floats) -> tuple[Floats, Floats]:
-        """Voltage and its sigma, (n,): doubt of the parameters, and the spread of the fit."""
+        """Voltage and its sigma, (n,): doubt of the parameters, and the spread of the fit.
+
+        Where `outside` or `beyond` have words it is a lower limit: the model's own error there is not known.
+        """
         operation = operation_at(self.device, at, np.asarray(current_density_a_m2, dtype=np.float64))
         found = voltage(operation, self.values)
         jacobian = _jacobian(operation, self)
@@ -67,6 +76,30 @@ class PolarisationFit:
     def most_current_a_m2(self) -> float:
         """The largest current density that was measured."""
         return max(float(one.current_density_a_m2.max()) for one in self.curves)
+
+    def nearest(self, at: Conditions) -> Curve:
+        """The curve of the nearest conditions, each measured by its span over the curves.
+
+        Of several that are as near, the one with the largest current.
+        """
+        there = np.array([[getattr(one.conditions, name) for name in Conditions.__slots__] for one in self.curves])
+        asked = np.array([getattr(at, name) for name in Conditions.__slots__])
+        span = there.max(axis=0) - there.min(axis=0)
+        varied = span > 0  # not those that are nan
+        away = np.sum(((there - asked)[:, varied] / span[varied]) ** 2, axis=1)
+        near = [one for one, far in zip(self.curves, away, strict=True) if far <= away.min() + 1e-12]
+        return max(near, key=lambda one: float(one.current_density_a_m2.max()))
+
+    def beyond(self, at: Conditions, current_density_a_m2: float) -> str:
+        """In words, how far a current density lies beyond the nearest curve; "" where it does not."""
+        near = self.nearest(at)
+        most = float(near.current_density_a_m2.max())
+        if current_density_a_m2 <= most * (1 + 1e-9):
+            return ""
+        return (
+            f"{amount_words('current_density_a_m2', current_density_a_m2)} (the curve nearest to these conditions, "
+            f"{near.name!r}, ends at {amount_words('current_density_a_m2', most)})"
+        )
 
     def outside(self, at: Conditions) -> tuple[str, ...]:
         """Conditions that lie outside those of the curves, in words."""
@@ -86,17 +119,6 @@ class PolarisationFit:
 
 def _span(name: str, low: float, high: float) -> str:
     return amount_words(name, low) if low == high else f"{amount_words(name, low)} to {amount_words(name, high)}"
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """One curve predicted by a fit to the others."""
-
-    name: str
-    rms_v: float
-    worst_v: float
-    outside: tuple[str, ...]
-    """In what it lies outside the others."""
 
 
 def check_curves(curves: Sequence[Curve]) -> tuple[Curve, ...]:
@@ -181,7 +203,9 @@ def fit_polarisation(
     values = whole.copy()
     values[where] = fitted.value
     spread = float(np.sqrt(np.mean(fitted.residual**2)))
-    unfinished = PolarisationFit(device, given, fitted, held, values, np.zeros((where.size,) * 2), spread)
+    wider = math.sqrt(widening(*np.split(fitted.residual, np.cumsum([one.voltage_v.size for one in given])[:-1])))
+    none = np.zeros((where.size,) * 2)
+    unfinished = PolarisationFit(device, given, widened(fitted, wider), held, values, none, spread, wider)
     return replace(unfinished, direction=_direction(at, unfinished))
 
 
@@ -223,20 +247,4 @@ def _direction(at: Operation, fit: PolarisationFit) -> Floats:
     known = singular > 1e-5 * singular[0]
     weights = rows[known].T / singular[known]
     degrees = max(jacobian.shape[0] - jacobian.shape[1], 1)
-    return weights @ weights.T / np.outer(length, length) * (fit.fitted.chi2 / degrees)
-
-
-def leave_one_out(
-    curves: Sequence[Curve], *, hold: Mapping[str, float] | None = None, free: Collection[str] = ()
-) -> tuple[LeftOut, ...]:
-    """Each curve as the others predict it; nothing of one whose others are too few to be fitted."""
-    given = check_curves(curves)
-    found: list[LeftOut] = []
-    for out in given if len(given) > 1 else ():
-        try:
-            fit = fit_polarisation([one for one in given if one is not out], hold=hold, free=free)
-        except DataRefused:
-            continue
-        left = fit.left_v(out)
-        found.append(LeftOut(out.name, fit.rms_v(out), float(np.abs(left).max()), fit.outside(out.conditions)))
-    return tuple(found)
+    return weights @ weights.T / np.outer(length, length) * (fit.fitted.chi2 / degrees * fit.wider**2)

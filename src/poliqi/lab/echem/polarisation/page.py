@@ -9,10 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from poliqi.base.csvcell import csv_cell
 from poliqi.base.doubt import doubted
 from poliqi.lab.echem.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
 from poliqi.lab.echem.polarisation.curve import Curve
-from poliqi.lab.echem.polarisation.fit import LeftOut, PolarisationFit
+from poliqi.lab.echem.polarisation.fit import PolarisationFit
+from poliqi.lab.echem.polarisation.leftout import LeftOut, Unpredicted
 from poliqi.lab.echem.polarisation.model import (
     REFERENCE_K,
     TRANSPORT_WIDTH_A_M2,
@@ -49,31 +51,38 @@ def assumptions_of(fit: PolarisationFit) -> tuple[str, ...]:
         )
     else:
         told.append("both electrodes' losses are one activation term; all current makes hydrogen")
-    told.append(
-        "sigma: scatter about the model, points taken as independent; it does not contain the model's error"
-    )
+    told.append(_sigma_words(fit))
     return tuple(told)
+
+
+def _sigma_words(fit: PolarisationFit) -> str:
+    if fit.wider > 1:
+        return f"sigma: scatter about the model, times {fit.wider:.2g} because neighbouring points lie off together"
+    return "sigma: scatter about the model; neighbouring points lie off independently"
 
 
 def _unit(unit: str) -> str:
     return "" if unit == "1" else f"{unit} "
 
 
-def cautions_of(fit: PolarisationFit, left: Sequence[LeftOut]) -> tuple[str, ...]:
+def cautions_of(fit: PolarisationFit, left: Sequence[LeftOut | Unpredicted]) -> tuple[str, ...]:
     """What a reader has to know before using it."""
     told = [f"{one.name} is not identified: {one.why}; it has no value" for one in fit.fitted.verdicts if one.why]
     told += [note for one in fit.curves for note in one.notes]
     if not fit.fitted.converged:
         told.append("the fit did not converge within its limit of steps")
     told += [
+        f"{one.name} is not predicted from the others: {one.why}" for one in left if isinstance(one, Unpredicted)
+    ]
+    told += [
         f"{one.name}, predicted from the others: {one.rms_v * 1e3:.1f} mV, outside them: {'; '.join(one.outside)}"
         for one in left
-        if one.outside
+        if isinstance(one, LeftOut) and one.outside
     ]
     return tuple(told)
 
 
-def record_of_fit(fit: PolarisationFit, left: Sequence[LeftOut]) -> dict[str, Any]:
+def record_of_fit(fit: PolarisationFit, left: Sequence[LeftOut | Unpredicted]) -> dict[str, Any]:
     """For --json. Parameters that are not identified have no value, but why."""
     parameters: list[dict[str, Any]] = []
     for parameter, verdict in zip(fit.fitted.parameters, fit.fitted.verdicts, strict=True):
@@ -95,9 +104,18 @@ def record_of_fit(fit: PolarisationFit, left: Sequence[LeftOut]) -> dict[str, An
             for one in fit.curves
         ],
         "left_out": [
-            {"name": one.name, "rms_v": one.rms_v, "worst_v": one.worst_v, "outside": list(one.outside)}
+            {
+                "name": one.name,
+                "rms_v": one.rms_v,
+                "worst_v": one.worst_v,
+                "rms_over_sigma": one.rms_over_sigma,
+                "outside": list(one.outside),
+            }
             for one in left
+            if isinstance(one, LeftOut)
         ],
+        "not_left_out": [{"name": one.name, "why": one.why} for one in left if isinstance(one, Unpredicted)],
+        "sigma_times": fit.wider,
         "assumptions": list(assumptions_of(fit)),
         "cautions": list(cautions_of(fit, left)),
         "simulated": any(one.simulated for one in fit.curves),
@@ -127,22 +145,27 @@ def _summary(fit: PolarisationFit) -> str:
     )
 
 
-def _curve_rows(fit: PolarisationFit, left: Sequence[LeftOut]) -> list[list[str]]:
-    by_name = {one.name: one for one in left}
-    head = ["curve", "points", "rms / mV", "left out: rms / mV", "worst / mV", "outside the others"]
+def _curve_rows(fit: PolarisationFit, left: Sequence[LeftOut | Unpredicted]) -> list[list[str]]:
+    by_name = {one.name: one for one in left if isinstance(one, LeftOut)}
+    head = ["curve", "points", "rms / mV", "left out: rms / mV", "worst / mV", "rms / sigma", "outside the others"]
     rows = [head]
     for one in fit.curves:
         out = by_name.get(one.name)
         told = (
-            ["", "", ""]
+            ["", "", "", ""]
             if out is None
-            else [f"{out.rms_v * 1e3:.1f}", f"{out.worst_v * 1e3:.0f}", "yes" if out.outside else "no"]
+            else [
+                f"{out.rms_v * 1e3:.1f}",
+                f"{out.worst_v * 1e3:.0f}",
+                f"{out.rms_over_sigma:.1f}",
+                "yes" if out.outside else "no",
+            ]
         )
         rows.append([one.name[:40], str(one.voltage_v.size), f"{fit.rms_v(one) * 1e3:.1f}", *told])
     return rows
 
 
-def lines_of_fit(fit: PolarisationFit, left: Sequence[LeftOut]) -> list[str]:
+def lines_of_fit(fit: PolarisationFit, left: Sequence[LeftOut | Unpredicted]) -> list[str]:
     """For people at a terminal."""
     rows = _curve_rows(fit, left)
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
@@ -157,7 +180,7 @@ def lines_of_fit(fit: PolarisationFit, left: Sequence[LeftOut]) -> list[str]:
     ]
 
 
-def page_of_fit(fit: PolarisationFit, left: Sequence[LeftOut]) -> Page:
+def page_of_fit(fit: PolarisationFit, left: Sequence[LeftOut | Unpredicted]) -> Page:
     """One page: curves with the fit, what is left, what the voltage is made of."""
     cell = fit.curves[0].cell or fit.curves[0].file or "polarisation curves"
     return Page(
@@ -242,7 +265,7 @@ def _draw_parts(fit: PolarisationFit) -> Callable[[Any], None]:
     return draw
 
 
-def findings_of_fit(fit: PolarisationFit, left: Sequence[LeftOut], program: str) -> Findings:
+def findings_of_fit(fit: PolarisationFit, left: Sequence[LeftOut | Unpredicted], program: str) -> Findings:
     """The identified parameters, for other tools."""
     found: list[Finding] = []
     for parameter in fit.fitted.parameters:
@@ -255,7 +278,7 @@ def findings_of_fit(fit: PolarisationFit, left: Sequence[LeftOut], program: str)
                     one.unit,
                     one.sigma,
                     "joint fit of polarisation curves",
-                    "scatter about the model",
+                    "scatter about the model, widened where neighbouring points lie off together",
                 )
             )
     return Findings(
@@ -275,5 +298,5 @@ def table_of_fit(fit: PolarisationFit) -> bytes:
     for one in fit.curves:
         found, sigma = fit.predict(one.conditions, one.current_density_a_m2)
         for line in zip(one.current_density_a_m2, one.voltage_v, found, sigma, strict=True):
-            rows.writerow([one.name, *(f"{float(value):.9g}" for value in line)])
+            rows.writerow([csv_cell(one.name), *(f"{float(value):.9g}" for value in line)])
     return text.getvalue().encode()

@@ -14,7 +14,7 @@ from typing import Final
 
 from poliqi.base.errors import ConfigError, DataRefused
 
-__all__ = ["UNITS", "Column", "ReadAs", "columns_of", "parts_of", "read_as", "stated_number"]
+__all__ = ["UNITS", "YES", "Column", "ReadAs", "columns_of", "parts_of", "read_as", "stated_number"]
 
 _MOST_ROWS: Final = 200_000
 _MOST_COLUMNS: Final = 64
@@ -47,6 +47,7 @@ UNITS: Final[dict[str, Mapping[str, float]]] = {
     "voltage": {"V": 1.0, "mV": 1e-3},
     "stack_voltage": {"V": 1.0, "mV": 1e-3},
 }
+YES: Final = {"yes": True, "true": True, "no": False, "false": False}
 _WORDS: Final = ("device", "cell", "curve", "source", "note", "simulated")
 _HEADING: Final = re.compile(r"\s*(.+?)\s*(?:\s/\s*(\S+)|\[\s*([^\[\]]*?)\s*\])?\s*")
 _STATED: Final = re.compile(r"\s*([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(\S*)\s*")
@@ -122,7 +123,18 @@ def parts_of(lines: list[str], file: str, said: ReadAs) -> tuple[dict[str, str],
             table.append((number, line))
         if len(table) > _MOST_ROWS:
             raise DataRefused(f"{file}: more than {_MOST_ROWS} rows; give the polarisation curve alone")
+    _check_simulated(stated, said, file)
     return stated | dict(said.stated), table
+
+
+def _check_simulated(stated: Mapping[str, str], said: ReadAs, file: str) -> None:
+    """What a file says of itself as simulated stays so, whatever is said of it."""
+    own, other = stated.get("simulated", "no"), said.stated.get("simulated", "yes")
+    if YES.get(own.lower(), True) and not YES.get(other.lower(), True):
+        raise DataRefused(
+            f"{file}: simulated is {own!a:.{_SHOWN}} there, and --set simulated={other} cannot take that back; "
+            "leave it out, or give measured curves"
+        )
 
 
 def columns_of(table: list[tuple[int, str]], file: str, said: ReadAs) -> tuple[dict[str, Column], list[int]]:
@@ -219,7 +231,7 @@ def _name(text: str, where: str) -> str:
 
 def _number(text: str, name: str, where: str) -> float:
     try:
-        value = float(text)
+        value = float(text) if "_" not in text else math.nan
     except ValueError:
         value = math.nan
     if not math.isfinite(value):

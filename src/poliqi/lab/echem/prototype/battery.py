@@ -2,7 +2,8 @@
 
 Capacity: what of the lithium that the positive gives in the first charge comes back, after the negative has kept
 its irreversible share, and neither electrode takes more than its reversible capacity:
-Q = min(P, P_first - (N_first - N), N) over the facing area.
+Q = min(P, P_first - (N_first - N), N) over the facing area. On a foil (lithium) that a positive with a told first
+charge faces, the positive's own lithium plates: there N has room for P_first more.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ _KEPT: Final = 1e-6
 
 def facing_pairs(cell: Battery) -> int:
     """Faces of positive that look at a negative."""
-    return 1 if cell.kind is Kind.COIN else 2 * cell.layers
+    match cell.kind:
+        case Kind.COIN:
+            return 1
+        case Kind.POUCH:
+            return 2 * cell.layers
 
 
 def loading_for(electrode: Electrode, areal_capacity: float) -> float:
@@ -76,8 +81,13 @@ def battery_model(cell: Battery) -> Callable[[Values], dict[str, Floats]]:
         )
         pairs = facing_pairs(cell)
         facing = pairs * np.minimum(areas["positive"], areas["negative"])
-        found["capacity"] = facing * np.minimum(np.minimum(areal["positive"], first - lost), areal["negative"])
+        room = areal["negative"]
+        if cell.negative.is_foil and "positive.first_charge" in v:
+            room = room + first
+        found["capacity"] = facing * np.minimum(np.minimum(areal["positive"], first - lost), room)
         found["np_ratio"] = areal["negative"] / areal["positive"]
+        if {"positive.first_charge", "negative.first_charge"} <= v.keys() and not cell.negative.is_foil:
+            found["first charge ratio"] = (areal["negative"] + lost) / first
         if "voltage" in v:
             found["energy"] = found["capacity"] * v["voltage"]
         for side in SIDES:
@@ -151,23 +161,27 @@ def _check_side(cell: Battery, side: str) -> None:
 
 def _areas(cell: Battery, v: Values) -> dict[str, Floats]:
     """Of one face of each electrode and of one sheet of separator, in m2."""
-    if cell.kind is Kind.COIN:
-        return {one: np.pi / 4 * v[f"{one}.diameter"] ** 2 for one in (*SIDES, "separator")}
-    width, height = v["positive.width"], v["positive.height"]
-    over = 2 * v["negative.overhang"]
-    wide = over + 2 * v["separator.overhang"]
-    return {
-        "positive": width * height,
-        "negative": (width + over) * (height + over),
-        "separator": (width + wide) * (height + wide),
-    }
+    match cell.kind:
+        case Kind.COIN:
+            return {one: np.pi / 4 * v[f"{one}.diameter"] ** 2 for one in (*SIDES, "separator")}
+        case Kind.POUCH:
+            width, height = v["positive.width"], v["positive.height"]
+            over = 2 * v["negative.overhang"]
+            wide = over + 2 * v["separator.overhang"]
+            return {
+                "positive": width * height,
+                "negative": (width + over) * (height + over),
+                "separator": (width + wide) * (height + wide),
+            }
 
 
 def _coated(cell: Battery, side: str) -> tuple[int, int]:
     """Coated faces, and sheets of collector: a pouch has a negative at both ends, coated inside alone."""
-    if cell.kind is Kind.COIN:
-        return 1, 1
-    return 2 * cell.layers, cell.layers + (side == "negative")
+    match cell.kind:
+        case Kind.COIN:
+            return 1, 1
+        case Kind.POUCH:
+            return 2 * cell.layers, cell.layers + (side == "negative")
 
 
 def _electrode_masses(cell: Battery, side: str, area: Floats, v: Values) -> dict[str, Floats]:
@@ -176,7 +190,8 @@ def _electrode_masses(cell: Battery, side: str, area: Floats, v: Values) -> dict
     coating = v[f"{side}.loading"] * area
     found = {f"mass {side}.{electrode.active}": faces * coating * v[f"{side}.active_share"]}
     for name, share in electrode.additives.items():
-        found[f"mass {side}.{name}"] = faces * coating * share
+        key = f"mass {side}.{name}"  # an additive may be of the active material
+        found[key] = found.get(key, 0.0) + faces * coating * share
     collector = 0 * coating
     if electrode.collector:
         collector = area * v[f"{side}.collector_thickness"] * v[f"material.{electrode.collector}.density"]

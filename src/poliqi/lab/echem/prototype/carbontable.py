@@ -34,19 +34,22 @@ class CarbonTable:
 
 @dataclass(frozen=True, slots=True)
 class Carbon:
-    """The sum over what the table has. `covered_share`: of the prototype's mass.
+    """The sum over what the table has, None where it has nothing of the prototype.
+
+    `covered_share`: of its mass; `has_making`: whether it tells the energy of making it.
 
     `each` are kg CO2e by material or process; `per` by what it is divided by, with sigma to first order.
     """
 
-    total: Quantity
+    total: Quantity | None
     per: Mapping[str, Quantity]
     each: Mapping[str, float]
     sources: Mapping[str, str]
     missing: Sequence[str]
     covered_share: float
+    has_making: bool
 
     @property
     def is_partial(self) -> bool:
-        """Whether a factor is missing."""
-        return bool(self.missing)
+        """Whether a factor is missing, or the energy of making."""
+        return bool(self.missing) or not self.has_making

@@ -8,7 +8,7 @@ from typing import Final
 from poliqi.lab.echem.prototype.battery import SIDES
 from poliqi.lab.echem.prototype.fuelcell import LAYERS
 from poliqi.lab.echem.prototype.parts import Battery, Electrode, FuelCell, Kind, Prototype
-from poliqi.lab.echem.prototype.tolerance import DRAWS, Tolerances
+from poliqi.lab.echem.prototype.tolerance import Tolerances
 
 __all__ = ["FEWEST_PARTICLES", "assumed_of", "cautions_of"]
 
@@ -45,6 +45,10 @@ def assumed_of(made: Prototype) -> tuple[str, ...]:
         law = "min(P - (N_first - N), N); what more the positive gives in the first charge is not told"
     elif not told:
         law += "; losses of the first charge are not subtracted (first_charge of neither side is told)"
+    if made.negative.is_foil:
+        law = "min(P, P_first), as the positive's lithium plates on the foil"
+        if "positive" not in told:
+            law = "min(P, N): all lithium is the foil's (positive.first_charge is not told)"
     said.append(f"capacity: {law}, over the area where both face each other, all active material reached")
     return tuple(said)
 
@@ -60,13 +64,7 @@ def _electrode(cell: Battery, side: str) -> Electrode:
 
 
 def _battery(cell: Battery, tolerances: Tolerances) -> Iterator[str]:
-    ratio = tolerances.spreads["np_ratio"]
-    below = tolerances.share_below("np_ratio", 1.0)
-    if below > _RARE:
-        yield (
-            f"N/P is {ratio.value:.3f} and below 1 in {below:.1%} of the draws: there the negative cannot take "
-            "what the positive gives, and lithium plates; load the negative more"
-        )
+    yield from _plating(cell, tolerances)
     yield from _sizes(cell)
     for side in SIDES:
         electrode = _electrode(cell, side)
@@ -89,6 +87,32 @@ def _battery(cell: Battery, tolerances: Tolerances) -> Iterator[str]:
             f"electrolyte: {spreads['electrolyte volume'].value * 1e9:.3g} uL do not fill the pores of "
             f"{spreads['pore volume'].value * 1e9:.3g} uL"
         )
+
+
+def _plating(cell: Battery, tolerances: Tolerances) -> Iterator[str]:
+    """Where the negative takes less than the positive gives: in every charge, or in the first one alone."""
+    ratio = tolerances.spreads["np_ratio"]
+    below = tolerances.share_below("np_ratio", 1.0)
+    if cell.negative.is_foil:
+        if below > _RARE and cell.positive.first_charge is None:
+            yield (
+                f"negative: the foil has {ratio.value:.3f} of the lithium that the positive takes, and less than "
+                f"all in {below:.1%} of the draws; tell positive.first_charge where the positive brings its own"
+            )
+        return
+    if below > _RARE:
+        yield (
+            f"N/P is {ratio.value:.3f} and below 1 in {below:.1%} of the draws: there the negative cannot take "
+            "what the positive gives, and lithium plates; load the negative more"
+        )
+    first = tolerances.spreads.get("first charge ratio")
+    if first is not None:
+        early = tolerances.share_below("first charge ratio", 1.0)
+        if early > max(below, _RARE):
+            yield (
+                f"N/P of the first charge is {first.value:.3f} and below 1 in {early:.1%} of the draws: there "
+                "lithium plates at formation; load the negative more"
+            )
 
 
 def _sizes(cell: Battery) -> Iterator[str]:
@@ -132,7 +156,8 @@ def _of_draws(tolerances: Tolerances) -> Iterator[str]:
                 f"{words}: first order does not hold (sigma {_ratio(one.sigma_drawn, one.sigma)} by draws); use "
                 "the interval of the draws"
             )
-    if tolerances.redrawn > _RARE * DRAWS:
+    draws = next(iter(tolerances.spreads.values())).draws
+    if tolerances.redrawn > _RARE * draws:
         yield f"{tolerances.redrawn} drawn inputs could not be (0 or less, or a share above 1) and were drawn anew"
 
 

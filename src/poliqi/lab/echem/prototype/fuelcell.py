@@ -62,6 +62,11 @@ def fuel_cell_model(cell: FuelCell) -> Callable[[Values], dict[str, Floats]]:
         one = _layer(cell, layer)
         for name in (one.metal, one.support, one.ionomer):
             material_named(cell, name, layer)
+        if one.ionomer in (one.metal, one.support):
+            raise DataRefused(
+                f"{layer}.ionomer = {one.ionomer!a:.80} is the metal or the support too; give the ionomer its own "
+                "[material], so that both are weighed"
+            )
     if material_named(cell, cell.membrane.material, "membrane.material").density is None:
         raise DataRefused(f"material.{cell.membrane.material}.density is not stated; give it")
 
@@ -160,12 +165,11 @@ def _layer_masses(one: CatalystLayer, layer: str, area: Floats, v: Values) -> di
     metal = v[f"{layer}.loading"] * area
     support = metal * (1 / v[f"{layer}.metal_share"] - 1)
     ionomer = support * v[f"{layer}.ionomer_to_support"]
-    return {
-        f"mass {layer}.{one.metal}": metal,
-        f"mass {layer}.{one.support}": support,
-        f"mass {layer}.{one.ionomer}": ionomer,
-        f"{layer} powder": metal + support,
-    }
+    found = {f"mass {layer}.{one.metal}": metal}
+    for name, mass in ((one.support, support), (one.ionomer, ionomer)):
+        key = f"mass {layer}.{name}"  # a metal without a support is its own
+        found[key] = found.get(key, 0.0) + mass
+    return found | {f"{layer} powder": metal + support}
 
 
 def _flows(current: Floats, v: Values) -> dict[str, Floats]:

@@ -26,6 +26,7 @@ _PER_MINUTE: Final = 60.0
 RESULTS: Final[Mapping[str, Shown]] = {
     "capacity": Shown("capacity", "mAh", 1 / 3.6),
     "np_ratio": Shown("N/P ratio", "", 1.0),
+    "first charge ratio": Shown("N/P ratio of the first charge", "", 1.0),
     "energy": Shown("energy", "Wh", 1 / 3600),
     "specific energy": Shown("energy per whole mass", "Wh/kg", 1 / 3600),
     "specific energy of the stack": Shown("energy per mass without parts", "Wh/kg", 1 / 3600),
@@ -66,7 +67,7 @@ _LONG: Final = 1000.0
 
 
 def words_of(sheet: BuildSheet, name: str) -> str:
-    """What a result is called; a sum in which a factor lacks says so wherever it stands."""
+    """What a result is called; a sum in which something lacks says so wherever it stands."""
     is_part = sheet.carbon is not None and sheet.carbon.is_partial and name.startswith("carbon")
     return RESULTS[name].words + (" (PARTIAL)" if is_part else "")
 

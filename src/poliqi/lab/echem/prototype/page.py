@@ -17,7 +17,8 @@ from poliqi.lab.echem.prototype.told import bill_of
 __all__ = ["page_of"]
 
 _FACTS: Final = (
-    "capacity", "energy", "np_ratio", "current", "current density", "power", "catalyst metal", "positive porosity",
+    "capacity", "energy", "np_ratio", "first charge ratio",
+    "current", "current density", "power", "catalyst metal", "positive porosity",
     "negative porosity", "electrolyte volume", "cathode surface", "hydrogen", "air", "mass", "specific energy",
     "specific energy of the stack", "carbon", "carbon per kWh", "carbon per kW",
 )  # fmt: skip
@@ -30,6 +31,8 @@ def page_of(sheet: BuildSheet) -> Page:
     facts = [(words_of(sheet, name), shown(sheet, name)) for name in _FACTS if name in sheet.tolerances.spreads]
     if sheet.carbon is not None and sheet.carbon.missing:
         facts.append(("carbon is partial, no factor for", ", ".join(sheet.carbon.missing)))
+    if sheet.carbon is not None and not sheet.carbon.has_making:
+        facts.append(("carbon is partial", "the energy of making it is not told ([[process]])"))
     listed = [f"{one.listed.entry}{' (strategic)' if one.listed.strategic else ''}" for one in sheet.raw]
     facts.append(("EU critical raw materials", ", ".join(listed) or "none"))
     facts += [(f"step {number}", step) for number, step in enumerate(steps_of(sheet), 1)]
@@ -42,7 +45,7 @@ def page_of(sheet: BuildSheet) -> Page:
     ]
     if isinstance(sheet.made, Battery):
         panels.append(Panel("one repeat of the stack, to scale", partial(_layers, sheet.made)))
-    elif sheet.carbon is not None:
+    elif sheet.carbon is not None and sheet.carbon.each:
         panels.append(Panel("carbon", partial(_carbon, sheet)))
     kind = {"coin": "coin cell", "pouch": "pouch cell"}.get(sheet.made.kind.value, "fuel cell")
     return Page(
@@ -103,7 +106,11 @@ def _short(name: str) -> str:
 
 def _layers(cell: Battery, axes: Any) -> None:
     """Thicknesses upon each other, with their names; of a pouch's collectors one half belongs to each side."""
-    half = 0.5 if cell.kind is Kind.POUCH else 1.0
+    match cell.kind:
+        case Kind.COIN:
+            half = 1.0
+        case Kind.POUCH:
+            half = 0.5
     rows: list[tuple[str, float, str]] = []
     positive, negative, separator = cell.positive, cell.negative, cell.separator
     if positive.collector_thickness is not None:

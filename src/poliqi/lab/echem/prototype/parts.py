@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from poliqi.base.errors import DataRefused
 from poliqi.lab.echem.quantity import Quantity
@@ -30,6 +30,7 @@ __all__ = [
     "Prototype",
     "Separator",
     "amounts_of",
+    "is_mixed",
     "material_named",
 ]
 
@@ -122,7 +123,7 @@ class Electrolyte:
 class Battery:
     """A coin or pouch cell. `layers`: positive sheets coated on both sides (pouch)."""
 
-    kind: Kind
+    kind: Literal[Kind.COIN, Kind.POUCH]
     name: str
     positive: Electrode
     negative: Electrode
@@ -137,7 +138,7 @@ class Battery:
     cells: int = 1
     """How many are made in a batch."""
     loss: Quantity | None = None
-    """Share of coating mix, ink or electrolyte that is lost in making."""
+    """Share of coating mix or ink that is lost in making."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,7 @@ class FuelCell:
     processes: tuple[Process, ...] = ()
     cells: int = 1
     loss: Quantity | None = None
-    kind: Kind = Kind.FUEL_CELL
+    kind: Literal[Kind.FUEL_CELL] = Kind.FUEL_CELL
 
 
 Prototype = Battery | FuelCell
@@ -226,6 +227,14 @@ def material_named(made: Prototype, name: str, where: str) -> Material:
             f"{', '.join(sorted(made.materials))[:300] or 'none'}"
         )
     return made.materials[name]
+
+
+def is_mixed(made: Prototype, where: str) -> bool:
+    """Whether an item, such as "positive.NMC811", comes of a coating mix or an ink, of which `loss` is lost."""
+    side = getattr(made, where.partition(".")[0], None)
+    if isinstance(side, Electrode):
+        return not side.is_foil and not where.endswith(" (collector)")
+    return isinstance(side, CatalystLayer)
 
 
 def amounts_of(made: Prototype) -> dict[str, Quantity]:

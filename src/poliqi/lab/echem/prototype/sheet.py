@@ -14,7 +14,7 @@ from poliqi.lab.echem.prototype.battery import battery_model
 from poliqi.lab.echem.prototype.carbontable import Carbon, CarbonTable
 from poliqi.lab.echem.prototype.cautions import assumed_of, cautions_of
 from poliqi.lab.echem.prototype.fuelcell import fuel_cell_model
-from poliqi.lab.echem.prototype.parts import FuelCell, Prototype, amounts_of, material_named
+from poliqi.lab.echem.prototype.parts import FuelCell, Prototype, amounts_of, is_mixed, material_named
 from poliqi.lab.echem.prototype.rawmaterials import Listed, listed_in, mass_shares
 from poliqi.lab.echem.prototype.tolerance import DRAWS, Model, Tolerances, spread_of
 from poliqi.lab.echem.quantity import Quantity
@@ -33,13 +33,17 @@ _GRAPHITE: Final = 'carbon: graphite is listed; say raw_materials = ["graphite"]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line of the bill: `mass` in kg for one prototype, all pieces together."""
+    """A line of the bill: `mass` in kg for one prototype, all pieces together.
+
+    `taken`: in kg, what is taken for it, with the share of a mix that is lost.
+    """
 
     where: str
     material: str
     count: int
     mass: Quantity
     listed: tuple[Listed, ...]
+    taken: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,6 @@ class BuildSheet:
     """All that is told of one prototype. Results are SI, by the names of its model."""
 
     made: Prototype
-    amounts: Mapping[str, Quantity]
     tolerances: Tolerances
     items: tuple[Item, ...]
     raw: tuple[Raw, ...]
@@ -92,11 +95,11 @@ def build_sheet(
     model = fuel_cell_model(made) if isinstance(made, FuelCell) else battery_model(made)
     amounts = amounts_of(made)
     whole, inputs = _with_carbon(made, model, amounts, carbon)
-    shares = frozenset(name for name in inputs if name.endswith(_SHARES))
+    shares = frozenset(name for name in amounts if name.endswith(_SHARES))
     tolerances = spread_of(whole, inputs, draws=draws, seed=seed, shares=shares)
     items = tuple(_items(made, tolerances))
     raw, unjudged = _raw(made, items)
-    sheet = BuildSheet(made, amounts, tolerances, items, raw, unjudged, None, (), (), simulated)
+    sheet = BuildSheet(made, tolerances, items, raw, unjudged, None, (), (), simulated)
     if carbon is not None:
         sheet = replace(sheet, carbon=_carbon(sheet, carbon))
     return replace(
@@ -126,7 +129,9 @@ def _items(made: Prototype, tolerances: Tolerances) -> list[Item]:
         except DataRefused as error:
             raise DataRefused(f"material.{material}: {error}") from None
         mass = Quantity(spread.value, spread.sigma, "kg", where)
-        found.append(Item(where, material, 1 if part is None else part.count, mass, listed))
+        loss = made.loss.value if made.loss is not None and is_mixed(made, where) else 0.0
+        count = 1 if part is None else part.count
+        found.append(Item(where, material, count, mass, listed, mass.value / (1 - loss)))
     return found
 
 
@@ -170,6 +175,8 @@ def _with_carbon(
     inputs |= {f"factor.{name}": one.factor for name, one in table.materials.items() if name in made.materials}
     energies = {row.name for row in made.processes}
     inputs |= {f"factor.{name}": one.factor for name, one in table.energies.items() if name in energies}
+    if len(inputs) == len(amounts):
+        return model, inputs  # no factor is filled in: no sum
 
     def whole(v: Mapping[str, Floats]) -> Mapping[str, Floats]:
         found = dict(model(v))
@@ -179,6 +186,8 @@ def _with_carbon(
                 material = _material_of(made, name.removeprefix(_MASS))
                 if f"factor.{material}" in v:
                     part = mass * v[f"factor.{material}"]
+                    if "loss" in v and is_mixed(made, name.removeprefix(_MASS)):
+                        part = part / (1 - v["loss"])
                     found[f"carbon {material}"] = found.get(f"carbon {material}", 0.0) + part
                     total = total + part
         for row in made.processes:
@@ -211,7 +220,7 @@ def _carbon(sheet: BuildSheet, table: CarbonTable) -> Carbon:
     factors = {name: table.materials[name] for name in names if name in table.materials}
     factors |= {row.name: table.energies[row.name] for row in made.processes if row.name in table.energies}
     return Carbon(
-        sheet.quantity("carbon", "kg"),
+        sheet.quantity("carbon", "kg") if factors else None,
         {
             per: sheet.quantity(f"carbon per {per}", f"kg/{per}")
             for per in ("kWh", "kW")
@@ -221,4 +230,5 @@ def _carbon(sheet: BuildSheet, table: CarbonTable) -> Carbon:
         {name: one.source for name, one in factors.items()},
         missing,
         covered / spreads["mass"].value,
+        bool(made.processes),
     )

@@ -66,13 +66,13 @@ def bill_of(sheet: BuildSheet) -> list[list[str]]:
     each: Mapping[str, float] = {} if sheet.carbon is None else sheet.carbon.each
     weights: dict[str, float] = {}
     for item in sheet.items:
-        weights[item.material] = weights.get(item.material, 0.0) + item.mass.value
+        weights[item.material] = weights.get(item.material, 0.0) + item.taken
     for item in sheet.items:
         flags = ", ".join(
             f"{one.entry} ({'s' if one.strategic else ''}{'c' if one.critical else ''})" for one in item.listed
         )
         carbon = each.get(item.material)
-        part = "" if carbon is None else f"{carbon * item.mass.value / weights[item.material]:.3g}"
+        part = "" if carbon is None else f"{carbon * item.taken / weights[item.material]:.3g}"
         if carbon is None and sheet.carbon is not None:
             part = "missing"
         where = item.where.partition(".")[0] if not item.where.startswith("part.") else item.where[5:]
@@ -100,6 +100,9 @@ def _carbon_lines(sheet: BuildSheet) -> Iterator[str]:
     if sheet.carbon is None:
         yield "carbon: no table of factors was given (--carbon); no factor is assumed"
         return
+    if sheet.carbon.total is None:
+        yield f"carbon: no factor is filled in for any of {', '.join(sheet.carbon.missing)}"
+        return
     part = " (PARTIAL)" if sheet.carbon.is_partial else ""
     yield f"carbon{part}: {shown(sheet, 'carbon')}, of {sheet.carbon.covered_share:.1%} of the mass"
     for per in sheet.carbon.per:
@@ -110,8 +113,14 @@ def _carbon_lines(sheet: BuildSheet) -> Iterator[str]:
         yield f"  {name}: {sheet.carbon.each[name]:.3g} kg CO2e; {source}"
     if sheet.carbon.missing:
         yield f"  no factor: {', '.join(sheet.carbon.missing)}"
-    if not sheet.made.processes:
+    if not sheet.carbon.has_making:
         yield "  the energy of making it is not told ([[process]]), and not in the sum"
+    loss = sheet.made.loss
+    yield (
+        "  what is lost of the mixes is not told (loss), and not in the sum"
+        if loss is None
+        else f"  with the {loss.value:.3g} of the mixes that is lost; solvents are not in the sum"
+    )
 
 
 def record_of(sheet: BuildSheet) -> dict[str, Any]:
@@ -172,14 +181,16 @@ def _carbon_record(sheet: BuildSheet) -> dict[str, Any] | None:
     if one is None:
         return None
     return {
-        "kg_co2e": one.total.value,
-        "sigma": one.total.sigma,
+        "kg_co2e": None if one.total is None else one.total.value,
+        "sigma": None if one.total is None else one.total.sigma,
         "per": {per: {"kg_co2e": part.value, "sigma": part.sigma} for per, part in one.per.items()},
         "each_kg_co2e": dict(one.each),
         "sources": dict(one.sources),
         "missing": list(one.missing),
         "is_partial": one.is_partial,
         "covered_share_of_mass": one.covered_share,
+        "has_energy_of_making": one.has_making,
+        "lost_share_of_mix": None if sheet.made.loss is None else sheet.made.loss.value,
     }
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused
-from poliqi.lab.echem.cycling.halfcycles import REST_SHARE, flows
+from poliqi.lab.echem.chargeflow import REST_SHARE, flows
 from poliqi.lab.echem.quantity import Quantity
 from poliqi.lab.echem.record import CyclingRecord
 
@@ -113,7 +113,8 @@ def find_pulses(
     if not found:
         why = f" ({left[0]})" if left else ""
         raise DataRefused(
-            f"{record.title!r}: no pulse of up to {longest_s:g} s after a rest of {least_rest_s:g} s and more{why}"
+            f"{record.title!r}: no pulse of up to {longest_s:g} s after a rest of {least_rest_s:g} s and "
+            f"more{why}; for others give --longest and --least-rest"
         )
     return found, left
 

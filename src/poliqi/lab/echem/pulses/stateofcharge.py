@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused
-from poliqi.lab.echem.cycling.halfcycles import REST_SHARE, flows
+from poliqi.lab.echem.chargeflow import REST_SHARE, flows
 from poliqi.lab.echem.record import CyclingRecord
 
 __all__ = ["StateOfCharge", "soc_of_window", "soc_stated"]
@@ -40,10 +43,14 @@ def soc_stated(capacity_ah: float, start: float) -> StateOfCharge:
     )
 
 
-def soc_of_window(record: CyclingRecord, low_v: float, high_v: float) -> StateOfCharge:
-    """Full where a charge last is at `high_v` before a discharge first is at `low_v`; or the other way about.
+def soc_of_window(
+    record: CyclingRecord, low_v: float, high_v: float, asked_s: Sequence[float] = ()
+) -> StateOfCharge:
+    """Full where a charge ends at `high_v`, empty where a discharge ends at `low_v`, next to each other.
 
-    Raises DataRefused where the record does not go from one to the other.
+    Of several such pairs it is the one with the most of the times `asked_s` within, then a discharge, then the
+    first: what is counted over many cycles drifts. Raises DataRefused where the record does not go from one to the
+    other.
     """
     if not low_v < high_v:
         raise DataRefused(f"window {low_v} to {high_v} V: the first has to be the lower one")
@@ -58,11 +65,28 @@ def soc_of_window(record: CyclingRecord, low_v: float, high_v: float) -> StateOf
             f"{record.title!r}: no {missing} (it goes from {record.voltage_v.min():.4g} to "
             f"{record.voltage_v.max():.4g} V); state a capacity and the state of charge at the start instead"
         )
-    most, least = float(charge[full].max()), float(charge[empty].min())
+    at = np.sort(np.concatenate((full, empty)))
+    way = np.sign(record.current_a[at])
+    cuts = np.flatnonzero(way[1:] != way[:-1]) + 1
+    runs = zip(np.split(at, cuts), np.split(way * charge[at], cuts), strict=True)
+    ends = [int(run[np.argmax(signed)]) for run, signed in runs]
+    pair = max(
+        itertools.pairwise(ends),
+        key=lambda ab: (_count(asked_s, record.time_s[list(ab)]), record.current_a[ab[0]] > 0),
+    )
+    top, bottom = sorted(pair, key=lambda point: record.current_a[point], reverse=True)
+    most, least = float(charge[top]), float(charge[bottom])
     if not most > least:
         raise DataRefused(
             f"{record.title!r}: at {high_v:g} V it holds no more charge than at {low_v:g} V; is the window right?"
         )
     return StateOfCharge(
-        least, most - least, f"{high_v:g} V full, {low_v:g} V empty: {most - least:.4g} Ah in this record"
+        least,
+        most - least,
+        f"{high_v:g} V full, {low_v:g} V empty: {most - least:.4g} Ah between rows {record.row(pair[0])} and "
+        f"{record.row(pair[1])}",
     )
+
+
+def _count(asked_s: Sequence[float], ends_s: NDArray[np.float64]) -> int:
+    return sum(bool(ends_s[0] <= one <= ends_s[1]) for one in asked_s)

@@ -17,6 +17,7 @@ from poliqi.lab.echem.readers.textgrid import grid_of, head_lines
 __all__ = ["MAGIC", "read_biologic_text"]
 
 MAGIC: Final = (b"EC-Lab ASCII FILE", b"BT-Lab ASCII FILE")
+_LONGEST: Final = 200
 _LENGTH: Final = re.compile(r"\s*Nb header lines\s*:\s*(\d{1,4})\s*")
 _STARTED: Final = re.compile(r"\s*Acquisition started on\s*:\s*(.{8,40}?)\s*")
 
@@ -26,11 +27,12 @@ def read_biologic_text(path: Path, options: ReadOptions) -> Table:
     del options
     data = text_bytes(path)
     lines = head_lines(data)
-    said = next((found for line in lines[:5] if (found := _LENGTH.fullmatch(line))), None)
+    said = next((found for line in lines[:5] if (found := _LENGTH.fullmatch(line[:_LONGEST]))), None)
     if said is None or not 0 < int(said[1]) <= len(lines):
         raise DataRefused(f"{path}: its header does not say how long it is ('Nb header lines'); export it again")
     table = table_of_grid(grid_of(path, data, head_at=int(said[1]) - 1))
-    started = next((found[1] for line in lines[: int(said[1])] if (found := _STARTED.fullmatch(line))), "")
+    heads = (line[:_LONGEST] for line in lines[: int(said[1])])
+    started = next((found[1] for line in heads if (found := _STARTED.fullmatch(line))), "")
     notes = (f"begun {started} by the clock of the instrument's computer",) if started else ()
     return replace(
         table, source_format="BioLogic .mpt", positive=Positive.CHARGE, units=None, notes=(*notes, *table.notes)

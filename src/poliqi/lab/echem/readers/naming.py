@@ -6,11 +6,12 @@ Known are the names of the Battery Data Format, and those that cyclers and poten
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["UNITS", "Named", "Role", "named", "unit_of"]
+__all__ = ["UNITS", "Named", "Role", "named", "plainest", "unit_of"]
 
 _LONGEST: Final = 120
 
@@ -143,6 +144,17 @@ def named(header: str) -> Named | None:
         return Named(*ranked, 1.0)
     said = _UNIT_IN_NAME.get(plain)
     return Named(*ranked, None if said is None else UNITS[ranked[0]][said])
+
+
+def plainest(headers: Iterable[str]) -> list[int]:
+    """The columns of a table that say most plainly what they are, one for each role that is found."""
+    found: dict[Role, tuple[int, bool, int]] = {}
+    for at, header in enumerate(headers):
+        one = named(header)
+        if one is not None:
+            told = (one.rank, one.factor is None, at)
+            found[one.role] = min(told, found.get(one.role, told))
+    return sorted(at for *_, at in found.values())
 
 
 def unit_of(role: Role, words: str) -> tuple[float, float] | None:

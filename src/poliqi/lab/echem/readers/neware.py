@@ -6,10 +6,13 @@ Neware counts time from the beginning of each step; the time of the test is the 
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from types import FunctionType
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -28,19 +31,23 @@ _LEAST_NDC: Final = 4096
 _RECORD: Final = 86
 _BEFORE_RECORD: Final = b"\x00\x00\x00\x00\x55\x00"
 _PAUSED_S: Final = 2.0
+_BESIDE: Final = re.compile(r".*_\d+\.ndc")
+_MOST_BESIDE: Final = 32
+_BESIDE_COLUMNS: Final = ("Index", "Aux", "V", "T", "t", "H", "?")
 
 
 def read_neware(path: Path, options: ReadOptions) -> Table:
     """Raises ConfigError (no NewareNDA), DataRefused."""
     try:
-        from NewareNDA import NewareNDA
+        from NewareNDA import NewareNDA, NewareNDAx
     except ImportError as error:
         raise ConfigError(f'NewareNDA cannot be imported ({error}); run: pip install "poliqi[echem]"') from error
-    package: Any = NewareNDA  # it carries no annotations
+    package, packed_package = cast("Any", NewareNDA), cast("Any", NewareNDAx)  # they carry no annotations
     logging.getLogger("newarenda").setLevel(logging.CRITICAL)  # it logs what it raises
     packed = path.suffix.lower() == ".ndax"
     notes = _check_ndax(path) if packed else _check_nda(path, options)
-    reader = package.read_ndax if packed else package.read_nda
+    told: list[str] = []
+    reader = _bounded(packed_package, told) if packed else package.read_nda
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what pandas thinks of the package is not for who reads a file
@@ -73,9 +80,29 @@ def read_neware(path: Path, options: ReadOptions) -> Table:
         names,
         numbers,
         positive=Positive.CHARGE,
-        notes=(*_begun(frame), *paused, *notes),
+        notes=(*_begun(frame), *paused, *notes, *told),
         row_word="record",
     )
+
+
+def _bounded(package: Any, told: list[str]) -> Callable[[str, bool], Any]:
+    """NewareNDA's reader of .ndax, whose tables beside data.ndc tell every point once.
+
+    It joins them by the number of the point: where numbers stand many times, a file of some hundred bytes would
+    become a table of gigabytes. The package keeps the first of equal ones too, in most versions of the format.
+    """
+
+    def read_ndc(file: str) -> Any:
+        frame, name = package.read_ndc(file), Path(file).name
+        if name == "data.ndc":
+            return frame
+        once = frame.drop_duplicates(subset="Step" if name == "data_step.ndc" else "Index", keep="first")
+        if len(once) < len(frame):
+            told.append(f"{name} tells {len(frame) - len(once)} points more than once: the first was kept")
+        return once.filter(items=_BESIDE_COLUMNS) if _BESIDE.fullmatch(name) else once
+
+    reader: Any = package.read_ndax
+    return FunctionType(reader.__code__, {**vars(package), "read_ndc": read_ndc}, None, reader.__defaults__)
 
 
 def _counted(frame: Any, name: str) -> Floats:
@@ -144,6 +171,11 @@ def _check_ndax(path: Path) -> tuple[str, ...]:
         )
     if len({one.filename for one in members}) != len(members):
         raise DataRefused(f"{path} holds two files of one name; copy it again")
+    beside = sum(_BESIDE.fullmatch(one.filename) is not None for one in members)
+    if beside > _MOST_BESIDE:
+        raise DataRefused(
+            f"{path} holds {beside} tables of auxiliary channels; at most {_MOST_BESIDE} are read: export it as csv"
+        )
     for one in members:
         if one.filename.endswith(".ndc") and one.file_size < _LEAST_NDC:
             raise DataRefused(f"{path}: {one.filename!r} in it is too short for any record; copy it again")

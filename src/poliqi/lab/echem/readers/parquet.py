@@ -13,7 +13,7 @@ import numpy as np
 from poliqi.base.errors import ConfigError, DataRefused, words_of
 from poliqi.lab.echem.readers.delimited import layout_of
 from poliqi.lab.echem.readers.filebytes import file_bytes
-from poliqi.lab.echem.readers.naming import named
+from poliqi.lab.echem.readers.naming import plainest
 from poliqi.lab.echem.readers.options import ReadOptions
 from poliqi.lab.echem.readers.table import Floats, Table
 
@@ -23,6 +23,7 @@ MAGIC: Final = b"PAR1"
 _MOST_ROWS: Final = 50_000_000
 _MOST_COLUMNS: Final = 2000
 _LONGEST: Final = 200
+_MOST_NUMBERS: Final = 1 << 28
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Table:
@@ -59,6 +60,12 @@ class _Columns:
             raise DataRefused(
                 f"{path} has {rows:,} rows of {len(self.names)} columns; 1 to {_MOST_ROWS:,} rows are read"
             )
+        wanted = max(len(plainest(self.names)), 1)
+        if rows * wanted > _MOST_NUMBERS:
+            raise DataRefused(
+                f"{path} has {rows:,} rows of {wanted} columns that are read; at most {_MOST_NUMBERS:,} numbers "
+                "are read at once: split it"
+            )
         if len(set(self.names)) < len(self.names):
             raise DataRefused(f"{path} has two columns of one name; give each its own")
 
@@ -69,7 +76,7 @@ class _Columns:
                 f"{self._path}: column {self.names[at]!r} holds no numbers but {self._kinds[at]}; save it as such"
             )
         if at not in self._held:
-            known = [one for one, name in enumerate(self.names) if named(name) is not None and self._is_number(one)]
+            known = [one for one in plainest(self.names) if self._is_number(one)]
             self._read([one for one in dict.fromkeys((at, *known)) if one not in self._held])
         return np.asarray(self._held[at].cast(self._arrow.float64(), safe=False).to_numpy(), np.float64)
 

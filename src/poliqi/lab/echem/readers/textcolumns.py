@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.errors import ConfigError, DataRefused
-from poliqi.lab.echem.readers.naming import named
+from poliqi.lab.echem.readers.naming import plainest
 from poliqi.lab.echem.readers.table import Floats
 from poliqi.lab.echem.readers.textgrid import Grid, decoded
 
@@ -25,6 +25,13 @@ __all__ = ["TextColumns", "clock_s", "polars"]
 
 _CLOCK: Final = re.compile(r"(?:(\d{1,5})\s*d\s+)?(\d{1,7}):(\d{1,2}):(\d{1,2}(?:[.,]\d{1,9})?)", re.IGNORECASE)
 _QUOTED: Final = 40
+_MOST_LINES: Final = 50_000_000
+_MOST_EMPTY: Final = 100_000
+_MOST_NUMBERS: Final = 1 << 28
+_UNNAMED: Final = 16
+"""Columns that are read at once where no name is known."""
+_IS_WORD: Final = ~np.isin(np.arange(256), np.frombuffer(b" \r\t,;|\x1a\n", np.uint8))
+"""By byte: whether a line with it holds anything."""
 
 
 def polars() -> Any:
@@ -44,8 +51,8 @@ class TextColumns:
         _check_quotes(grid)
         self._lines: Final = grid.data.count(b"\n") + (not grid.data.endswith(b"\n")) - grid.head_at - 1
         self._held: dict[int, pl.Series] = {}
-        known = [at for at, name in enumerate(grid.names) if named(name) is not None]
-        wanted = known or list(range(len(grid.names)))
+        wanted = plainest(grid.names) or list(range(len(grid.names)))[:_UNNAMED]
+        self._check_size(len(wanted))
         self._held.update(self._parsed(wanted, as_text=False))
         self._keep = self._kept()
         self.rows: NDArray[np.int64] = np.flatnonzero(self._keep).astype(np.int64) + grid.first_line
@@ -132,13 +139,19 @@ class TextColumns:
                 return np.ones(void.size, dtype=np.bool_)
             void &= column.is_null().to_numpy()
         ends = np.flatnonzero(np.frombuffer(self._grid.data, np.uint8) == ord("\n"))
-        keep = ~void
-        for point in np.flatnonzero(void):
-            line = int(point) + self._grid.head_at + 1
-            begin = int(ends[line - 1]) + 1 if line else 0
-            end = int(ends[line]) if line < ends.size else len(self._grid.data)
-            keep[point] = bool(self._grid.data[begin:end].strip(b" \r\t,;|\x1a"))
-        return keep
+        begins = np.concatenate((np.zeros(1, np.int64), ends + 1))[self._grid.head_at + 1 :][: void.size]
+        return ~void | np.logical_or.reduceat(_IS_WORD[np.frombuffer(self._grid.data, np.uint8)], begins)
+
+    def _check_size(self, columns: int) -> None:
+        """Refuse what would take far more memory than the file has bytes."""
+        grid = self._grid
+        if self._lines > _MOST_LINES or self._lines * columns > _MOST_NUMBERS:
+            raise DataRefused(
+                f"{grid.path}: {self._lines:,} lines of {columns} columns; at most {_MOST_LINES:,} lines and "
+                f"{_MOST_NUMBERS:,} numbers are read at once: split it"
+            )
+        if max(grid.data.count(b"\n\n"), grid.data.count(b"\n\r\n")) > _MOST_EMPTY:
+            raise DataRefused(f"{grid.path}: more than {_MOST_EMPTY:,} of its lines are empty; take them out")
 
     def _check_end(self) -> None:
         """Refuse a file that ends within a line."""

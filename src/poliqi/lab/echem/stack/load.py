@@ -6,6 +6,7 @@ Files are tables with time and either speed or power, units in the headings: `Ti
 from __future__ import annotations
 
 import csv
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,13 +131,14 @@ def profile_from(data: bytes, file: str) -> DriveCycle | Load:
         raise DataRefused(f"{file}, line {too_long}: more than {_LONGEST} characters; give a table")
     (first, head), *body = numbered
     divider = max("\t,;", key=head.count)
-    found = _headings(head.split(divider), f"{file}, line {first}")
+    heads = head.split(divider)
+    found = _headings(heads, f"{file}, line {first}")
     columns = {name: np.empty(len(body)) for name in found}
     for row, (number, line) in enumerate(body):
         try:
-            cells = next(csv.reader([line], delimiter=divider))
+            cells = _cells(line, divider, len(heads))
             for name, (at, factor) in found.items():
-                columns[name][row] = float(cells[at]) * factor
+                columns[name][row] = (float(cells[at]) if "_" not in cells[at] else math.nan) * factor
         except (csv.Error, StopIteration, IndexError, ValueError):
             raise DataRefused(
                 f"{file}, line {number}: {line.strip()!a:.60} are not the numbers of a row; mend it"
@@ -147,6 +149,13 @@ def profile_from(data: bytes, file: str) -> DriveCycle | Load:
     if "speed" in columns:
         return DriveCycle(title, columns["time"], columns["speed"])
     return Load(title, np.diff(columns["time"]), columns["power"][:-1])
+
+
+def _cells(line: str, divider: str, most: int) -> list[str]:
+    cells = next(csv.reader([line], delimiter=divider))
+    if any(cell.strip() for cell in cells[most:]):
+        raise ValueError(f"{len(cells)} values under {most} headings")
+    return cells
 
 
 def _headings(cells: list[str], where: str) -> dict[str, tuple[int, float]]:

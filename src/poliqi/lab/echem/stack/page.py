@@ -45,6 +45,12 @@ class Sizing:
     cautions: tuple[str, ...] = ()
 
     @property
+    def is_extrapolated(self) -> bool:
+        """Whether the point lies outside the curves, so that its sigma is a lower limit."""
+        fit, at = self.stack.fit, self.stack.conditions
+        return bool(fit.outside(at) or fit.beyond(at, self.point.current_density_a_m2))
+
+    @property
     def hydrogen_kg(self) -> float:
         """Over the load."""
         assert self.load is not None
@@ -57,17 +63,15 @@ def _facts(sizing: Sizing) -> list[tuple[str, str]]:
     stack, point = sizing.stack, sizing.point
     gives = stack.fit.device.gives_power
     heat = point.heat_w / 1e3
+    volts = _told(sizing, point.cell_voltage_v, point.cell_voltage_sigma_v)
     facts = [
         ("cells", f"{stack.cells} of {stack.area_m2 * 1e4:.5g} cm2"),
         ("operating at", _conditions(stack.conditions)),
         ("current", f"{point.current_density_a_m2 / 1e4:.4g} A/cm2, {point.current_a:.4g} A"),
-        (
-            "voltage",
-            f"{doubted(point.cell_voltage_v, point.cell_voltage_sigma_v)} V a cell, {point.stack_voltage_v:.4g} V",
-        ),
+        ("voltage", f"{volts} V a cell, {point.stack_voltage_v:.4g} V"),
         (
             "power given" if gives else "power taken",
-            f"{doubted(point.power_w / 1e3, point.power_sigma_w / 1e3)} kW",
+            f"{_told(sizing, point.power_w / 1e3, point.power_sigma_w / 1e3)} kW",
         ),
         ("hydrogen used" if gives else "hydrogen made", f"{point.hydrogen_kg_s * _HOUR:.4g} kg/h"),
         (
@@ -77,6 +81,11 @@ def _facts(sizing: Sizing) -> list[tuple[str, str]]:
         ("heat to take away" if heat >= 0 else "heat to supply", f"{abs(heat):.4g} kW"),
     ]
     return facts + (_load_facts(sizing) if sizing.load is not None else [])
+
+
+def _told(sizing: Sizing, value: float, sigma: float) -> str:
+    """With its doubt, told as a lower limit where nobody knows more."""
+    return doubted(value, sigma).replace(" +-", ", at least +-" if sizing.is_extrapolated else " +-")
 
 
 def _conditions(at: Conditions) -> str:
@@ -132,14 +141,15 @@ def lines_of_stack(sizing: Sizing) -> list[str]:
 
 def record_of_stack(sizing: Sizing) -> dict[str, Any]:
     """For --json; everything in SI."""
-    stack, point, load, split = sizing.stack, sizing.point, sizing.load, sizing.split
+    stack, load, split = sizing.stack, sizing.load, sizing.split
     conditions = {name: float(getattr(stack.conditions, name)) for name in Conditions.__slots__}
     record: dict[str, Any] = {
         "device": str(stack.fit.device),
         "cells": stack.cells,
         "area_m2": stack.area_m2,
         "conditions": {name: value for name, value in conditions.items() if math.isfinite(value)},
-        "point": {name: getattr(point, name) for name in OperatingPoint.__slots__},
+        "point": _point_record(sizing),
+        "is_extrapolated": sizing.is_extrapolated,
         "assumptions": list(sizing.assumptions),
         "cautions": list(sizing.cautions),
         "simulated": True,
@@ -156,6 +166,18 @@ def record_of_stack(sizing: Sizing) -> dict[str, Any]:
     if split is not None:
         record["split"] = {"hydrogen_kg": split.hydrogen_kg, "bound_kg": split.bound_kg, "gap": split.gap}
     return record
+
+
+def _point_record(sizing: Sizing) -> dict[str, float | None]:
+    """Sigmas are None where only a lower limit of them is known; that stands beside them."""
+    point = sizing.point
+    told: dict[str, float | None] = {name: getattr(point, name) for name in OperatingPoint.__slots__}
+    if sizing.is_extrapolated:
+        told |= {"cell_voltage_sigma_v": None, "power_sigma_w": None}
+    return told | {
+        "cell_voltage_sigma_at_least_v": point.cell_voltage_sigma_v,
+        "power_sigma_at_least_w": point.power_sigma_w,
+    }
 
 
 def page_of_stack(sizing: Sizing) -> Page:
@@ -181,9 +203,8 @@ def _draw_cell(sizing: Sizing) -> Callable[[Any], None]:
         i = np.linspace(fit.most_current_a_m2() / 500, fit.most_current_a_m2(), 300)
         volts, sigma = fit.predict(sizing.stack.conditions, i)
         axes.plot(i / 1e4, volts, color=BLUE)
-        axes.fill_between(
-            i / 1e4, volts - sigma, volts + sigma, color=BLUE, alpha=0.2, linewidth=0, label="one sigma"
-        )
+        band = "one sigma, at least" if sizing.is_extrapolated else "one sigma"
+        axes.fill_between(i / 1e4, volts - sigma, volts + sigma, color=BLUE, alpha=0.2, linewidth=0, label=band)
         axes.plot(sizing.point.current_density_a_m2 / 1e4, sizing.point.cell_voltage_v, "o", color=ORANGE)
         axes.set_xlabel("current density / A/cm²")
         axes.set_ylabel("cell voltage / V")
@@ -239,14 +260,17 @@ def _draw_stored(sizing: Sizing) -> Callable[[Any], None]:
 
 
 def findings_of_stack(sizing: Sizing, program: str) -> Findings:
-    """What other tools may want of it."""
+    """What other tools may want of it. Outside the curves voltage and power have no sigma: nobody knows it."""
     point = sizing.point
+    voltage_sigma, power_sigma = (
+        (None, None) if sizing.is_extrapolated else (point.cell_voltage_sigma_v, point.power_sigma_w)
+    )
     told: Sequence[tuple[str, float, str, float | None]] = (
         ("stack_cells", float(sizing.stack.cells), "1", 0.0),
         ("cell_area", sizing.stack.area_m2, "m2", 0.0),
-        ("cell_voltage", point.cell_voltage_v, "V", point.cell_voltage_sigma_v),
+        ("cell_voltage", point.cell_voltage_v, "V", voltage_sigma),
         ("current_density", point.current_density_a_m2, "A/m2", 0.0),
-        ("stack_power", point.power_w, "W", point.power_sigma_w),
+        ("stack_power", point.power_w, "W", power_sigma),
         ("hydrogen_flow", point.hydrogen_kg_s, "kg/s", None),
     )
     return Findings(

@@ -109,7 +109,7 @@ def read_voltammogram(
     stated: Mapping[str, Stated] | None = None,
     simulated: bool = False,
 ) -> Voltammogram:
-    """A table with potential and current, and time where there is one.
+    """A table with potential and current, and time where there is one; the file may say that it is simulated.
 
     `offset_v` makes potentials against RHE. A current density needs `area_cm2`. The scan rate is stated, or follows
     from the times; where both are there they have to agree within 3 %. Raises ConfigError, DataRefused.
@@ -131,7 +131,7 @@ def read_voltammogram(
     rate = scan_rate_v_s if scan_rate_v_s is not None else seen
     assert rate is not None
     source = "stated" if scan_rate_v_s is not None else "by the times of the file"
-    return Voltammogram(e, i, rate, source, area_cm2, offset_v, table.rows, path.name, simulated)
+    return Voltammogram(e, i, rate, source, area_cm2, offset_v, table.rows, path.name, simulated or table.simulated)
 
 
 def _scan_rate(e: Floats, t: Floats, rows: NDArray[np.int64], title: str) -> float | None:

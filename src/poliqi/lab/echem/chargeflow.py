@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 
 from poliqi.lab.echem.record import CyclingRecord
 
-__all__ = ["Runs", "flows", "runs_of"]
+__all__ = ["REST_SHARE", "Runs", "flows", "runs_of", "signs"]
+
+REST_SHARE: Final = 1e-3
+"""A current below this share of the largest is none, unless a limit is given."""
 
 _BLOCK: Final = 1 << 15
 
@@ -43,7 +46,7 @@ def flows(record: CyclingRecord, start: int, stop: int, rest_current_a: float) -
     """
     low = max(start - 1, 0)
     t, v, i = (column[low:stop] for column in (record.time_s, record.voltage_v, record.current_a))
-    sign = _signs(i, rest_current_a)
+    sign = signs(i, rest_current_a)
     dt = np.diff(t)
     same = sign[1:] == sign[:-1]
     current = np.where(same, 0.5 * (i[1:] + i[:-1]), i[1:])
@@ -56,7 +59,8 @@ def flows(record: CyclingRecord, start: int, stop: int, rest_current_a: float) -
     return charge, energy, dt
 
 
-def _signs(current: Floats, rest: float) -> NDArray[np.int8]:
+def signs(current: Floats, rest: float) -> NDArray[np.int8]:
+    """+1, -1, or 0 where the current is below `rest` either way."""
     return (current > rest).view(np.int8) - (current < -rest).view(np.int8)
 
 
@@ -80,6 +84,6 @@ def _pieces(record: CyclingRecord, rest: float) -> Iterator[tuple[NDArray[Any], 
     n = record.time_s.size
     for start in range(0, n, _BLOCK):
         stop = min(start + _BLOCK, n)
-        sign = _signs(record.current_a[start:stop], rest)
+        sign = signs(record.current_a[start:stop], rest)
         at = np.flatnonzero(np.concatenate((np.array([True]), sign[1:] != sign[:-1])))
         yield at + start, sign[at], *(np.add.reduceat(column, at) for column in flows(record, start, stop, rest))
