@@ -1,6 +1,6 @@
 """Makes the data of this example in the folder `run`: simulated, with known truth, the same at every run.
 
-    python make.py
+python make.py
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 RUN = Path("run")
 
 CAPACITY_AH, FADE, SCATTER, EFFICIENCY, RESISTANCE_OHM = 4.4e-3, 0.004, 0.0003, 0.997, 20.0
-CYCLES, RATE, REST_S, EVERY_S = 8, 0.2, 600.0, 60.0
+CYCLES, RATE, REST_S, EVERY_S = 8, 0.2, 600.0, 120.0
 
 INDUCTANCE_H, OHMIC_OHM = 1e-6, 5.0
 ARCS = ((8.0, 1e-3, 0.9), (15.0, 0.2, 0.85))
@@ -35,7 +35,7 @@ def open_circuit_v(charged: Floats) -> Floats:
 
 
 def cell(draw: np.random.Generator) -> CyclingRecord:
-    """Cycles at C/5 with rests. Each discharge gives 0.4 % less than the one before, each charge takes 0.3 % more."""
+    """Cycles at C/5 with rests: each discharge gives 0.4 % less than before, each charge takes 0.3 % more."""
     times, voltages, currents = list[Floats](), list[Floats](), list[Floats]()
     begin = 0.0
     for cycle in range(CYCLES):
@@ -57,7 +57,7 @@ def cell(draw: np.random.Generator) -> CyclingRecord:
 
 def spectrum(draw: np.random.Generator) -> str:
     """Two depressed arcs behind a resistance and an inductance, with noise of 0.2 %."""
-    f = np.logspace(4.5, -1.5, 61)
+    f = np.logspace(4, -1, 41)
     s = 2j * np.pi * f
     z = OHMIC_OHM + INDUCTANCE_H * s + sum(r / (1 + (s * tau) ** n) for r, tau, n in ARCS)
     z += 0.002 * np.abs(z) * (draw.normal(size=f.size) + 1j * draw.normal(size=f.size))
@@ -73,8 +73,8 @@ def curve(celsius: int, draw: np.random.Generator) -> str:
     head = (
         f"# device: PEM fuel cell\n# cell: simulated\n# simulated: yes\n# curve: {celsius} degC\n"
         f"# temperature: {celsius} degC\n# pressure: 2 bar\n# anode_humidity: 50 %\n# cathode_humidity: 50 %\n"
-        "# anode_stoichiometry: 1.5\n# cathode_stoichiometry: 2\n# hydrogen_fraction: 1\n# oxygen_fraction: 0.2095\n"
-        "current_density / A/cm2, voltage / V\n"
+        "# anode_stoichiometry: 1.5\n# cathode_stoichiometry: 2\n# hydrogen_fraction: 1\n"
+        "# oxygen_fraction: 0.2095\ncurrent_density / A/cm2, voltage / V\n"
     )
     return head + "".join(f"{a / 1e4:.4f}, {b:.4f}\n" for a, b in zip(i, v, strict=True))
 

@@ -37,6 +37,13 @@ def test_what_is_written_is_read(
     assert found.units == {"potential": "V", "current": "mA"}
 
 
+def test_whole_numbers_in_the_first_row_hide_no_decimal_comma() -> None:
+    found = unit_table(b"E / V;I / mA\n0;1\n0,5;1,5\n", WANTED)
+    assert found.columns["potential"].tolist() == [0.0, 0.5]
+    with pytest.raises(DataRefused, match="row 3"):
+        unit_table(b"E / V;I / mA\n0;1\n0,5;1.5\n", WANTED)
+
+
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_table_or_refused(data: bytes) -> None:
     try:

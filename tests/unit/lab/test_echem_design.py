@@ -9,6 +9,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -254,6 +255,22 @@ def test_from_a_dataset_to_a_result_in_the_store(tmp_path: Path, monkeypatch: py
     again = json.loads(CliRunner().invoke(command, [*asked, *feed], catch_exceptions=False).stdout)
     assert again["resumed"]["designs"] == 2
     assert again["dataset"] != record["dataset"], "what a file told is no calculation"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [([], "nothing was kept; --resume FILE"), (["--resume", "r.res"], "is kept in r.res")]
+)
+def test_work_that_is_stopped_says_what_is_kept(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], words: str
+) -> None:
+    from poliqi.ops.commands import lab_echem_design
+
+    monkeypatch.setattr(lab_echem_design, "_study", Mock(side_effect=KeyboardInterrupt))
+    given = ["--parameters", "Chen2020", "--vary", "np_ratio=1,1.2", *options]
+    done = CliRunner().invoke(lab_echem_design.command, given)
+    assert done.exit_code != 0
+    assert "setting the model up" in done.stderr
+    assert words in done.stderr
 
 
 @pytest.mark.parametrize(

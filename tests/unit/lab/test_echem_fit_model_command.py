@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import Mock
 
 import click
 import pytest
@@ -84,6 +85,13 @@ def test_people_are_told_each_value_with_its_doubt_and_what_was_assumed(record: 
 def test_what_cannot_be_done_says_why(record: Path, words: list[str], said: str) -> None:
     with pytest.raises((ConfigError, DataRefused), match=said):
         run(record, *words)
+
+
+def test_a_current_of_many_pieces_is_told_before_the_work(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("poliqi.ops.commands.lab_echem_fit_model._MANY_PIECES", 0)
+    monkeypatch.setattr("poliqi.lab.echem.models.modelfit.fit_model", Mock(side_effect=DataRefused("begun")))
+    words = ["lab", "echem", "fit", "model", str(record), "--parameters", "Chen2020", "--vary", NEGATIVE]
+    assert "straight pieces: the solver begins anew at each, --model SPMe" in CliRunner().invoke(cli, words).stderr
 
 
 def test_a_store_keeps_the_fit_with_its_record(record: Path, tmp_path: Path) -> None:

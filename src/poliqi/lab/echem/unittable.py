@@ -32,6 +32,7 @@ _BRACKETS: Final = re.compile(r"(.*?)\s*[(\[]([^()\[\]]{0,40})[)\]]\s*")
 _SLASH: Final = re.compile(r"([^/]*?)\s*/\s*(.{1,40}?)\s*")
 _STATED: Final = re.compile(r"([a-z_ ]{1,40}?)\s*=\s*(.{1,100}?)\s*\[([^\[\]]{1,20})\]\s*")
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
+_MAYBE_NUMBER: Final = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d{1,3})?")
 _DECIMAL_COMMA: Final = re.compile(r"\d,\d")
 _DECIMAL_POINT: Final = re.compile(r"\d\.\d")
 
@@ -146,18 +147,23 @@ def _text(data: bytes, title: str) -> _Text:
     lines = [line.rstrip("\r") for line in whole.split("\n")]
     for at, line in enumerate(lines[:_MOST_HEAD_LINES]):
         for separator in _SEPARATORS:
-            has_comma = (
-                separator != "," and _DECIMAL_COMMA.search(line) is not None and _DECIMAL_POINT.search(line) is None
-            )
-            cells = [cell.replace(",", ".") if has_comma else cell for cell in _cells(line, separator)]
+            cells = _cells(line, separator)
             filled = [cell for cell in cells if cell]
-            if filled and 1 < len(cells) <= _MOST_COLUMNS and all(_NUMBER.fullmatch(cell) for cell in filled):
+            if not filled or not 1 < len(cells) <= _MOST_COLUMNS or not all(map(_MAYBE_NUMBER.fullmatch, filled)):
+                continue
+            has_comma = separator != "," and _has_decimal_commas(lines[at : at + _MOST_HEAD_LINES])
+            if has_comma or all(map(_NUMBER.fullmatch, filled)):
                 return _Text(lines, at, separator, has_comma, title)
     raise DataRefused(
         f"{title}: no row of numbers in its first {min(len(lines), _MOST_HEAD_LINES)} lines; give a table "
         "with a line "
         "of names with units, and commas, semicolons, tabs or spaces between the columns"
     )
+
+
+def _has_decimal_commas(rows: Sequence[str]) -> bool:
+    """Whether a comma is the decimal sign of rows, of which the first may be of whole numbers."""
+    return any(map(_DECIMAL_COMMA.search, rows)) and not any(map(_DECIMAL_POINT.search, rows))
 
 
 def _cells(line: str, separator: str | None) -> list[str]:

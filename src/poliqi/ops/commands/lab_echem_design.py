@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from poliqi.base.errors import ConfigError
-from poliqi.ops.lab_echem import PATH, Result, deliver, outputs_of, outputs_options, tell
+from poliqi.ops.lab_echem import PATH, Result, deliver, outputs_of, outputs_options
 
 if TYPE_CHECKING:
     from poliqi.lab.echem.design.feed import Inflow
@@ -85,10 +85,14 @@ def command(**options: Any) -> None:
     if options["parameters"] not in NAMED_SETS and Path(options["parameters"]).is_file():
         reads.append(Read("parameters", (Path(options["parameters"]),)))
     filing = Filing(outputs.store, outputs.tenant, reads)
-    tell("setting the model up")
-    study = _study(options, chosen)
-    tell("checking by the full model on twice the grid")
-    checks = check_of(study)
+    try:
+        click.echo("setting the model up, and calculating the set's own cell", err=True)
+        study = _study(options, chosen)
+        click.echo("checking by the full model on twice the grid", err=True)
+        checks = check_of(study)
+    except KeyboardInterrupt:
+        _say_kept(options["resume"])
+        raise
     record = design_record(study, checks, chosen.chosen)
     unsaid = ("resume", "workers", "cluster", "files")
     deliver(
@@ -193,6 +197,14 @@ def _inflow(options: dict[str, Any], sources: list[tuple[str, Findings]]) -> Inf
     if both:
         raise ConfigError(f"--set {both[0]}: the findings tell it too; leave one of them out")
     return Inflow({**by_hand.chosen, **fed.chosen}, (*by_hand.doubts, *fed.doubts), fed.assumed, fed.simulated)
+
+
+def _say_kept(resume: Path | None) -> None:
+    """What is left of work that was stopped."""
+    if resume is None:
+        click.echo("stopped, and nothing was kept; --resume FILE keeps designs as they are done", err=True)
+    else:
+        click.echo(f"stopped; what was done is kept in {resume}, and the same command goes on from it", err=True)
 
 
 def _progress() -> Callable[[int, int], None]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _PROGRAM: Final = "poliqi lab echem fit model"
+_MANY_PIECES: Final = 300
 
 
 @click.command()
@@ -70,7 +71,7 @@ def command(file: Path, **options: Any) -> None:
     from poliqi.edge.wholefile import check_target, whole_file
     from poliqi.lab.echem.models.cellmodel import ModelKind
     from poliqi.lab.echem.models.cellparameters import parameter_set
-    from poliqi.lab.echem.models.drive import part_of
+    from poliqi.lab.echem.models.drive import chosen_points, drive_of, part_of
     from poliqi.lab.echem.models.modelcheck import check_model
     from poliqi.lab.echem.models.modelfit import fit_model
     from poliqi.lab.echem.models.modelpage import curve_csv, model_findings, model_lines, model_page, model_record
@@ -93,7 +94,11 @@ def command(file: Path, **options: Any) -> None:
     parameters = _prepared(parameter_set(options["parameters"]), options)
     vary = [_varied(parameters, text) for text in options["vary"]]
     sigma_v = None if options["sigma_mv"] is None else options["sigma_mv"] * 1e-3
-    tell(f"fitting {options['model']}")
+    pieces = drive_of(record, chosen_points(record, options["points"])).knot_s.size - 1
+    tell(f"fitting {options['model']}; pieces in which the current is straight: {pieces}")
+    if options["model"] == "DFN" and pieces > _MANY_PIECES:
+        words = "the solver begins anew at each, --model SPMe is faster by far"
+        click.echo(f"the current has {pieces} straight pieces: {words}", err=True)
     fit = fit_model(
         record,
         parameters,

@@ -104,8 +104,10 @@ def _named_line(lines: Sequence[str]) -> tuple[int, str] | None:
         for separator in _SEPARATORS:
             if not 0 < line.count(separator) < 2 * _MOST_FIELDS:
                 continue
+            if _is_numeric(line.split(separator)):
+                continue
             known = {one.role for field in _fields(line, separator) if (one := named(field)) is not None}
-            if len(known) > best and not _is_numeric(line.split(separator)):
+            if len(known) > best:
                 best, found = len(known), (at, separator)
     return found
 

@@ -123,6 +123,8 @@ def check_gaps(where: str, time_s: Floats, current_a: Floats, options: ReadOptio
     if time_s.size < 4:
         return ()
     step = time_s[1:] - time_s[:-1]
+    if not bool(np.any(step > _LEAST_GAP_S)):
+        return ()
     flows = np.abs(current_a) > FLOWS * float(np.max(np.abs(current_a), initial=0.0))
     through = flows[1:] & flows[:-1]
     if not bool(np.any(through)):
