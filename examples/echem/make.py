@@ -79,6 +79,16 @@ def curve(celsius: int, draw: np.random.Generator) -> str:
     return head + "".join(f"{a / 1e4:.4f}, {b:.4f}\n" for a, b in zip(i, v, strict=True))
 
 
+def crossover(draw: np.random.Generator) -> str:
+    """A sweep of 25 cm2 from 0.1 to 0.6 V and back at 2 mV/s: 2 mA/cm2 of hydrogen, a short of 100 ohm, 20 mF."""
+    up = np.arange(0.1, 0.6, 0.002)
+    e = np.concatenate([up, up[::-1]])
+    i = 25 * 2e-3 * (1 - np.exp(-e / 0.02)) + e / 100 + 0.02 * 2e-3 * np.repeat([1, -1], up.size)
+    i += draw.normal(0, 1e-5, e.size)
+    rows = (f"{at:g},{a:.4f},{1e3 * b:.6f}\n" for at, (a, b) in enumerate(zip(e, i, strict=True)))
+    return "time / s,E / V,I / mA\n" + "".join(rows)
+
+
 def load() -> str:
     """Power that a small vehicle takes in ten minutes: cruising, with two climbs and a stop."""
     time = np.arange(0, 601, 5)
@@ -93,7 +103,7 @@ def main() -> None:
     (RUN / "cell.csv").write_bytes(bdf_bytes(cell(drawn(5)), ".csv"))
     texts = {"spectrum.csv": spectrum(drawn(2))}
     texts |= {f"fuel-cell-{celsius}.csv": curve(celsius, drawn(celsius)) for celsius in (60, 70, 80)}
-    texts["load.csv"] = load()
+    texts |= {"lsv.csv": crossover(drawn(1)), "load.csv": load()}
     for name, text in texts.items():
         (RUN / name).write_text(text)
     print(f"{RUN}: {', '.join(sorted(['cell.csv', *texts]))}")

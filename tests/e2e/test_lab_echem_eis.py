@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -126,14 +127,34 @@ def test_the_command_prints_and_stores(made: Path, tmp_path: Path) -> None:
     assert set(files) >= {"findings.json", "spectrum.csv", "result.json", "figure.svg"}
 
 
+def test_a_spectrum_that_says_it_is_simulated_is_believed(made: Path, tmp_path: Path) -> None:
+    head, *rows = made.read_text().splitlines()
+    made.write_text("\n".join([f"{head},Simulated / 1", *(f"{row},1" for row in rows)]) + "\n")
+    LabStore.create(tmp_path / "store", "Politecnico di Milano")
+    done = eis(made, "--only-kk", "--store", tmp_path / "store", "--json")
+    assert json.loads(done.stdout)["simulated"]
+    with LabStore.open(tmp_path / "store").tenant() as part:
+        assert [one.is_simulated for one in part.find()] == [True, True]
+
+
 def test_the_table_of_a_result_is_a_spectrum_again(made: Path, tmp_path: Path) -> None:
-    from poliqi.lab.echem.eis.drawing import table_bytes
+    from poliqi.lab.echem.eis.drawing import page_of, table_bytes
 
     spectrum = replace(read_spectrum(made), is_rising=True)
-    (tmp_path / "again.csv").write_bytes(table_bytes(analyse(spectrum)))
+    analysis = analyse(spectrum)
+    (tmp_path / "again.csv").write_bytes(table_bytes(analysis))
     again = read_spectrum(tmp_path / "again.csv")
     np.testing.assert_array_equal(again.impedance_ohm, spectrum.impedance_ohm)
     assert again.is_rising
+    assert not again.simulated
+    calculated = replace(analysis, spectrum=replace(spectrum, simulated=True))
+    (tmp_path / "again.csv").write_bytes(table_bytes(calculated))
+    for columns in ((), ("frequency/Hz", "Re(Z)/Ohm", "Im(Z)/Ohm")):
+        assert read_spectrum(tmp_path / "again.csv", columns=columns).simulated
+    for one, word in ((analysis, "measured"), (calculated, "simulated")):
+        axes = MagicMock()
+        page_of(one).panels[0].draw(axes)
+        assert axes.plot.call_args_list[0].kwargs["label"] == word
 
 
 def test_what_is_not_identified_has_no_value_anywhere(made: Path) -> None:

@@ -8,15 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import MagicMock
 
 import pytest
 from click.testing import CliRunner
 from polarisation_curves import NOMINAL, calculated
 
 from poliqi.base.errors import ConfigError, DataRefused, PoliqiError
-from poliqi.lab.echem.polarisation.file import curve_bytes
+from poliqi.lab.echem.polarisation.file import curve_bytes, read_curves
 from poliqi.lab.echem.polarisation.fit import fit_polarisation
-from poliqi.lab.echem.polarisation.page import findings_of_fit, table_of_fit
+from poliqi.lab.echem.polarisation.page import findings_of_fit, page_of_fit, table_of_fit
+from poliqi.lab.echem.polarisation.table import read_as
 from poliqi.lab.store.findings import findings_in
 from poliqi.lab.store.store import LabStore
 from poliqi.ops.cli import cli
@@ -82,7 +84,9 @@ def test_a_curve_is_fitted_drawn_and_kept(curve: Path, tmp_path: Path) -> None:
     named = {one["name"]: one for one in record["parameters"]}
     assert named["transfer_coefficient"]["value"] == pytest.approx(1.1, abs=0.1)
     assert {one["name"] for one in record["held"]} >= {"oxygen_order", "activation_energy"}
-    assert len((tmp_path / "points.csv").read_text().splitlines()) == 21
+    assert len((tmp_path / "points.csv").read_text().splitlines()) == 22
+    with pytest.raises(DataRefused, match="simulated is 'yes' there"):
+        read_curves(tmp_path / "points.csv", read_as(["simulated=no", "device=pem fuel cell"], []))
     assert "simulated" in (tmp_path / "fit.html").read_text()
     with LabStore.open(tmp_path / "store").tenant() as part:
         dataset = part.dataset(part.resolve(record["dataset"]))
@@ -103,7 +107,13 @@ def test_curves_are_simulated_where_the_store_knows_them_so(known: bool, tmp_pat
     assert saying == ["polarisation curve 2"]
     fit = fit_polarisation(read[:1])
     assert findings_of_fit(fit, (), "test").simulated is known
-    assert "\n'=1+1," in table_of_fit(fit).decode()
+    table = table_of_fit(fit).decode()
+    assert "\n'=1+1," in table
+    assert table.startswith("# simulated: yes\n") is known
+    page, axes = page_of_fit(fit, ()), MagicMock()
+    page.panels[2].draw(axes)
+    assert axes.plot.call_args.kwargs["label"] == page.panels[1].title.split()[0].lower()
+    assert page.panels[1].title == ("Simulated less fitted" if known else "Measured less fitted")
 
 
 def test_what_is_not_identified_is_named_without_a_value(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
+
+from blake3 import blake3
 
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.echem.campaign.plan import Campaign, Span
@@ -142,7 +143,7 @@ def request_for(facility: Facility, campaign: Campaign, by: User, login: str, *,
     not act for `login`.
     """
     told = f"{campaign.title}\0{campaign.start_s}"
-    name = f"campaign {blake2b(told.encode(), digest_size=16).hexdigest()}"
+    name = f"campaign {blake3(told.encode()).hexdigest(length=16)}"
     made = facility.bookings.of_requests(name, by=by, login=login)
     standing = [one for one in made if one.cancelled_s is None]
     if standing and not again:

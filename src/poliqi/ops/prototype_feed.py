@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from poliqi.lab.echem.xrayfeed import Fed
     from poliqi.lab.store.findings import Findings
 
-__all__ = ["Feed", "feeds_of", "with_feeds"]
+__all__ = ["Feed", "feeds_of", "file_of", "with_feeds"]
 
 _PER_METRE: Final = {"1/nm": 1e9, "1/A": 1e10, "1/m": 1.0}
 _MOST_SAID: Final = 400
@@ -62,9 +62,15 @@ def feeds_of(datasets: Sequence[str], files: Sequence[str], store: Path | None, 
                 dataset, findings = findings_in(part, start)
                 found.append(Feed(side, findings, f"dataset {dataset.id}", str(dataset.id)))
     for text in files:
-        side, name = _split(text, "--findings")
-        found.append(Feed(side, read_findings(Path(name)), f"findings {Path(name).name}", path=Path(name)))
+        side, path = file_of(text)
+        found.append(Feed(side, read_findings(path), f"findings {path.name}", path=path))
     return tuple(found)
+
+
+def file_of(text: str) -> tuple[str, Path]:
+    """SIDE=FILE as it is written. Raises ConfigError."""
+    side, name = _split(text, "--findings")
+    return side, Path(name)
 
 
 def _split(text: str, option: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.echem.prototype.parts import Kind
 from poliqi.lab.echem.prototype.rawmaterials import check_entries, mass_shares
 from poliqi.ops.prototype_tables import BatteryTable, FuelCellTable, PrototypeTable
-from poliqi.ops.toml_file import file_bytes, toml_from
+from poliqi.ops.toml_file import check_keys, file_bytes, toml_from
 from poliqi.ops.toml_text import toml_text
 
 __all__ = ["load_table", "read_table", "table_text"]
@@ -29,13 +29,16 @@ _OUT_TEXT: Final = '"taken out \\u0000"'
 _PAGE: Final = "docs/reference/lab-echem-prototype.md lists every key"
 
 
-def load_table(path: Path | None, settings: Sequence[str] = (), *, kind: str) -> PrototypeTable:
-    """A file with settings KEY=VALUE over it; either may be missing. Raises ConfigError, naming file and key."""
+def load_table(path: Path | None, settings: Sequence[str] = (), *, kind: str) -> tuple[PrototypeTable, bool]:
+    """A file with settings KEY=VALUE over it, and whether the file says itself that it is simulated.
+
+    Either may be missing. Raises ConfigError, naming file and key.
+    """
     where = "the settings" if path is None else str(path)
     data = b""
     if path is not None:
         data = file_bytes(path, _LARGEST, "a PROTOTYPE.toml")
-    return read_table(data, settings, kind=kind, where=where)
+    return _read(data, settings, kind, where)
 
 
 def read_table(data: bytes, settings: Sequence[str] = (), *, kind: str, where: str) -> PrototypeTable:
@@ -43,13 +46,20 @@ def read_table(data: bytes, settings: Sequence[str] = (), *, kind: str, where: s
 
     Raises ConfigError.
     """
+    return _read(data, settings, kind, where)[0]
+
+
+def _read(data: bytes, settings: Sequence[str], kind: str, where: str) -> tuple[PrototypeTable, bool]:
     whole = _whole(data, where)
+    was_simulated = bool(whole.get("simulated"))
     try:
         for text in settings:
             _merge(whole, _setting(text))
         if (said := whole.setdefault("kind", kind)) != kind:
             raise ConfigError(f"kind = {said!a:.40}, but a {kind} was asked for; call `prototype {said!s:.40}`")
         table = msgspec.convert(whole, FuelCellTable if kind == Kind.FUEL_CELL else BatteryTable)
+        if was_simulated and not table.simulated:
+            raise ConfigError("simulated: the file says that it is; --set takes that not back, leave it out")
         _check(table)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {str(error)[:300]}; {_PAGE}") from None
@@ -57,7 +67,7 @@ def read_table(data: bytes, settings: Sequence[str] = (), *, kind: str, where: s
         raise ConfigError(f"{where}: {str(error)[:300]}; {_PAGE}") from None
     except (ConfigError, DataRefused) as error:
         raise ConfigError(f"{where}: {error}") from None
-    return table
+    return table, was_simulated
 
 
 def table_text(table: PrototypeTable) -> str:
@@ -88,8 +98,10 @@ def _setting(text: str) -> dict[str, Any]:
     if not equals:
         raise ConfigError(f"--set {text!a:.80}: write KEY=VALUE, such as positive.loading=12.0(2)mg/cm2")
     for shown in (value, toml_text({"x": value})[4:]):
+        line = f"{key}={shown if value.strip() else _OUT_TEXT}"
+        check_keys(line, "--set")
         try:
-            return tomllib.loads(f"{key}={shown if value.strip() else _OUT_TEXT}")
+            return tomllib.loads(line)
         except (tomllib.TOMLDecodeError, RecursionError):
             continue
     raise ConfigError(f"--set {text!a:.80}: {key!a:.60} is no key; such as positive.loading or material.PP.density")

@@ -293,3 +293,19 @@ def test_options_that_contradict_are_refused(tmp_path: Path, arguments: list[str
     given = [str(file) if one == "FILE" else one for one in arguments]
     with pytest.raises((ConfigError, DataRefused), match=words):
         CliRunner().invoke(command, ["--parameters", "Chen2020", *given], catch_exceptions=False)
+
+
+def test_findings_are_hashed_before_they_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from poliqi.ops import lab_filing
+    from poliqi.ops.commands.lab_echem_design import command
+
+    done: list[str] = []
+
+    def stop(*_: object) -> None:
+        done.append("read")
+        raise DataRefused("enough")
+
+    monkeypatch.setattr(lab_filing, "Filing", lambda *_: done.append("hashed"))
+    monkeypatch.setattr("poliqi.lab.store.findings.read_findings", stop)
+    CliRunner().invoke(command, ["--parameters", "Chen2020", "--findings", str(tmp_path / "a.json")])
+    assert done == ["hashed", "read"]

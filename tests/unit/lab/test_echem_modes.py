@@ -279,17 +279,22 @@ def test_options_that_do_not_fit_are_refused(tmp_path: Path, options: list[str],
 
 
 def test_a_store_keeps_the_losses_with_records_and_half_cells(tmp_path: Path) -> None:
+    """Of the records, one is simulated and says so; the other stays measured."""
     root = tmp_path / "lab"
     LabStore.create(root, "Politecnico di Milano")
     files = [
         str(write_record(tmp_path / f"{name}.csv", cell.record()))
         for name, cell in (("fresh", FRESH), ("aged", AGED))
     ]
+    head, *rows = Path(files[1]).read_text().splitlines()
+    Path(files[1]).write_text("\n".join([f"{head},Simulated / 1", *(f"{row},1" for row in rows)]) + "\n")
     told = [*_half_cell_files(tmp_path), "--store", str(root), "--json"]
     done = CliRunner().invoke(command, [*files, *told])
     assert done.exit_code == 0, done.output
     with LabStore.open(root).tenant() as part:
         made, found = findings_in(part, json.loads(done.stdout)["dataset"])
-        held = {file.path for one in part.provenance(made.id).datasets for file in one.files}
+        sources = [one for one in part.provenance(made.id).datasets if one.id != made.id]
+    held = {file.path: one.is_simulated for one in sources for file in one.files}
     assert found.named("loss_lithium_inventory").value == pytest.approx(100 * (1 - 2.8 / 3.1), abs=0.3)
-    assert {"fresh.csv", "aged.csv", "negative.csv", "positive.csv"} <= held
+    assert held == {"fresh.csv": False, "aged.csv": True, "negative.csv": False, "positive.csv": False}
+    assert made.is_simulated

@@ -271,3 +271,35 @@ def test_a_store_keeps_the_resistances_with_their_record(tmp_path: Path) -> None
         made, found = findings_in(part, json.loads(done.stdout)["dataset"])
     assert found.named("r0_discharge@100.0%").value == pytest.approx(R0, rel=0.02)
     assert {"pulses.csv", "findings.json", "result.json", "figure.svg"} <= {file.path for file in made.files}
+
+
+def test_pulses_that_are_cut_at_both_limits_are_no_ends() -> None:
+    """A cold cell of 5 Ah and 100 mohm: its pulses touch 2.9 and 4.2 V, a charge and a discharge hold more."""
+    time, current, soc = [0.0], [0.0], [0.05]
+
+    def step(amperes: float, seconds: float, dt: float) -> None:
+        for _ in range(int(seconds / dt)):
+            ocv = 3.0 + 1.2 * soc[-1]
+            held = min(max(amperes, (2.9 - ocv) / 0.1), (4.2 - ocv) / 0.1) if amperes else 0.0
+            time.append(time[-1] + dt)
+            current.append(held)
+            soc.append(soc[-1] + held * dt / 3600 / 5.0)
+
+    step(2.5, 14_400, 20)
+    step(0, 3600, 60)
+    for _ in range(9):
+        for amperes, seconds, dt in (
+            (-15, 10, 1),
+            (0, 40, 1),
+            (11.25, 10, 1),
+            (0, 40, 1),
+            (-2.5, 720, 10),
+            (0, 3600, 60),
+        ):
+            step(amperes, seconds, dt)
+    step(-2.5, 3600, 10)
+    amperes, full = np.array(current), np.array(soc)
+    voltage = 3.0 + 1.2 * full + 0.1 * amperes
+    record = CyclingRecord(np.array(time), voltage, amperes, title="cold", simulated=True)
+    found = soc_of_window(record, 2.9, 4.2)
+    assert found.capacity_ah == pytest.approx(5.0 * float(full.max() - full[-1]), rel=2e-3)

@@ -11,6 +11,7 @@ import pytest
 from cycler_files import charge_and_discharge, csv_text, write_ndax
 
 from poliqi.base.errors import DataRefused
+from poliqi.lab.echem.eis.reading import read_spectrum
 from poliqi.lab.echem.readers import ReadOptions, Repeated, read_record
 from poliqi.lab.echem.unittable import Wanted, unit_table
 
@@ -39,10 +40,18 @@ def test_columns_that_say_the_same_are_read_when_they_are_asked_for(
         read_record(cell)
 
 
-def test_a_text_of_empty_lines_is_refused_before_it_is_parsed(cell: Path) -> None:
-    cell.write_text(csv_text(NAMES, TIME, VOLTAGE, CURRENT) + "\n" * 200_010 + "500,3.5,1\n")
-    with pytest.raises(DataRefused, match="empty; take them out"):
+@pytest.mark.parametrize("line", ["", "\r", ",,", "  ", "\t;|", ",,\n500,3.5,1"])
+@pytest.mark.parametrize("slice_bytes", [7, 1 << 24])
+def test_a_text_of_empty_lines_is_refused_before_it_is_parsed(
+    line: str, slice_bytes: int, cell: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("poliqi.lab.echem.readers.textcolumns._SLICE", slice_bytes)
+    monkeypatch.setattr("poliqi.lab.echem.readers.textcolumns._MOST_EMPTY", 9)
+    cell.write_bytes((csv_text(NAMES, TIME, VOLTAGE, CURRENT) + f"{line}\n" * 10).encode())
+    with pytest.raises(DataRefused, match="more than 9 of its lines are empty; take them out"):
         read_record(cell)
+    monkeypatch.setattr("poliqi.lab.echem.readers.textcolumns._MOST_EMPTY", 10)
+    assert read_record(cell, ReadOptions(repeated=Repeated.FIRST)).time_s.size >= TIME.size
 
 
 def test_some_empty_lines_are_left_out_and_padded_rows_are_not(cell: Path) -> None:
@@ -107,3 +116,29 @@ def test_long_lines_of_a_header_are_searched_in_no_time(tmp_path: Path) -> None:
     heading = "E" + " " * 300_000 + "x"
     wanted = {"potential": Wanted(("e",), {"V": 1.0})}
     assert unit_table(f"E / V,{heading}\n1,2\n".encode(), wanted).columns["potential"].tolist() == [1.0]
+
+
+def test_a_table_of_too_many_lines_or_columns_is_refused_before_it_is_parted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted = {"potential": Wanted(("e",), {"V": 1.0})}
+    monkeypatch.setattr("poliqi.lab.echem.unittable._MOST_LINES", 3)
+    assert unit_table(b"E / V,x\n1,2\n3,4\n", wanted).rows.size == 2
+    with pytest.raises(DataRefused, match="more than 3 lines"):
+        unit_table(b"E / V,x\n1,2\n\n\n", wanted)
+    assert unit_table(b"E / V" + b",x" * 999 + b"\n" + b"1," * 1000, wanted).rows.size == 1
+    with pytest.raises(DataRefused, match="no row of numbers"):
+        unit_table(b"E / V" + b",x" * 1000 + b"\n" + b"1," * 1001, wanted)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\v", "\u2028"])
+def test_a_spectrum_of_too_many_lines_is_refused_before_they_are_parted(
+    end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cell.csv"
+    path.write_bytes(end.join(["freq/Hz,Re(Z)/Ohm,Im(Z)/Ohm", "10,1,-1", "1,2,-1", ""]).encode())
+    monkeypatch.setattr("poliqi.lab.echem.eis.reading._MOST_LINES", 3)
+    assert read_spectrum(path).frequency_hz.size == 2
+    monkeypatch.setattr("poliqi.lab.echem.eis.reading._MOST_LINES", 2)
+    with pytest.raises(DataRefused, match="more than 2 lines"):
+        read_spectrum(path)

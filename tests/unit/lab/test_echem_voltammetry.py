@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.echem.voltammetry.activearea import area_by_co, area_by_hydrogen
 from poliqi.lab.echem.voltammetry.crossover import FARADAY, crossover
 from poliqi.lab.echem.voltammetry.voltammogram import Voltammogram, read_voltammogram, sweeps
+from poliqi.lab.echem.voltammetry.voltammogrampage import voltammogram_page
 from poliqi.lab.store.findings import findings_in
 from poliqi.lab.store.store import LabStore
 from poliqi.ops.commands.lab_echem_fit_voltammogram import command
@@ -217,6 +220,14 @@ def test_the_command_prints_every_assumption(tmp_path: Path) -> None:
     for words in ("simulated", "210 uC per cm2", "20 mV/s", "+0 V", "double layer of 40 uA", "active area: 8.95"):
         assert words in done.stdout
     assert "simulated" in page.read_text()
+
+
+@pytest.mark.parametrize("word", ["measured", "simulated"])
+def test_a_chart_says_what_its_points_are(word: str) -> None:
+    one = replace(_of(crossover_sweep(0.05, 100.0, 1e-5)), simulated=word == "simulated")
+    axes = MagicMock()
+    voltammogram_page(one, crossover(one, limits_v=(0.3, 0.5)), "title").panels[1].draw(axes)
+    assert axes.plot.call_args_list[0].kwargs["label"] == word
 
 
 def test_the_command_finds_crossover_and_co(tmp_path: Path) -> None:

@@ -206,6 +206,22 @@ def test_parameters_are_what_json_can_hold(store: TenantStore, frames: Dataset) 
         store.run(Task("reduce", ""), Work())
 
 
+def test_a_folder_that_goes_while_it_is_looked_at_is_made_again(
+    store: TenantStore, frames: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, real = [0], Path.mkdir
+
+    def mkdir(self: Path, *arguments: Any, **named: Any) -> None:
+        if self.name.startswith("job-") and not made[0]:
+            made[0] += 1
+            raise FileExistsError(17, "File exists", str(self))
+        real(self, *arguments, **named)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert store.run(task(frames), Work())[1] is False
+    assert made == [1]
+
+
 def test_of_threads_that_ask_at_once_one_works(store: TenantStore, frames: Dataset) -> None:
     work, together, results = Work(), threading.Barrier(6), list[tuple[Dataset, bool]]()
 

@@ -15,6 +15,7 @@ from poliqi.ops.carbon_toml import load_carbon
 from poliqi.ops.lab_stack_toml import read_plant
 from poliqi.ops.prototype_examples import EXAMPLES
 from poliqi.ops.prototype_toml import load_table
+from poliqi.ops.toml_file import toml_from
 
 CARBON = '[[factor]]\nmaterial = "aluminium"\nkg_co2e_per_kg = "15.1"\nsource = "who says so"\n'
 FILES: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -58,3 +59,36 @@ def test_what_is_no_toml_is_refused(name: str, data: bytes, words: str, tmp_path
 def test_a_file_that_is_not_there_is_told(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.toml: cannot be read \(No such file or directory\); give "):
         FILES[name][0](tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}=1",
+        "[{}]",
+        '[["b" . {}]]',
+        "x={{ {} = 1 }}",
+        '"\\"".{}."b"=1',
+        "x={{a = '''\n''', {} = 'b'}}",
+        'x={{a = """a"""", {} = "b"}}',
+        'x={{a = """\\"""\n""", {} = "b"}}',
+    ],
+)
+def test_a_key_of_many_parts_is_refused_before_it_is_read(text: str) -> None:
+    name = ".".join(["a"] * 33)
+    with pytest.raises(ConfigError, match="a key of more than 32 parts"):
+        toml_from(text.format(name).encode(), "a.toml")
+    with pytest.raises(ConfigError, match="a key of more than 32 parts"):
+        load_table(None, [f"{name}=1"], kind="coin")
+
+
+def test_dots_that_are_no_key_are_read() -> None:
+    floats = ",".join(["0.1"] * 40)
+    rows = (
+        f"# {'. ' * 99}",
+        f"x = [\n{floats}\n]",
+        f"t = '{'.' * 99}'",
+        f'm = """\n{"wait ... " * 99}"""',
+        "a.b.c=1",
+    )
+    assert toml_from("\n".join(rows).encode(), "a.toml")["a"] == {"b": {"c": 1}}

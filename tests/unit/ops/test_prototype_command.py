@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 from click.testing import CliRunner
 
 from poliqi.base.errors import PoliqiError
 from poliqi.lab.store.findings import Finding, Findings, findings_bytes, read_findings
 from poliqi.lab.store.store import LabStore
 from poliqi.ops.commands.lab_echem_prototype import command
+from poliqi.ops.prototype_feed import Feed, feeds_of
 
 
 def run(*words: object) -> str:
@@ -244,3 +246,40 @@ def test_refusals_name_the_file(coin: Path, tmp_path: Path) -> None:
         run("coin", coin, "-o", tmp_path / "sheet.pdf")
     with pytest.raises(PoliqiError, match="cannot be read"):
         run("coin", tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("setting", ["simulated=false", "simulated="])
+def test_a_simulated_sheet_stays_so_whatever_is_set(setting: str, coin: Path) -> None:
+    coin.write_text("simulated = true\n" + coin.read_text())
+    with pytest.raises(PoliqiError, match="--set takes that not back"):
+        run("coin", coin, "--set", setting)
+
+
+def test_files_that_say_they_are_simulated_are_put_in_so_and_no_others(coin: Path, tmp_path: Path) -> None:
+    coin.write_text("simulated = true\n" + coin.read_text())
+    size = Finding("diameter_mean_volume", 900.0, "nm", 50.0)
+    LabStore.create(tmp_path / "lab", "A laboratory")
+    one = findings(tmp_path / "one.json", size)
+    two = findings(tmp_path / "two.json", size, simulated=True)
+    run("coin", coin, "--findings", f"positive={one}", "--findings", f"positive={two}", "--store", tmp_path / "lab")
+    with LabStore.open(tmp_path / "lab").tenant() as part:
+        held = {path.name: part.holding_content(blake3(path.read_bytes()).hexdigest()) for path in (coin, one, two)}
+    assert {name: held and held.is_simulated for name, held in held.items()} == {
+        "coin.toml": True,
+        "one.json": False,
+        "two.json": True,
+    }
+
+
+def test_a_file_that_changes_after_it_was_hashed_is_refused(
+    coin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    LabStore.create(tmp_path / "lab", "A laboratory")
+
+    def late(*given: Any) -> tuple[Feed, ...]:
+        coin.write_text(coin.read_text() + "# saved meanwhile\n")
+        return feeds_of(*given)
+
+    monkeypatch.setattr("poliqi.ops.prototype_feed.feeds_of", late)
+    with pytest.raises(PoliqiError, match="changed while it was worked on"):
+        run("coin", coin, "--store", tmp_path / "lab")

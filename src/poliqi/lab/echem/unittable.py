@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 _OPTION: Final = "--column"
 _MOST_BYTES: Final = 64 << 20
 _MOST_HEAD_LINES: Final = 300
+_MOST_LINES: Final = 1_000_000
 _MOST_COLUMNS: Final = 1000
 _LONGEST_HEAD: Final = 200
 _SIMULATED: Final = "simulated"
@@ -139,7 +140,9 @@ def unit_table(
 
 
 def _text(data: bytes, title: str) -> _Text:
-    """Raises DataRefused where no line of numbers is near the top."""
+    """Raises DataRefused where no line of numbers is near the top, or lines are too many."""
+    if data.count(b"\n") > _MOST_LINES:
+        raise DataRefused(f"{title}: more than {_MOST_LINES:,} lines; leave out what is not evaluated")
     try:
         whole = data.decode()
     except UnicodeDecodeError:
@@ -167,7 +170,8 @@ def _has_decimal_commas(rows: Sequence[str]) -> bool:
 
 
 def _cells(line: str, separator: str | None) -> list[str]:
-    cells = [cell.strip().strip('"') for cell in line.split(separator)]
+    """Fields of a line; of one with too many, the last is all the rest."""
+    cells = [cell.strip().strip('"') for cell in line.split(separator, _MOST_COLUMNS)]
     return cells[:-1] if separator is not None and len(cells) > 1 and not cells[-1] else cells
 
 

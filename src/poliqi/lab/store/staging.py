@@ -121,10 +121,14 @@ class Staging:
 def _lock_new(place: Path) -> int:
     """Make the folder and hold it; whoever held it before may have removed it meanwhile."""
     while True:
-        make_private_folder(place)
         try:
+            make_private_folder(place)
             lock = os.open(place, _FOLDER)
         except FileNotFoundError:
+            continue
+        except FileExistsError:  # it stood there, and was gone when pathlib looked whether it is a folder
+            if place.exists() and not place.is_dir():
+                raise
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -79,12 +79,13 @@ def command(**options: Any) -> None:
     from poliqi.ops.lab_filing import Filing, Read
 
     outputs = outputs_of(options)
-    sources, inputs = _findings(options, outputs.store, outputs.tenant)
-    chosen = _inflow(options, sources)
-    reads = [Read("findings", tuple(options["files"]))] if options["files"] else []
+    reads = [Read(_role(at), (path,)) for at, path in enumerate(options["files"])]
     if options["parameters"] not in NAMED_SETS and Path(options["parameters"]).is_file():
         reads.append(Read("parameters", (Path(options["parameters"]),)))
     filing = Filing(outputs.store, outputs.tenant, reads)
+    sources, inputs = _findings(options, outputs.store, outputs.tenant)
+    chosen = _inflow(options, sources)
+    of_files = [findings for _, findings in sources[len(inputs) :]]
     try:
         click.echo("setting the model up, and calculating the set's own cell", err=True)
         study = _study(options, chosen)
@@ -111,9 +112,13 @@ def command(**options: Any) -> None:
         | {"parameters": Path(options["parameters"]).name}
         | ({} if study.taken is None else {"resumed": study.taken.digest}),
         keywords=("battery", "design", "simulation"),
-        said=("findings",) if chosen.simulated else (),
+        said=[_role(at) for at, findings in enumerate(of_files) if findings.simulated],
         inputs=inputs,
     )
+
+
+def _role(at: int) -> str:
+    return "findings" if not at else f"findings {at + 1}"
 
 
 def _study(options: dict[str, Any], chosen: Inflow) -> Study:

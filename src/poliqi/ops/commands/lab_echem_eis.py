@@ -14,6 +14,7 @@ from poliqi.ops.lab_filing import Filing, Read
 
 if TYPE_CHECKING:
     from poliqi.lab.echem.eis.analysis import Analysis, Wanted
+    from poliqi.lab.echem.spectrum import Spectrum
 
 __all__ = ["command"]
 
@@ -51,11 +52,15 @@ __all__ = ["command"]
 @outputs_options
 def command(file: Path, **options: Any) -> None:
     """Read, judge, evaluate, write, print."""
+    from poliqi.lab.echem.eis.analysis import analyse
+
     outputs = outputs_of(options)
     wanted = _wanted(options)
     filing = Filing(outputs.store, outputs.tenant, [Read("spectrum", (file,), options["simulated"])])
-    analysis = _analysed(file, options, wanted, is_simulated=filing.is_simulated)
-    _deliver(outputs, analysis, filing, options)
+    spectrum = _spectrum(file, options)
+    said = ["spectrum"] if spectrum.simulated else []
+    is_simulated = bool(said) or options["simulated"] or filing.is_simulated
+    _deliver(outputs, analyse(replace(spectrum, simulated=is_simulated), wanted), filing, options, said)
 
 
 def _wanted(options: dict[str, Any]) -> Wanted:
@@ -94,24 +99,18 @@ def _values(option: str, texts: tuple[str, ...]) -> dict[str, float]:
     return found
 
 
-def _analysed(file: Path, options: dict[str, Any], wanted: Wanted, *, is_simulated: bool) -> Analysis:
-    from poliqi.lab.echem.eis.analysis import analyse
+def _spectrum(file: Path, options: dict[str, Any]) -> Spectrum:
     from poliqi.lab.echem.eis.reading import read_spectrum
 
     tell("evaluating")
     heads = [head.strip() for head in options["columns"].split(",")] if options["columns"] else []
     spectrum = read_spectrum(file, columns=heads, sweep=options["sweep"], limits_hz=options["limits"])
-    return analyse(
-        replace(
-            spectrum,
-            area_m2=None if options["area"] is None else options["area"] * 1e-4,
-            simulated=options["simulated"] or is_simulated,
-        ),
-        wanted,
-    )
+    return replace(spectrum, area_m2=None if options["area"] is None else options["area"] * 1e-4)
 
 
-def _deliver(outputs: Outputs, analysis: Analysis, filing: Filing, options: dict[str, Any]) -> None:
+def _deliver(
+    outputs: Outputs, analysis: Analysis, filing: Filing, options: dict[str, Any], said: list[str]
+) -> None:
     from poliqi.lab.echem.eis.analysis import PROGRAM, findings_of
     from poliqi.lab.echem.eis.drawing import page_of, table_bytes
     from poliqi.lab.store.findings import findings_bytes
@@ -133,4 +132,5 @@ def _deliver(outputs: Outputs, analysis: Analysis, filing: Filing, options: dict
         title=f"Impedance of {analysis.spectrum.title}",
         parameters=options,
         keywords=("impedance",),
+        said=said,
     )

@@ -76,7 +76,7 @@ def command(files: tuple[Path, ...], **options: Any) -> None:
     from poliqi.ops.lab_filing import Filing, Read
 
     outputs = outputs_of(options)
-    reads = [Read("check-up", files)]
+    reads = [Read(_role(at), (path,)) for at, path in enumerate(files)]
     reads += [
         Read(f"{side} half cell", (options[f"{side}_half_cell"],))
         for side in ("negative", "positive")
@@ -84,7 +84,7 @@ def command(files: tuple[Path, ...], **options: Any) -> None:
     ]
     filing = Filing(outputs.store, outputs.tenant, reads)
     tell("reading")
-    sweeps, said = _sweeps(files, options)
+    sweeps, said, says_so = _sweeps(files, options)
     at = _at(options["at"], len(sweeps))
     negative, positive = _half_cells(options)
     sigma = None if options["sigma_mv"] is None else options["sigma_mv"] / 1e3
@@ -95,7 +95,6 @@ def command(files: tuple[Path, ...], **options: Any) -> None:
     ]
     found = degradation(fits, at, options["unit"])
     title = f"Degradation modes of {files[0].name}" + (f" and {len(files) - 1} more" if len(files) > 1 else "")
-    says_so = ["check-up"] if found.simulated else []
     says_so += [
         f"{side} half cell" for side, one in (("negative", negative), ("positive", positive)) if one.simulated
     ]
@@ -122,8 +121,15 @@ def command(files: tuple[Path, ...], **options: Any) -> None:
     )
 
 
-def _sweeps(files: tuple[Path, ...], options: dict[str, Any]) -> tuple[list[OpenCircuit], dict[str, Any]]:
-    """The check-ups of all files; how these were read, which is taken out of the options."""
+def _role(at: int) -> str:
+    """Each file has one of its own, so that each can say of itself that it is simulated."""
+    return "check-up" if not at else f"check-up {at + 1}"
+
+
+def _sweeps(
+    files: tuple[Path, ...], options: dict[str, Any]
+) -> tuple[list[OpenCircuit], dict[str, Any], list[str]]:
+    """The check-ups of all files; how these were read, which is taken out of the options; who is simulated."""
     from poliqi.lab.echem.degradation.pseudo_ocv import Way, slow_sweeps
     from poliqi.ops.lab_echem_reading import read_asked
 
@@ -132,17 +138,19 @@ def _sweeps(files: tuple[Path, ...], options: dict[str, Any]) -> tuple[list[Open
     way, limit = Way(options["way"]), options["most_current"]
     found: list[OpenCircuit] = []
     said: dict[str, Any] = {}
-    for path in files:
+    says_so: list[str] = []
+    for number, path in enumerate(files):
         asked = dict(options)
         record, said = read_asked(path, asked)
         found += slow_sweeps(record, way, most_current_a=limit)
+        says_so += [_role(number)] if record.simulated else []
     for name in said:
         del options[name]
     if len(found) > _MOST_CHECK_UPS:
         raise ConfigError(
             f"{len(found)} check-ups, at most {_MOST_CHECK_UPS} are fitted; narrow them: --most-current"
         )
-    return found, said
+    return found, said, says_so
 
 
 def _at(text: str | None, count: int) -> list[float]:

@@ -12,6 +12,7 @@ from poliqi.ops.lab_echem import PATH, Result, deliver, outputs_of, outputs_opti
 
 if TYPE_CHECKING:
     from poliqi.lab.echem.prototype.sheet import BuildSheet
+    from poliqi.ops.lab_filing import Read
     from poliqi.ops.prototype_tables import PrototypeTable
 
 __all__ = ["command"]
@@ -93,7 +94,7 @@ def _run(kind: str, options: dict[str, Any]) -> None:
     from msgspec import structs
 
     from poliqi.base.errors import ConfigError
-    from poliqi.ops.lab_filing import Filing, Read
+    from poliqi.ops.lab_filing import Filing
     from poliqi.ops.prototype_examples import EXAMPLES
     from poliqi.ops.prototype_feed import feeds_of, with_feeds
     from poliqi.ops.prototype_toml import load_table
@@ -107,15 +108,15 @@ def _run(kind: str, options: dict[str, Any]) -> None:
     spec: Path | None = options["spec"]
     if spec is None and not options["settings"]:
         raise ConfigError("what is it made of? name a PROTOTYPE.toml (--example prints one), or give --set")
-    table = load_table(spec, options["settings"], kind=kind)
     if options["carbon_template"] is not None:
+        table, _ = load_table(spec, options["settings"], kind=kind)
         _write_template(table, options["carbon_template"], force=outputs.force)
         return
+    filing = Filing(outputs.store, outputs.tenant, _reads(options))
+    table, is_said = load_table(spec, options["settings"], kind=kind)
     feeds = feeds_of(options["datasets"], options["findings"], outputs.store, outputs.tenant)
-    reads = [Read("prototype", (spec,))] if spec is not None else []
-    reads += [Read(f"findings of {feed.side}", (feed.path,), feed.simulated) for feed in feeds if feed.path]
-    reads += [Read("carbon", (options["carbon"],))] if options["carbon"] is not None else []
-    filing = Filing(outputs.store, outputs.tenant, reads)
+    said = ["prototype"] if is_said else []
+    said += [_role(at) for at, feed in enumerate(feed for feed in feeds if feed.path) if feed.simulated]
     table, cautions = with_feeds(table, feeds)
     table = structs.replace(table, simulated=table.simulated or filing.is_simulated)
     sheet = _sheet(table, cautions, options)
@@ -133,8 +134,23 @@ def _run(kind: str, options: dict[str, Any]) -> None:
             "seed": options["seed"],
         },
         keywords=("prototype", kind),
+        said=said,
         inputs=[feed.dataset for feed in feeds if feed.dataset],
     )
+
+
+def _reads(options: dict[str, Any]) -> list[Read]:
+    """Every file by its role, told before any of them is read."""
+    from poliqi.ops.lab_filing import Read
+    from poliqi.ops.prototype_feed import file_of
+
+    reads = [Read("prototype", (options["spec"],))] if options["spec"] is not None else []
+    reads += [Read(_role(at), (file_of(text)[1],)) for at, text in enumerate(options["findings"])]
+    return reads + ([Read("carbon", (options["carbon"],))] if options["carbon"] is not None else [])
+
+
+def _role(at: int) -> str:
+    return "findings" if not at else f"findings {at + 1}"
 
 
 def _sheet(table: PrototypeTable, cautions: tuple[str, ...], options: dict[str, Any]) -> BuildSheet:

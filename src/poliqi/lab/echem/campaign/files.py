@@ -7,8 +7,9 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import blake2b
 from typing import Any, Final
+
+from blake3 import blake3
 
 from poliqi.lab.echem.campaign.schedule import Placed, Schedule
 from poliqi.lab.echem.campaign.spans import FreeTime
@@ -109,7 +110,7 @@ def schedule_ics(made: Schedule, now_s: int) -> bytes:
 def _event(made: Schedule, one: Placed, now_s: int) -> list[str]:
     cell, channel = made.campaign.cells[one.job.cell].name, made.campaign.channels[one.channel].name
     told = f"{made.campaign.title}\0{made.campaign.start_s}\0{cell}\0{one.job.order}"
-    uid = blake2b(told.encode(), digest_size=16).hexdigest()  # stays where the campaign is planned anew
+    uid = blake3(told.encode()).hexdigest(length=16)  # stays where the campaign is planned anew
     return [
         "BEGIN:VEVENT",
         f"UID:{uid}@campaign.poliqi",

@@ -164,7 +164,7 @@ def _draw_residual(axes: Any, found: Degradation) -> None:
         off = 1e3 * (one.model_v - one.sweep.voltage_v)
         share = (one.sweep.charge_ah - one.sweep.charge_ah[0]) / one.sweep.capacity_ah
         axes.plot(share, off, lw=0.8, color=BLUE, alpha=_shade(at, len(found.check_ups)))
-    axes.set(xlabel="share of the charge", ylabel="fit - measured (mV)")
+    axes.set(xlabel="share of the charge", ylabel="fit - check-up (mV)")
 
 
 def _draw_electrodes(axes: Any, one: CheckUp, negative: HalfCell, positive: HalfCell) -> None:

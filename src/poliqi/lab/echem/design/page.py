@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from poliqi.base.doubt import doubted
 from poliqi.lab.echem.design.run import AtRate, Designed
 from poliqi.lab.echem.design.tradeoff import Check, Study, cautions_of
 from poliqi.lab.echem.design.variables import VARIABLES
@@ -81,7 +82,7 @@ def _check_words(study: Study, check: Check) -> str:
 def with_sigma(study: Study, one: AtRate) -> str:
     """Energy, with its sigma where there is one."""
     sigma = study.sigma(one)
-    return f"{study.energy(one):.1f}" + ("" if sigma is None else f" +- {sigma:.1f}")
+    return f"{study.energy(one):.1f}" if sigma is None else doubted(study.energy(one), sigma)
 
 
 def front_table(study: Study) -> list[list[str]]:

@@ -23,6 +23,8 @@ class Kind(StrEnum):
     MODULUS = "|Z|"
     PHASE = "phase of Z"
     CYCLE = "cycle"
+    SIMULATED = "simulated"
+    """1 where the point was calculated, as POLIQI writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ _NAMES: Final[Mapping[str, Kind]] = {
     **dict.fromkeys(("|z|", "zmod", "z", "mod(z)"), Kind.MODULUS),
     **dict.fromkeys(("phase(z)", "phase", "zphz", "phase(z)"), Kind.PHASE),
     **dict.fromkeys(("cyclenumber", "cycle"), Kind.CYCLE),
+    "simulated": Kind.SIMULATED,
 }
 _HERTZ: Final = {"hz": 1.0, "khz": 1e3}
 _OHMS: Final = {"ohm": 1.0, "ohms": 1.0, "kohm": 1e3, "uohm": 1e-6, "µohm": 1e-6}
@@ -57,7 +60,7 @@ _DEGREES: Final = {"deg": 1.0, "°": 1.0, "degree": 1.0, "degrees": 1.0}
 _LARGE_AND_SMALL: Final = {"mhz": (1e-3, 1e6), "mohm": (1e-3, 1e6), "mohms": (1e-3, 1e6)}
 _UNIT: Final = re.compile(r"(?P<name>.+?)(?:/(?P<slash>[^/()\[\]]+)|\[(?P<square>[^\]]+)\]|\((?P<round>[^()]+)\))")
 _LONGEST: Final = 80
-_UNITLESS: Final = frozenset({Kind.CYCLE})
+_UNITLESS: Final = frozenset({Kind.CYCLE, Kind.SIMULATED})
 
 
 def column_of(head: str, units: Mapping[Kind, str] | None = None) -> Column | NoUnit | None:

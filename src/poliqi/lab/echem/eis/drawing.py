@@ -82,7 +82,7 @@ def parameter_rows(analysis: Analysis) -> list[list[str]]:
 
 
 def table_bytes(analysis: Analysis) -> bytes:
-    """Points as measured, model and residuals as CSV; its first columns are what `read_spectrum` reads."""
+    """Points, model and residuals as CSV, which `read_spectrum` reads; simulated ones say so in a column."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     test, fit, relaxation = analysis.kramers_kronig, analysis.fit, analysis.relaxation
@@ -97,6 +97,9 @@ def table_bytes(analysis: Analysis) -> bytes:
         columns += [relaxation.residual.real, relaxation.residual.imag]
     if analysis.spectrum.is_rising:
         columns = [column[::-1] for column in columns]
+    if analysis.spectrum.simulated:
+        heads.append("Simulated / 1")
+        columns.append(np.ones(z.size))
     writer.writerow(heads)
     writer.writerows([repr(float(cell)) for cell in row] for row in zip(*columns, strict=True))
     return out.getvalue().encode()
@@ -105,7 +108,7 @@ def table_bytes(analysis: Analysis) -> bytes:
 def _nyquist(axes: Any, analysis: Analysis) -> None:
     f, z, fit = analysis.spectrum.frequency_hz, analysis.spectrum.impedance_ohm, analysis.fit
     scale, unit = _unit(float(np.abs(z).max()))
-    axes.plot(z.real / scale, -z.imag / scale, "o", ms=3.5, color=BLUE, label="measured")
+    axes.plot(z.real / scale, -z.imag / scale, "o", ms=3.5, color=BLUE, label=_data_word(analysis))
     if fit is not None:
         dense = np.exp(np.linspace(float(np.log(f[0])), float(np.log(f[-1])), 400))
         values = [fit.held[name] if name in fit.held else fit.fitted[name] for name, _ in fit.circuit.parameters]
@@ -116,6 +119,10 @@ def _nyquist(axes: Any, analysis: Analysis) -> None:
     axes.set_xlabel(f"Re Z / {unit}")
     axes.set_ylabel(f"-Im Z / {unit}")
     axes.legend(fontsize=8, frameon=False)
+
+
+def _data_word(analysis: Analysis) -> str:
+    return "simulated" if analysis.spectrum.simulated else "measured"
 
 
 def _mark_decades(axes: Any, f: NDArray[np.float64], z: NDArray[np.complex128]) -> None:

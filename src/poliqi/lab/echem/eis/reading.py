@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.errors import ConfigError, DataRefused
-from poliqi.lab.echem.eis.columns import Kind, columns_of
+from poliqi.lab.echem.eis.columns import Column, Kind, column_of, columns_of
 from poliqi.lab.echem.eis.layouts import LAYOUTS, Block
 from poliqi.lab.echem.eis.palmsens import is_palmsens, palmsens_blocks
 from poliqi.lab.echem.spectrum import Spectrum
@@ -28,6 +28,10 @@ _Points = tuple[Floats, Complexes, NDArray[np.int64]]
 FORMATS: Final = (*(one.name for one in LAYOUTS), "palmsens", "mpr")
 _MOST_BYTES: Final = 32 << 20
 _MOST_POINTS: Final = 100_000
+_MOST_LINES: Final = 10 * _MOST_POINTS
+"""A format has nine lines a point."""
+_ENDS: Final = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""What str.splitlines takes for the end of a line."""
 _LEAST_POINTS: Final = 6
 _MOST_EVALUATED: Final = 2000
 _LEAST_A_DECADE: Final = 3.0
@@ -83,9 +87,9 @@ def sweeps_of(block: Block, name: str) -> list[Spectrum]:
     """The spectra of a table: a new one where a cycle is counted up, or where frequency returns.
 
     Raises DataRefused for missing columns or units, cells that are no numbers, and frequencies that are not
-    positive or come twice.
+    positive or come twice. All are simulated where the column of that name says so in any row.
     """
-    f, z, rows, cycle = _numbers(block, name)
+    f, z, rows, cycle, simulated = _numbers(block, name)
     notes = list(block.notes)
     if block.with_direct and bool(np.any(f == 0)):
         notes.append(f"{int(np.sum(f == 0))} rows at 0 Hz are none of the sweep and were left out")
@@ -98,7 +102,8 @@ def sweeps_of(block: Block, name: str) -> list[Spectrum]:
         raise DataRefused(
             f"{name}: row {rows[at]}: frequency {f[at]:g} Hz; frequencies are positive: take the row out"
         )
-    return [_sorted(part, name, tuple(notes)) for part in _parted(f, z, rows, cycle)]
+    found = [_sorted(part, name, tuple(notes)) for part in _parted(f, z, rows, cycle)]
+    return [replace(one, simulated=True) for one in found] if simulated else found
 
 
 def _parted(f: Floats, z: Complexes, rows: NDArray[np.int64], cycle: Floats) -> list[_Points]:
@@ -139,8 +144,8 @@ def _sorted(points: _Points, name: str, notes: tuple[str, ...]) -> Spectrum:
     return Spectrum(f, z, title=name, notes=notes, is_rising=bool(points[0][0] < points[0][-1]))
 
 
-def _numbers(block: Block, name: str) -> tuple[Floats, Complexes, NDArray[np.int64], Floats]:
-    """Frequency, impedance, rows, cycle; by Re Z and Im Z, or by |Z| and phase where one of them is missing."""
+def _numbers(block: Block, name: str) -> tuple[Floats, Complexes, NDArray[np.int64], Floats, bool]:
+    """Frequency, impedance (of Re Z and Im Z, else of |Z| and phase), rows, cycle; whether they are simulated."""
     found, lacking = columns_of(block.heads, block.units)
     wanted = next((pair for pair in (_COMPLEX, _POLAR) if all(kind in found for kind in pair)), None)
     if Kind.FREQUENCY not in found or wanted is None:
@@ -155,7 +160,7 @@ def _numbers(block: Block, name: str) -> tuple[Floats, Complexes, NDArray[np.int
         )
     if len(block.rows) > _MOST_POINTS:
         raise DataRefused(f"{name}: {len(block.rows)} rows; a file of impedance has at most {_MOST_POINTS}")
-    kinds = [Kind.FREQUENCY, *wanted, *((Kind.CYCLE,) if Kind.CYCLE in found else ())]
+    kinds = [Kind.FREQUENCY, *wanted, *(kind for kind in (Kind.CYCLE, Kind.SIMULATED) if kind in found)]
     table = np.empty((len(block.rows), len(kinds)))
     for line, (cells, row) in enumerate(zip(block.rows, block.numbers, strict=True)):
         for at, kind in enumerate(kinds):
@@ -167,8 +172,10 @@ def _numbers(block: Block, name: str) -> tuple[Floats, Complexes, NDArray[np.int
         z.real, z.imag = first, second
     else:
         z.real, z.imag = first * np.cos(np.radians(second)), first * np.sin(np.radians(second))
-    cycle = table[:, 3] if table.shape[1] > 3 else np.zeros(len(block.rows))
-    return table[:, 0], z, np.array(block.numbers, dtype=np.int64), cycle
+    further = dict(zip(kinds[3:], table.T[3:], strict=True))
+    cycle = further.get(Kind.CYCLE, np.zeros(len(block.rows)))
+    simulated = bool(np.any(further.get(Kind.SIMULATED, False)))
+    return table[:, 0], z, np.array(block.numbers, dtype=np.int64), cycle, simulated
 
 
 def _number(cells: Sequence[str], at: int, name: str, row: int, kind: Kind, *, is_last: bool) -> float:
@@ -211,6 +218,8 @@ def _blocks(path: Path, columns: tuple[str, ...]) -> tuple[list[Block], str]:
     text = _text(path)
     if is_palmsens(text):
         return palmsens_blocks(text, name), "PalmSens .pssession"
+    if sum(map(text.count, _ENDS)) - text.count("\r\n") > _MOST_LINES:
+        raise DataRefused(f"{name}: more than {_MOST_LINES:,} lines; a spectrum has fewer")
     lines = text.splitlines()
     if columns:
         found, source = [_as_told(lines, columns, name)], "a table with columns as told"
@@ -236,16 +245,29 @@ def _as_told(lines: Sequence[str], columns: tuple[str, ...], name: str) -> Block
         raise ConfigError(f"--columns: {what}; write frequency/Hz,Re(Z)/Ohm,-Im(Z)/Ohm, and x for what is not used")
     rows: list[list[str]] = []
     numbers: list[int] = []
+    above: list[str] = []
     for at, line in enumerate(lines, 1):
         separator = next((one for one in ("\t", ";", ",") if one in line), None)
         cells = [cell.strip() for cell in line.split(separator)]
         if not any(cells) or (not rows and not _is_number(cells[0])):
+            above = cells if any(cells) else above
             continue
         rows.append(cells)
         numbers.append(at)
     if rows and len(rows[0]) < len(columns):
         raise DataRefused(f"{name}: row {numbers[0]} has {len(rows[0])} columns; --columns names {len(columns)}")
-    return Block(columns, rows, numbers)
+    return Block(_with_simulated(columns, above), rows, numbers)
+
+
+def _with_simulated(columns: tuple[str, ...], above: Sequence[str]) -> Sequence[str]:
+    """The columns as told, and the one by which the line above the numbers says that they are simulated."""
+    said = (column_of(cell) for cell in above)
+    at = next((at for at, one in enumerate(said) if isinstance(one, Column) and one.kind is Kind.SIMULATED), None)
+    if at is None:
+        return columns
+    heads = [*columns, *("x" for _ in range(at + 1 - len(columns)))]
+    heads[at] = above[at]
+    return heads
 
 
 def _is_number(cell: str) -> bool:

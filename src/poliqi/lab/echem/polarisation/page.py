@@ -118,7 +118,7 @@ def record_of_fit(fit: PolarisationFit, left: Sequence[LeftOut | Unpredicted]) -
         "sigma_times": fit.wider,
         "assumptions": list(assumptions_of(fit)),
         "cautions": list(cautions_of(fit, left)),
-        "simulated": any(one.simulated for one in fit.curves),
+        "simulated": _is_simulated(fit),
     }
 
 
@@ -183,19 +183,24 @@ def lines_of_fit(fit: PolarisationFit, left: Sequence[LeftOut | Unpredicted]) ->
 def page_of_fit(fit: PolarisationFit, left: Sequence[LeftOut | Unpredicted]) -> Page:
     """One page: curves with the fit, what is left, what the voltage is made of."""
     cell = fit.curves[0].cell or fit.curves[0].file or "polarisation curves"
+    data = "Simulated" if _is_simulated(fit) else "Measured"
     return Page(
         f"Polarisation of {cell}",
         _summary(fit),
         _parameter_rows(fit),
         [
-            Panel("Measured (points) and joint fit", _draw_curves(fit)),
-            Panel("Measured less fitted", _draw_left(fit)),
+            Panel(f"{data} (points) and joint fit", _draw_curves(fit)),
+            Panel(f"{data} less fitted", _draw_left(fit)),
             Panel(f"What the voltage is made of: {_middle(fit).name[:40]}", _draw_parts(fit)),
         ],
         (*cautions_of(fit, left), *assumptions_of(fit)),
         _curve_rows(fit, left),
-        any(one.simulated for one in fit.curves),
+        _is_simulated(fit),
     )
+
+
+def _is_simulated(fit: PolarisationFit) -> bool:
+    return any(one.simulated for one in fit.curves)
 
 
 def _middle(fit: PolarisationFit) -> Curve:
@@ -257,7 +262,8 @@ def _draw_parts(fit: PolarisationFit) -> Callable[[Any], None]:
                 i / _A_CM2, edge, edge + sign * loss, color=colour, alpha=0.35, label=name, linewidth=0
             )
             edge = edge + sign * loss
-        axes.plot(one.current_density_a_m2 / _A_CM2, one.voltage_v, ".", color=GREY, markersize=4, label="measured")
+        data = "simulated" if one.simulated else "measured"
+        axes.plot(one.current_density_a_m2 / _A_CM2, one.voltage_v, ".", color=GREY, markersize=4, label=data)
         axes.set_xlabel("current density / A/cm²")
         axes.set_ylabel("cell voltage / V")
         axes.legend(fontsize=7, frameon=False)
@@ -285,14 +291,16 @@ def findings_of_fit(fit: PolarisationFit, left: Sequence[LeftOut | Unpredicted],
         tuple(found),
         program,
         (fit.curves[0].cell or fit.curves[0].file)[:_MOST_FINDINGS_TITLE],
-        any(one.simulated for one in fit.curves),
+        _is_simulated(fit),
         (*cautions_of(fit, left), *assumptions_of(fit)),
     )
 
 
 def table_of_fit(fit: PolarisationFit) -> bytes:
-    """Every point, measured and calculated, as CSV."""
+    """Every point and what the fit has there, as CSV; the first line says where a curve is simulated."""
     text = io.StringIO()
+    if _is_simulated(fit):
+        text.write("# simulated: yes\n")
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["curve", "current_density / A/m2", "voltage / V", "calculated / V", "sigma / V"])
     for one in fit.curves:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused
 from poliqi.lab.echem.chargeflow import REST_SHARE, flows
+from poliqi.lab.echem.cycling.halfcycles import Direction, half_cycles
 from poliqi.lab.echem.record import CyclingRecord
 
 __all__ = ["StateOfCharge", "soc_of_window", "soc_stated"]
@@ -65,15 +66,19 @@ def soc_of_window(
             f"{record.title!r}: no {missing} (it goes from {record.voltage_v.min():.4g} to "
             f"{record.voltage_v.max():.4g} V); state a capacity and the state of charge at the start instead"
         )
-    at = np.sort(np.concatenate((full, empty)))
-    way = np.sign(record.current_a[at])
-    cuts = np.flatnonzero(way[1:] != way[:-1]) + 1
-    runs = zip(np.split(at, cuts), np.split(way * charge[at], cuts), strict=True)
-    ends = [int(run[np.argmax(signed)]) for run, signed in runs]
-    pair = max(
-        itertools.pairwise(ends),
-        key=lambda ab: (_count(asked_s, record.time_s[list(ab)]), record.current_a[ab[0]] > 0),
-    )
+    ends: list[int | None] = []
+    for half in half_cycles(record).halves:  # a pulse that touches a limit ends none
+        way = 1 if half.direction is Direction.CHARGE else -1
+        among = full if way > 0 else empty
+        among = among[(among >= half.first) & (among <= half.last)]
+        ends.append(int(among[np.argmax(way * charge[among])]) if among.size else None)
+    pairs = [(a, b) for a, b in itertools.pairwise(ends) if a is not None and b is not None]
+    if not pairs:
+        raise DataRefused(
+            f"{record.title!r}: no charge to {high_v:g} V and discharge to {low_v:g} V follow each other; state a "
+            "capacity and the state of charge at the start instead"
+        )
+    pair = max(pairs, key=lambda ab: (_count(asked_s, record.time_s[list(ab)]), record.current_a[ab[0]] > 0))
     top, bottom = sorted(pair, key=lambda point: record.current_a[point], reverse=True)
     most, least = float(charge[top]), float(charge[bottom])
     if not most > least:

@@ -30,7 +30,9 @@ _MOST_EMPTY: Final = 100_000
 _MOST_NUMBERS: Final = 1 << 28
 _UNNAMED: Final = 16
 """Columns that are read at once where no name is known."""
-_IS_WORD: Final = ~np.isin(np.arange(256), np.frombuffer(b" \r\t,;|\x1a\n", np.uint8))
+_BLANK: Final = b" \r\t,;|\x1a"
+_SLICE: Final = 1 << 24
+_IS_WORD: Final = ~np.isin(np.arange(256), np.frombuffer(_BLANK + b"\n", np.uint8))
 """By byte: whether a line with it holds anything."""
 
 
@@ -48,11 +50,11 @@ class TextColumns:
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
-        _check_quotes(grid)
         self._lines: Final = grid.data.count(b"\n") + (not grid.data.endswith(b"\n")) - grid.head_at - 1
         self._held: dict[int, pl.Series] = {}
         wanted = plainest(grid.names) or list(range(len(grid.names)))[:_UNNAMED]
         self._check_size(len(wanted))
+        _check_quotes(grid)
         self._held.update(self._parsed(wanted, as_text=False))
         self._keep = self._kept()
         self.rows: NDArray[np.int64] = np.flatnonzero(self._keep).astype(np.int64) + grid.first_line
@@ -150,7 +152,7 @@ class TextColumns:
                 f"{grid.path}: {self._lines:,} lines of {columns} columns; at most {_MOST_LINES:,} lines and "
                 f"{_MOST_NUMBERS:,} numbers are read at once: split it"
             )
-        if max(grid.data.count(b"\n\n"), grid.data.count(b"\n\r\n")) > _MOST_EMPTY:
+        if self._lines > _MOST_EMPTY and _blank_lines(grid.data, _MOST_EMPTY) > _MOST_EMPTY:
             raise DataRefused(f"{grid.path}: more than {_MOST_EMPTY:,} of its lines are empty; take them out")
 
     def _check_end(self) -> None:
@@ -168,6 +170,19 @@ class TextColumns:
                     f"{grid.path} is cut off: its last line, {self.rows[-1]}, is {decoded(last[:_QUOTED])!r}; copy "
                     "it again, or take that line out"
                 )
+
+
+def _blank_lines(data: bytes, enough: int) -> int:
+    """How many lines hold nothing but blanks and separators, not counted far beyond `enough`."""
+    count, last = 0, b"\n"
+    for at in range(0, len(data), _SLICE):
+        ends = last + data[at : at + _SLICE].translate(None, _BLANK)
+        is_end = np.frombuffer(ends, np.uint8) == ord("\n")
+        count += int(np.count_nonzero(is_end[1:] & is_end[:-1]))
+        if count > enough:
+            break
+        last = ends[-1:]
+    return count
 
 
 def _check_quotes(grid: Grid) -> None:

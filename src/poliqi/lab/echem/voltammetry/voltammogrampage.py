@@ -85,7 +85,9 @@ def voltammogram_page(one: Voltammogram, found: ActiveArea | Crossover, title: s
     if isinstance(found, ActiveArea):
         panels.append(Panel("charge", lambda axes: _draw_charge(axes, found)))
     else:
-        panels.append(Panel("line between the limits", lambda axes: _draw_line(axes, found)))
+        panels.append(
+            Panel("line between the limits", lambda axes: _draw_line(axes, found, is_simulated=one.simulated))
+        )
     return Page(
         title,
         f"{one.title}, {1e3 * one.scan_rate_v_s:.5g} mV/s",
@@ -129,11 +131,12 @@ def _draw_charge(axes: Any, found: ActiveArea) -> None:
     axes.legend(fontsize=8)
 
 
-def _draw_line(axes: Any, found: Crossover) -> None:
+def _draw_line(axes: Any, found: Crossover, *, is_simulated: bool) -> None:
     factor, unit = _scaled(found.current_a)
     at_zero, slope = found.line_a
     x = np.array([0.0, found.limits_v[1]])
-    axes.plot(found.potential_v, factor * found.current_a, ".", ms=3, color=BLUE, label="measured")
+    data = "simulated" if is_simulated else "measured"
+    axes.plot(found.potential_v, factor * found.current_a, ".", ms=3, color=BLUE, label=data)
     axes.plot(x, factor * (at_zero + slope * x), "-", lw=1, color=ORANGE, label="line, to 0 V")
     axes.set(xlabel="potential against RHE (V)", ylabel=f"current ({unit})")
     axes.set_ylim(min(0.0, factor * float(found.current_a.min())), None)
