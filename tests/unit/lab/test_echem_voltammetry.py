@@ -23,7 +23,7 @@ from swept_electrodes import (
 
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.echem.voltammetry.activearea import area_by_co, area_by_hydrogen
-from poliqi.lab.echem.voltammetry.crossover import FARADAY, crossover
+from poliqi.lab.echem.voltammetry.crossover import crossover
 from poliqi.lab.echem.voltammetry.voltammogram import Voltammogram, read_voltammogram, sweeps
 from poliqi.lab.echem.voltammetry.voltammogrampage import voltammogram_page
 from poliqi.lab.store.findings import findings_in
@@ -133,7 +133,9 @@ def test_crossover_and_short_are_intercept_and_slope() -> None:
     assert current.value == pytest.approx(0.05, abs=4 * current.sigma)
     assert short.value == pytest.approx(100.0, abs=4 * short.sigma)
     assert found.values["crossover_density"].value == pytest.approx(2.0, rel=1e-3)
-    assert found.values["hydrogen_flux"].value == pytest.approx(20.0 / (2 * FARADAY), rel=1e-3)  # 2 mA/cm2 in A/m2
+    assert found.values["hydrogen_flux"].value == pytest.approx(
+        20.0 / (2 * 96485.33212), rel=1e-3
+    )  # 2 mA/cm2 in A/m2
     assert found.values["short_area_resistance"].value == pytest.approx(2500.0, rel=0.01)
 
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from poliqi.base.errors import DataRefused
+from poliqi.lab.echem.constants import FARADAY_C_MOL
 from poliqi.lab.echem.design.balance import OpenCircuit, open_circuit_of
 from poliqi.lab.echem.design.variables import VARIABLES, check_chosen
 from poliqi.lab.echem.models.cellparameters import ParameterSet
 
-__all__ = ["FARADAY", "SIDES", "Cell", "Reference", "Side", "reference_of"]
+__all__ = ["SIDES", "Cell", "Reference", "Side", "reference_of"]
 
-FARADAY: Final = 96485.33212
 SIDES: Final = ("positive", "negative")
 _ELECTROLYTE_KG_M3: Final = 1200.0
 _WHOLE: Final = 0.999
@@ -64,7 +64,7 @@ class Cell:
     @property
     def capacity_ah_m2(self) -> float:
         """At rest between the set's voltage limits."""
-        return self.positive.places_mol_m2 * (self.empty[0] - self.full[0]) * FARADAY / 3600
+        return self.positive.places_mol_m2 * (self.empty[0] - self.full[0]) * FARADAY_C_MOL / 3600
 
     @property
     def mass_kg_m2(self) -> float:

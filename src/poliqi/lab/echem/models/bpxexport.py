@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused, words_of
+from poliqi.lab.echem.constants import FARADAY_C_MOL, GAS_J_MOL_K
 from poliqi.lab.echem.models.cellparameters import ParameterSet
 from poliqi.lab.echem.pybammdoor import pybamm
 
@@ -23,8 +24,6 @@ __all__ = ["bpx_bytes"]
 
 Floats = NDArray[np.float64]
 _VERSION: Final = "1.1.1"
-_GAS: Final = 8.31446261815324
-_FARADAY: Final = 96485.33212
 _WARMER_K: Final = 10.0
 _LIKE: Final = 1e-4
 _MOST_POINTS: Final = 4000
@@ -215,7 +214,7 @@ class _Cell:
         """Of Arrhenius' law. Raises DataRefused where the parameter does not follow it."""
         here, low, high = (function(self._kelvin + step) for step in (0.0, -_WARMER_K, _WARMER_K))
         by = [1 / self._kelvin - 1 / (self._kelvin + step) for step in (-_WARMER_K, _WARMER_K)]
-        energies = np.concatenate([np.log(low / here) / by[0], np.log(high / here) / by[1]]) * _GAS
+        energies = np.concatenate([np.log(low / here) / by[0], np.log(high / here) / by[1]]) * GAS_J_MOL_K
         energy = float(energies.mean())
         if np.ptp(energies) > 1.0 + 1e-3 * abs(energy):
             raise DataRefused(f"{name} does not follow Arrhenius' law, which is the only one that BPX has")
@@ -233,7 +232,7 @@ class _Cell:
         if np.ptp(here) > _LIKE * here[0]:
             raise DataRefused(f"{name} is not k (c_e c_s (c_max - c_s))^1/2, the only form that BPX has")
         return {
-            "Reaction rate constant [mol.m-2.s-1]": float(here.mean()) * most * math.sqrt(salt) / _FARADAY,
+            "Reaction rate constant [mol.m-2.s-1]": float(here.mean()) * most * math.sqrt(salt) / FARADAY_C_MOL,
             "Reaction rate constant activation energy [J.mol-1]": self._energy(name, rate),
         }
 

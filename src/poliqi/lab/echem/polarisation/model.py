@@ -23,11 +23,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from poliqi.lab.echem.constants import FARADAY_C_MOL, GAS_J_MOL_K
 from poliqi.lab.echem.fitting import Parameter
 from poliqi.lab.echem.polarisation.curve import Conditions, Curve, Device
 from poliqi.lab.echem.polarisation.water import (
-    FARADAY_C_MOL,
-    GAS_J_MOL_K,
     STANDARD_PA,
     lye_vapour_pa,
     lye_water_activity,

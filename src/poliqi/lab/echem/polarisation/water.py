@@ -11,11 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "FARADAY_C_MOL",
-    "GAS_J_MOL_K",
-    "HIGHER_HEATING_J_MOL",
     "HYDROGEN_KG_MOL",
-    "LOWER_HEATING_J_MOL",
     "STANDARD_PA",
     "lye_vapour_pa",
     "lye_water_activity",
@@ -25,12 +21,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-FARADAY_C_MOL: Final = 96485.33212
-GAS_J_MOL_K: Final = 8.314462618
 HYDROGEN_KG_MOL: Final = 2.01588e-3
-HIGHER_HEATING_J_MOL: Final = 285_830.0
-LOWER_HEATING_J_MOL: Final = 241_826.0
-"""Formation of liquid and gaseous water at 298.15 K (CODATA key values, Cox, Wagman and Medvedev 1989)."""
 STANDARD_PA: Final = 1e5
 
 # LeRoy, Bowen and LeRoy, J. Electrochem. Soc. 127 (1980) 1954: E = a + b T + c T ln T + d T^2

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused
+from poliqi.lab.echem.constants import FARADAY_C_MOL, LOWER_HEATING_J_MOL
 from poliqi.lab.echem.prototype.parts import CatalystLayer, FuelCell, material_named
 
 __all__ = ["LAYERS", "fuel_cell_model", "tafel_current_density"]
@@ -23,11 +24,10 @@ __all__ = ["LAYERS", "fuel_cell_model", "tafel_current_density"]
 Floats = NDArray[np.float64]
 Values = Mapping[str, Floats]
 LAYERS: Final = ("cathode", "anode")
-_FARADAY: Final = 96485.33212
 _OXYGEN_SHARE: Final = 0.209476
 """Of dry air (U.S. Standard Atmosphere, 1976)."""
 _WATER_KG_MOL: Final = 18.015e-3
-_LOWER_HEATING_V: Final = 241_826 / (2 * _FARADAY)
+_LOWER_HEATING_V: Final = LOWER_HEATING_J_MOL / (2 * FARADAY_C_MOL)
 """Enthalpy of formation of water vapour at 25 degrees Celsius over 2 F (CODATA 1989)."""
 _NEWTON: Final = 80
 _CLOSE: Final = 1e-12  # of ln j
@@ -174,7 +174,7 @@ def _layer_masses(one: CatalystLayer, layer: str, area: Floats, v: Values) -> di
 
 def _flows(current: Floats, v: Values) -> dict[str, Floats]:
     """Gases that go in (mol/s), water that is made (kg/s), heat (W) where the water leaves as vapour."""
-    hydrogen = current / (2 * _FARADAY)
+    hydrogen = current / (2 * FARADAY_C_MOL)
     found = {"water": hydrogen * _WATER_KG_MOL, "heat": (_LOWER_HEATING_V - v["operation.voltage"]) * current}
     if "operation.hydrogen_stoichiometry" in v:
         found["hydrogen"] = hydrogen * v["operation.hydrogen_stoichiometry"]

@@ -10,15 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused
+from poliqi.lab.echem.constants import FARADAY_C_MOL, HIGHER_HEATING_J_MOL, LOWER_HEATING_J_MOL
 from poliqi.lab.echem.polarisation.curve import Conditions
 from poliqi.lab.echem.polarisation.fit import PolarisationFit
-from poliqi.lab.echem.polarisation.water import (
-    FARADAY_C_MOL,
-    HIGHER_HEATING_J_MOL,
-    HYDROGEN_KG_MOL,
-    LOWER_HEATING_J_MOL,
-    thermoneutral_voltage,
-)
+from poliqi.lab.echem.polarisation.water import HYDROGEN_KG_MOL, thermoneutral_voltage
 
 __all__ = ["OperatingPoint", "Stack", "cell_at_efficiency", "cell_at_voltage", "hydrogen_kg_s", "sized"]
 

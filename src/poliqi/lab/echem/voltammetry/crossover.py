@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused
+from poliqi.lab.echem.constants import FARADAY_C_MOL
 from poliqi.lab.echem.correlated import widening
 from poliqi.lab.echem.quantity import Quantity
 from poliqi.lab.echem.voltammetry.voltammogram import Voltammogram, sweeps
 
-__all__ = ["FARADAY", "Crossover", "crossover"]
+__all__ = ["Crossover", "crossover"]
 
 Floats = NDArray[np.float64]
-FARADAY: Final = 96485.33212
 """C/mol, CODATA 2018."""
 _FEWEST: Final = 10
 _CLEAR: Final = 2.0
@@ -120,11 +120,13 @@ def _told(
     why: dict[str, str] = {}
     if at_zero > _CLEAR * sigma:
         values["crossover_current"] = Quantity(at_zero, sigma, "A", one.title)
-        values["hydrogen_flow"] = Quantity(at_zero / (2 * FARADAY), sigma / (2 * FARADAY), "mol/s", one.title)
+        values["hydrogen_flow"] = Quantity(
+            at_zero / (2 * FARADAY_C_MOL), sigma / (2 * FARADAY_C_MOL), "mol/s", one.title
+        )
         if one.area_cm2 is not None:
             scale = 1e3 / one.area_cm2
             values["crossover_density"] = Quantity(at_zero * scale, sigma * scale, "mA/cm2", one.title)
-            flux = 1e4 / (2 * FARADAY * one.area_cm2)
+            flux = 1e4 / (2 * FARADAY_C_MOL * one.area_cm2)
             values["hydrogen_flux"] = Quantity(at_zero * flux, sigma * flux, "mol/(m2 s)", one.title)
     else:
         reason = "must be above 0 and clear of it: is the current's sign right (oxidation positive)?"
