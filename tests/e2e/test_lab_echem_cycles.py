@@ -199,7 +199,7 @@ def test_what_was_booked_is_told_and_its_plan_written_though_the_command_is_stop
     def stopped(*_all: object, **_named: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("poliqi.ops.lab_echem.deliver", stopped)
+    monkeypatch.setattr("poliqi.ops.lab_outputs.deliver", stopped)
     words = ["lab", "echem", "campaign", plan, "--facility", facility, "--book", "ann", "--yes"]
     words += ["-o", tmp_path / "c.csv", "--ics", tmp_path / "c.ics"]
     done = CliRunner().invoke(cli, [str(word) for word in words])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from poliqi.lab.echem.campaign.files import channel_use
 from poliqi.lab.echem.campaign.gantt import gantt_panels
-from poliqi.lab.echem.onepage import Page
 from poliqi.lab.facility.localtime import local_text, zone
+from poliqi.lab.onepage import Page
 
 if TYPE_CHECKING:
     from poliqi.lab.echem.campaign.schedule import Schedule

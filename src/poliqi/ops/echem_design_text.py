@@ -9,7 +9,7 @@ from typing import Any, Final
 from poliqi.lab.echem.design.page import design_page, front_table
 from poliqi.lab.echem.design.run import Designed
 from poliqi.lab.echem.design.tradeoff import Check, Study, cautions_of
-from poliqi.lab.echem.sweep import Failed
+from poliqi.lab.sweep import Failed
 
 __all__ = ["design_lines", "design_record"]
 

@@ -32,6 +32,8 @@ COMPUTING: Final = (
     "gemmi",
     "h5py",
     "hdf5plugin",
+    "lib3mf",
+    "manifold3d",
     "numba",
     "numpy",
     "openpyxl",
@@ -40,9 +42,12 @@ COMPUTING: Final = (
     "pyFAI",
     "pyarrow",
     "pybamm",
+    "pyvista",
     "rietx",
     "sasmodels",
     "scipy",
+    "trimesh",
+    "vtk",
 )
 """Packages whose versions decide results."""
 _LISTED: Final = 64

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from poliqi.base.errors import ConfigError
-from poliqi.ops.lab_echem import PATH
+from poliqi.ops.lab_outputs import PATH
 
 if TYPE_CHECKING:
     from poliqi.lab.echem.polarisation.curve import Curve

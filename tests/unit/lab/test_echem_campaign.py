@@ -19,7 +19,7 @@ from poliqi.lab.echem.campaign.gantt import gantt_panels
 from poliqi.lab.echem.campaign.plan import Cell, Chamber
 from poliqi.lab.echem.campaign.protocol import Block, Protocol, Step, StepKind, Sweep, need_of, predicted_s
 from poliqi.lab.echem.campaign.schedule import Schedule, schedule
-from poliqi.lab.echem.onepage import Page, page_bytes
+from poliqi.lab.onepage import Page, page_bytes
 
 
 def protocol(*steps: Step, **more: object) -> Protocol:

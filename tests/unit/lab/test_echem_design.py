@@ -20,9 +20,9 @@ from poliqi.lab.echem.design.run import Doubt, Job, Settings, calculate, referen
 from poliqi.lab.echem.design.tradeoff import Study, cautions_of, check_of, designs_csv, study_of
 from poliqi.lab.echem.design.variables import read_range, sampled
 from poliqi.lab.echem.models.cellmodel import ModelKind
-from poliqi.lab.echem.sweep import Failed
 from poliqi.lab.store.findings import Finding, Findings, findings_bytes
 from poliqi.lab.store.store import LabStore
+from poliqi.lab.sweep import Failed
 
 pytestmark = pytest.mark.skipif(find_spec("pybamm") is None, reason='the extra "echem" is not installed')
 THICK = {"positive_thickness_um": 94.0, "positive_porosity": 0.29}

@@ -16,8 +16,8 @@ from poliqi.lab.echem.eis.circuitfit import CircuitFit, fit_circuit
 from poliqi.lab.echem.eis.drawing import page_of
 from poliqi.lab.echem.eis.kramerskronig import Validity, kramers_kronig
 from poliqi.lab.echem.eis.relaxation import relaxation_times
-from poliqi.lab.echem.onepage import page_bytes
 from poliqi.lab.echem.spectrum import Spectrum
+from poliqi.lab.onepage import page_bytes
 
 F = grid(1e4, 0.01, 40)
 ROUND = (0.02, 0.05, 1.0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from poliqi.base.errors import ConfigError, DataRefused
-from poliqi.ops.lab_echem import PATH, outputs_options
+from poliqi.ops.lab_outputs import PATH, outputs_options
 
 if TYPE_CHECKING:
     from poliqi.lab.echem.campaign.schedule import Schedule
@@ -62,8 +62,8 @@ def command(plan: Path, **options: Any) -> None:
     from poliqi.ops.campaign_booking import calendars_told, request_for, with_calendars
     from poliqi.ops.campaign_page import lines_of, lines_of_tests, page_of
     from poliqi.ops.campaign_toml import read_campaign
-    from poliqi.ops.lab_echem import Result, deliver, outputs_of, tell
     from poliqi.ops.lab_filing import Filing, Read
+    from poliqi.ops.lab_outputs import Result, deliver, outputs_of, tell
 
     outputs = outputs_of(options)
     ics: Path | None = options["ics"]

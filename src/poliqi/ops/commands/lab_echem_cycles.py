@@ -9,8 +9,8 @@ import click
 
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.ops.commands.doubted import NUMBER
-from poliqi.ops.lab_echem import PATH, outputs_options
 from poliqi.ops.lab_echem_reading import reading_options
+from poliqi.ops.lab_outputs import PATH, outputs_options
 
 if TYPE_CHECKING:
     from poliqi.lab.echem.cycling.cycles import Cycle, Cycles
@@ -67,9 +67,9 @@ def command(file: Path, **options: Any) -> None:
     from poliqi.lab.echem.cycling.cyclespage import cycle_lines, cycles_page, shown_cycles
     from poliqi.lab.echem.cycling.halfcycles import Direction
     from poliqi.ops.echem_cycles_text import curves_csv, cycles_findings, cycles_record
-    from poliqi.ops.lab_echem import Result, deliver, outputs_of
     from poliqi.ops.lab_echem_reading import read_asked
     from poliqi.ops.lab_filing import Filing, Read
+    from poliqi.ops.lab_outputs import Result, deliver, outputs_of
 
     outputs = outputs_of(options)
     extra = {name: options.pop(name) for name in ("ica", "dva")}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from poliqi.base.errors import ConfigError
-from poliqi.ops.lab_echem import PATH, Result, deliver, outputs_of, outputs_options
+from poliqi.ops.lab_outputs import PATH, Result, deliver, outputs_of, outputs_options
 
 if TYPE_CHECKING:
     from poliqi.lab.echem.design.feed import Inflow

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from poliqi.base.errors import ConfigError
-from poliqi.ops.lab_echem import PATH, Outputs, Result, deliver, outputs_of, outputs_options, tell
 from poliqi.ops.lab_filing import Filing, Read
+from poliqi.ops.lab_outputs import PATH, Outputs, Result, deliver, outputs_of, outputs_options, tell
 
 if TYPE_CHECKING:
     from poliqi.lab.echem.eis.analysis import Analysis, Wanted

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from poliqi.base.errors import ConfigError, DataRefused
-from poliqi.ops.lab_echem import PATH, outputs_options
 from poliqi.ops.lab_echem_reading import reading_options
+from poliqi.ops.lab_outputs import PATH, outputs_options
 
 if TYPE_CHECKING:
     from poliqi.lab.echem.fitting import Parameter
@@ -75,9 +75,9 @@ def command(file: Path, **options: Any) -> None:
     from poliqi.lab.echem.models.modelcheck import check_model
     from poliqi.lab.echem.models.modelfit import fit_model
     from poliqi.lab.echem.models.modelpage import curve_csv, model_findings, model_lines, model_page, model_record
-    from poliqi.ops.lab_echem import Result, deliver, outputs_of, tell
     from poliqi.ops.lab_echem_reading import read_asked
     from poliqi.ops.lab_filing import Filing, Read
+    from poliqi.ops.lab_outputs import Result, deliver, outputs_of, tell
 
     outputs = outputs_of(options)
     bpx: Path | None = options.pop("bpx")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from poliqi.base.errors import ConfigError
-from poliqi.ops.lab_echem import PATH, outputs_options
 from poliqi.ops.lab_echem_reading import reading_options
+from poliqi.ops.lab_outputs import PATH, outputs_options
 
 if TYPE_CHECKING:
     from poliqi.lab.echem.degradation.halfcell import HalfCell
@@ -72,8 +72,8 @@ def command(files: tuple[Path, ...], **options: Any) -> None:
     from poliqi.lab.echem.degradation.modes import fit_check_up
     from poliqi.lab.echem.degradation.modespage import modes_csv, modes_lines, modes_page
     from poliqi.lab.echem.degradation.trend import degradation
-    from poliqi.ops.lab_echem import Result, deliver, outputs_of, tell
     from poliqi.ops.lab_filing import Filing, Read
+    from poliqi.ops.lab_outputs import Result, deliver, outputs_of, tell
 
     outputs = outputs_of(options)
     reads = [Read(_role(at), (path,)) for at, path in enumerate(files)]

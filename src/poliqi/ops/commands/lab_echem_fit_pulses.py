@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from poliqi.base.errors import ConfigError
-from poliqi.ops.lab_echem import PATH, outputs_options
 from poliqi.ops.lab_echem_reading import reading_options
+from poliqi.ops.lab_outputs import PATH, outputs_options
 
 if TYPE_CHECKING:
     from poliqi.lab.echem.pulses.pulses import Pulse
@@ -52,9 +52,9 @@ def command(file: Path, **options: Any) -> None:
       poliqi lab echem fit pulses hppc.mpr --capacity-ah 5.0 --start-soc 1 --limits 2.5 4.2 -o pulses.csv
     """
     from poliqi.lab.echem.pulses.pulsespage import pulses_csv, pulses_lines, pulses_page
-    from poliqi.ops.lab_echem import Result, deliver, outputs_of
     from poliqi.ops.lab_echem_reading import read_asked
     from poliqi.ops.lab_filing import Filing, Read
+    from poliqi.ops.lab_outputs import Result, deliver, outputs_of
 
     outputs = outputs_of(options)
     filing = Filing(outputs.store, outputs.tenant, [Read("record", (file,))])

@@ -9,7 +9,7 @@ import click
 
 from poliqi.base.errors import ConfigError
 from poliqi.ops.commands.doubted import NUMBER
-from poliqi.ops.lab_echem import PATH, outputs_options
+from poliqi.ops.lab_outputs import PATH, outputs_options
 
 if TYPE_CHECKING:
     from poliqi.lab.echem.voltammetry.activearea import ActiveArea
@@ -80,8 +80,8 @@ def command(file: Path, **options: Any) -> None:
         voltammogram_lines,
         voltammogram_page,
     )
-    from poliqi.ops.lab_echem import Result, deliver, outputs_of
     from poliqi.ops.lab_filing import Filing, Read
+    from poliqi.ops.lab_outputs import Result, deliver, outputs_of
 
     outputs = outputs_of(options)
     _check(options)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from poliqi.ops.lab_echem import PATH, Result, deliver, outputs_of, outputs_options
+from poliqi.ops.lab_outputs import PATH, Result, deliver, outputs_of, outputs_options
 
 if TYPE_CHECKING:
     from poliqi.lab.echem.prototype.sheet import BuildSheet

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from poliqi.ops.lab_echem import PATH, outputs_options
 from poliqi.ops.lab_echem_reading import reading_options
+from poliqi.ops.lab_outputs import PATH, outputs_options
 
 if TYPE_CHECKING:
     from poliqi.lab.echem.record import CyclingRecord
@@ -42,9 +42,9 @@ def command(file: Path, **options: Any) -> None:
 
     from poliqi.lab.echem.bdf import bdf_bytes, check_bdf
     from poliqi.lab.echem.readers.recordpage import record_page
-    from poliqi.ops.lab_echem import Result, deliver, outputs_of
     from poliqi.ops.lab_echem_reading import read_asked
     from poliqi.ops.lab_filing import Filing, Read
+    from poliqi.ops.lab_outputs import Result, deliver, outputs_of
 
     outputs = outputs_of(options)
     if outputs.output is not None:

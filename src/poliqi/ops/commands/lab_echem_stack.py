@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from poliqi.ops.lab_echem import PATH, Result, deliver, outputs_of, outputs_options, tell
+from poliqi.ops.lab_outputs import PATH, Result, deliver, outputs_of, outputs_options, tell
 from poliqi.ops.lab_polarisation import curve_options, curves_read, held_values, reads_of
 
 __all__ = ["command"]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
 from poliqi.lab.echem.campaign.schedule import Schedule
-from poliqi.lab.echem.onepage import GREY, ORANGE, Panel
+from poliqi.lab.onepage import GREY, ORANGE, Panel
 
 __all__ = ["gantt_panels"]
 

@@ -15,8 +15,8 @@ from poliqi.lab.echem.cycling.cycles import Cycle, Cycles
 from poliqi.lab.echem.cycling.differential import Differential, Incremental
 from poliqi.lab.echem.cycling.halfcycles import Direction, HalfCycle
 from poliqi.lab.echem.cycling.health import Health, told_fade
-from poliqi.lab.echem.onepage import BLUE, GREY, ORANGE, Page, Panel
 from poliqi.lab.echem.quantity import Quantity
+from poliqi.lab.onepage import BLUE, GREY, ORANGE, Page, Panel
 
 __all__ = ["Curves", "Scale", "cycle_lines", "cycles_page", "shown_cycles"]
 

@@ -11,8 +11,8 @@ from poliqi.base.doubt import doubted
 from poliqi.lab.echem.degradation.halfcell import HalfCell
 from poliqi.lab.echem.degradation.modes import CheckUp
 from poliqi.lab.echem.degradation.trend import CAPACITY, LOSSES, Degradation
-from poliqi.lab.echem.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
 from poliqi.lab.echem.quantity import Quantity
+from poliqi.lab.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
 
 __all__ = ["modes_cautions", "modes_csv", "modes_lines", "modes_page"]
 

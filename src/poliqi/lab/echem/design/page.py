@@ -9,8 +9,8 @@ from poliqi.base.doubt import doubted
 from poliqi.lab.echem.design.run import AtRate, Designed
 from poliqi.lab.echem.design.tradeoff import Check, Study, cautions_of
 from poliqi.lab.echem.design.variables import VARIABLES
-from poliqi.lab.echem.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
-from poliqi.lab.echem.sweep import Failed
+from poliqi.lab.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
+from poliqi.lab.sweep import Failed
 
 __all__ = ["design_page", "front_table", "name_of", "row_of", "with_sigma"]
 

@@ -15,7 +15,7 @@ from poliqi.base.errors import DataRefused
 from poliqi.lab.echem.design.run import AtRate, Designed, Doubt, Job, Settings, calculate, reference_named
 from poliqi.lab.echem.models.cellmodel import ModelKind
 from poliqi.lab.echem.models.cellparameters import NAMED_SETS
-from poliqi.lab.echem.sweep import Failed, Taken, resumed_sweep
+from poliqi.lab.sweep import Failed, Taken, resumed_sweep
 
 __all__ = ["Check", "Study", "cautions_of", "check_of", "designs_csv", "study_of"]
 

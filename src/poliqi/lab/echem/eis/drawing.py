@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from poliqi.base.doubt import doubted
 from poliqi.lab.echem.eis.analysis import Analysis
-from poliqi.lab.echem.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
+from poliqi.lab.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
 
 __all__ = ["page_of", "parameter_rows", "table_bytes"]
 

@@ -12,7 +12,7 @@ from poliqi.base.doubt import doubted
 from poliqi.lab.echem.fitting import Parameter
 from poliqi.lab.echem.models.modelcheck import ModelCheck
 from poliqi.lab.echem.models.modelfit import ModelFit
-from poliqi.lab.echem.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
+from poliqi.lab.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
 from poliqi.lab.store.findings import Finding, Findings
 
 __all__ = ["curve_csv", "model_cautions", "model_findings", "model_lines", "model_page", "model_record"]

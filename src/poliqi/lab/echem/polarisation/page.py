@@ -11,7 +11,6 @@ import numpy as np
 
 from poliqi.base.csvcell import csv_cell
 from poliqi.base.doubt import doubted
-from poliqi.lab.echem.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
 from poliqi.lab.echem.polarisation.curve import Curve
 from poliqi.lab.echem.polarisation.fit import PolarisationFit
 from poliqi.lab.echem.polarisation.leftout import LeftOut, Unpredicted
@@ -22,6 +21,7 @@ from poliqi.lab.echem.polarisation.model import (
     operation_at,
 )
 from poliqi.lab.echem.quantity import Quantity
+from poliqi.lab.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
 from poliqi.lab.store.findings import Finding, Findings
 
 __all__ = [

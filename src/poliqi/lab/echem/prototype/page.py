@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from poliqi.lab.echem.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
 from poliqi.lab.echem.prototype.numbers import RESULTS, main_result, shown, words_of
 from poliqi.lab.echem.prototype.parts import Battery, Kind
 from poliqi.lab.echem.prototype.sheet import BuildSheet
 from poliqi.lab.echem.prototype.steps import steps_of
 from poliqi.lab.echem.prototype.told import bill_of
+from poliqi.lab.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
 
 __all__ = ["page_of"]
 

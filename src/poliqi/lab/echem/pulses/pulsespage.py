@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from poliqi.base.doubt import doubted
-from poliqi.lab.echem.onepage import BLUE, GREY, ORANGE, Page, Panel
 from poliqi.lab.echem.pulses.pulsefit import Circuit
 from poliqi.lab.echem.pulses.pulses import Pulse
 from poliqi.lab.echem.pulses.stateofcharge import StateOfCharge
 from poliqi.lab.echem.quantity import Quantity
+from poliqi.lab.onepage import BLUE, GREY, ORANGE, Page, Panel
 
 __all__ = ["PulseTable", "pulses_cautions", "pulses_csv", "pulses_lines", "pulses_page"]
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from poliqi.lab.echem.onepage import BLUE, GREEN, ORANGE, Page, Panel
 from poliqi.lab.echem.record import CyclingRecord
+from poliqi.lab.onepage import BLUE, GREEN, ORANGE, Page, Panel
 
 __all__ = ["charges_ah", "record_facts", "record_page"]
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.doubt import doubted
-from poliqi.lab.echem.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
 from poliqi.lab.echem.polarisation.curve import Conditions, condition_words
 from poliqi.lab.echem.stack.design import OperatingPoint, Stack, hydrogen_kg_s
 from poliqi.lab.echem.stack.hybrid import Split
 from poliqi.lab.echem.stack.load import Load
+from poliqi.lab.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
 from poliqi.lab.store.findings import Finding, Findings
 
 __all__ = ["Sizing", "course_of", "findings_of_stack", "lines_of_stack", "page_of_stack", "record_of_stack"]

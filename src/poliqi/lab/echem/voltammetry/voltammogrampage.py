@@ -9,11 +9,11 @@ from typing import Any, Final
 import numpy as np
 
 from poliqi.base.doubt import doubted
-from poliqi.lab.echem.onepage import BLUE, GREY, ORANGE, Page, Panel
 from poliqi.lab.echem.quantity import Quantity
 from poliqi.lab.echem.voltammetry.activearea import ActiveArea
 from poliqi.lab.echem.voltammetry.crossover import Crossover
 from poliqi.lab.echem.voltammetry.voltammogram import Voltammogram
+from poliqi.lab.onepage import BLUE, GREY, ORANGE, Page, Panel
 
 __all__ = [
     "findings_of",

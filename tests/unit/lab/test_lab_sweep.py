@@ -11,7 +11,7 @@ import pytest
 
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.edge.sweep import SweepFailed
-from poliqi.lab.echem.sweep import Failed, Taken, resumed_sweep
+from poliqi.lab.sweep import Failed, Taken, resumed_sweep
 
 TASK = {"model": "root"}
 

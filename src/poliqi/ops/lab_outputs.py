@@ -1,4 +1,4 @@
-"""What the commands of electrochemistry share: where results go, and how they are written, filed and printed."""
+"""What the commands of laboratories share: where results go, and how they are written, filed and printed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 from poliqi.ops.commands.lab_store_open import filing_options
 
 if TYPE_CHECKING:
-    from poliqi.lab.echem.onepage import Page
+    from poliqi.lab.onepage import Page
     from poliqi.lab.store.findings import Findings
     from poliqi.ops.lab_filing import Filing
 
@@ -29,6 +29,8 @@ _OUTPUTS: Final = (
     click.option("--json", "as_json", is_flag=True, help="print JSON"),
     filing_options,
 )
+_FIELDS: Final = {"echem": "electrochemistry", "print": "bioprinting"}
+"""Keyword of a dataset, by the second word after the program's name."""
 _NAMES: Final = ("output", "plot", "report", "force", "as_json", "store", "tenant")
 
 
@@ -72,7 +74,7 @@ def outputs_of(options: dict[str, Any]) -> Outputs:
     """Taken out of a command's options; names that cannot be written are refused (ConfigError) before any work."""
     from poliqi.base.chartstyle import check_format
     from poliqi.edge.wholefile import check_target
-    from poliqi.lab.echem.onepage import check_page
+    from poliqi.lab.onepage import check_page
 
     outputs = Outputs(**{name: options.pop(name) for name in _NAMES})
     if outputs.plot is not None:
@@ -112,7 +114,7 @@ def deliver(
     are simulated; `inputs` begin identifiers of datasets that were used; files in `leave` are not put in.
     """
     from poliqi.edge.wholefile import whole_file
-    from poliqi.lab.echem.onepage import draw_panels, write_page
+    from poliqi.lab.onepage import draw_panels, write_page
     from poliqi.ops.message_text import plain
 
     if outputs.output is not None:
@@ -127,7 +129,7 @@ def deliver(
         parameters,
         lambda folder: _fill(folder, result),
         title=title,
-        keywords=("electrochemistry", *keywords),
+        keywords=(_FIELDS[program.split()[2]], *keywords),
         simulated=result.simulated,
         said=said,
         inputs=inputs,
@@ -143,7 +145,7 @@ def deliver(
 
 def _fill(folder: Path, result: Result) -> None:
     """The dataset's files: the result, what was found, the record, the figure."""
-    from poliqi.lab.echem.onepage import draw_panels
+    from poliqi.lab.onepage import draw_panels
     from poliqi.lab.store.findings import findings_bytes
 
     for name, data in result.files.items():

@@ -11,7 +11,7 @@ from cycled_cells import cycling
 
 from poliqi.lab.echem.cycling.cycles import cycles
 from poliqi.lab.echem.cycling.cyclespage import Curves, Scale, cycles_page
-from poliqi.lab.echem.onepage import Page, page_bytes
+from poliqi.lab.onepage import Page, page_bytes
 
 
 def picture(title: str, *, simulated: bool) -> np.ndarray[Any, Any]:

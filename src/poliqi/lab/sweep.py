@@ -15,7 +15,7 @@ import msgspec
 
 from poliqi.base.errors import DataRefused, words_of
 from poliqi.edge.sweep import sweep
-from poliqi.lab.echem.sweepfile import Line, SweepFile, key_of
+from poliqi.lab.sweepfile import Line, SweepFile, key_of
 
 __all__ = ["Failed", "Taken", "resumed_sweep"]
 
