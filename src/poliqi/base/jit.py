@@ -45,7 +45,7 @@ _NEEDS = {Width.PORTABLE: (), Width.PCLMUL: ("pclmul",), Width.VPCLMUL: ("pclmul
 _chosen: list[Width] = []
 
 
-_ROOMS: Final = ("base", "distill", "lab/xray", "link", "optics")
+_ROOMS: Final = ("base", "distill", "lab/print", "lab/xray", "link", "optics")
 """Packages that hold kernels."""
 
 

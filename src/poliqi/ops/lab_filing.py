@@ -34,20 +34,20 @@ COMPUTING: Final = (
     "hdf5plugin",
     "lib3mf",
     "manifold3d",
+    "npxpy",
     "numba",
     "numpy",
     "openpyxl",
+    "pillow",
     "polars",
     "poliqi",
     "pyFAI",
     "pyarrow",
     "pybamm",
-    "pyvista",
     "rietx",
     "sasmodels",
     "scipy",
     "trimesh",
-    "vtk",
 )
 """Packages whose versions decide results."""
 _LISTED: Final = 64

@@ -15,6 +15,11 @@ _COMMANDS: Final = {
         "people and companies, bookings, tariffs, invoices, co-funding, month report",
     ),
     "echem": ("lab_echem", "command", "batteries, fuel cells, electrolysers: read, evaluate, fit, design, plan"),
+    "print": (
+        "lab_print",
+        "command",
+        "vascularised tissue for multiphoton printing: vessels, perfusion, scan lines",
+    ),
     "store": (
         "lab_store",
         "command",

@@ -1,0 +1,1 @@
+"""Arteries and veins joined by capillaries into one network that can be perfused."""

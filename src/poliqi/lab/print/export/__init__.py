@@ -1,0 +1,1 @@
+"""Designs for other programs: solids, beam lattices, centre lines, and text for a machine."""

@@ -1,0 +1,110 @@
+"""The focus of a two-photon writer: how wide its squared intensity is, and how even the lines it writes are.
+
+The squared intensity is taken as a Gaussian, I^2 = exp(-(x^2 + y^2)/w_xy^2 - z^2/w_z^2): w_xy and w_z are 1/e
+radii of the SQUARED intensity (Zipfel, Williams, Webb, Nat. Biotechnol. 21, 1369, 2003). Its standard deviation is
+w/sqrt(2). Serbin's beam radius w0, the 1/e^2 radius of the intensity, is 2 w_xy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from poliqi.base.errors import ConfigError
+
+__all__ = [
+    "MOST_RIPPLE",
+    "check_pitch",
+    "check_ripple",
+    "largest_pitch_um",
+    "ripple_of",
+    "voxel_diameter_um",
+    "voxel_length_um",
+    "zipfel_w_xy_um",
+    "zipfel_w_z_um",
+]
+
+MOST_RIPPLE: Final = 0.10
+"""Of the mean dose: more is refused unless it is asked for."""
+_HIGH_NA: Final = 0.7
+
+
+def check_na(na: float, immersion_index: float) -> None:
+    """Raises ConfigError where no light could leave a lens of that aperture."""
+    if not 0 < na < immersion_index:
+        raise ConfigError(
+            f"objective: na {na:g} is not between 0 and the index of refraction, {immersion_index:g}; "
+            "mend na or immersion_index (water 1.33, oil 1.52)"
+        )
+
+
+def zipfel_w_xy_um(na: float, wavelength_nm: float) -> float:
+    """1/e radius across of I^2, um: .325 lambda/(sqrt2 NA^.91) for NA > .7, else .32 lambda/(sqrt2 NA)."""
+    wavelength_um = wavelength_nm / 1000.0
+    if na > _HIGH_NA:
+        return 0.325 * wavelength_um / (math.sqrt(2.0) * na**0.91)
+    return 0.32 * wavelength_um / (math.sqrt(2.0) * na)
+
+
+def zipfel_w_z_um(na: float, wavelength_nm: float, immersion_index: float) -> float:
+    """1/e half length along the light of I^2, um: .532 lambda/sqrt2 / (n - sqrt(n^2 - NA^2)).
+
+    Raises ConfigError for NA >= n.
+    """
+    check_na(na, immersion_index)
+    depth = immersion_index - math.sqrt(immersion_index**2 - na**2)
+    return 0.532 * wavelength_nm / 1000.0 / math.sqrt(2.0) / depth
+
+
+def voxel_diameter_um(w_xy_um: float, excess: float) -> float:
+    """Width of an isolated voxel whose dose in the middle is `excess` times the threshold; 0 where none is left.
+
+    Serbin et al., Opt. Lett. 28, 301 (2003): d = w0 sqrt(ln(sigma2 N0^2 n tau/C)), with w0 = 2 w_xy.
+    """
+    return 2.0 * w_xy_um * math.sqrt(math.log(excess)) if excess > 1.0 else 0.0
+
+
+def voxel_length_um(w_z_um: float, excess: float, *, is_lorentz: bool = False) -> float:
+    """Its length along the light: 2 w_z sqrt(ln excess) of a Gaussian, Serbin's 2 zR sqrt(sqrt(excess) - 1) else.
+
+    `w_z_um` is zR for the Lorentz profile. The two differ by about two: the length is to be measured.
+    """
+    if excess <= 1.0:
+        return 0.0
+    if is_lorentz:
+        return 2.0 * w_z_um * math.sqrt(math.sqrt(excess) - 1.0)
+    return 2.0 * w_z_um * math.sqrt(math.log(excess))
+
+
+def ripple_of(pitch_um: float, w_um: float) -> float:
+    """Largest deviation from the mean dose between lines (or layers) a pitch apart, as a part of the mean.
+
+    By Poisson's sum the dose of lines w wide is 1 + 2 sum_k exp(-2 pi^2 k^2 s^2/p^2) cos(2 pi k y/p), s = w/sqrt2;
+    the first term stands for all (the second is its fourth power).
+    """
+    return 2.0 * math.exp(-((math.pi * w_um / pitch_um) ** 2))
+
+
+def largest_pitch_um(w_um: float, most_ripple: float = MOST_RIPPLE) -> float:
+    """The pitch at which the ripple is `most_ripple` (between 0 and 2): 2.57 s, or 1.815 w, for 10 %."""
+    return math.pi * w_um / math.sqrt(math.log(2.0 / most_ripple))
+
+
+def check_pitch(what: str, pitch_um: float, w_um: float, most_ripple: float = MOST_RIPPLE) -> None:
+    """Raises ConfigError where lines or layers (`what`) a pitch apart leave more ripple than that."""
+    ripple = ripple_of(pitch_um, w_um)
+    if ripple > most_ripple:
+        fine_um = math.floor(1000 * largest_pitch_um(w_um, most_ripple)) / 1000
+        raise ConfigError(
+            f"{what} {pitch_um:g} um: the dose ripples by {100 * ripple:.0f} %, more than "
+            f"{100 * most_ripple:.0f} % (focus {w_um:.3g} um, 1/e of I^2); at most {fine_um:g} um is even enough, "
+            "or allow the ripple"
+        )
+
+
+def check_ripple(
+    hatch_um: float, layer_um: float, w_xy_um: float, w_z_um: float, most_ripple: float = MOST_RIPPLE
+) -> None:
+    """Raises ConfigError where the dose between lines or between layers ripples by more than `most_ripple`."""
+    check_pitch("hatch", hatch_um, w_xy_um, most_ripple)
+    check_pitch("layer", layer_um, w_z_um, most_ripple)

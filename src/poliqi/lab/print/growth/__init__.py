@@ -1,0 +1,1 @@
+"""Growing vessels: constrained constructive optimisation of trees in a domain, and the judge of their contacts."""

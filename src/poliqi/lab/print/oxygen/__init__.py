@@ -1,0 +1,1 @@
+"""Oxygen in perfused tissue: diffusion, consumption, and what the vessels carry."""

@@ -1,0 +1,89 @@
+"""The chosen design of a study as DESIGN.toml: the first file with its values put in."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+from poliqi.ops.print_design_toml import Design, flow_of
+from poliqi.ops.toml_file import toml_from
+
+__all__ = ["best_toml"]
+
+_NL_MIN_UM3_S: Final = 1e6 / 60
+_GROWTH: Final = ("terminals", "exponent", "wall_um", "gap_um", "seed", "pressure_drop_pa")
+_CLOSURE: Final = ("capillary_radius_um", "longest_um")
+
+Table = dict[str, Any]
+
+
+def best_toml(data: bytes, where: Path, design: Design, values: Mapping[str, float | int | str]) -> bytes:
+    """`data` is the file that was varied, `design` what it says. Values of the hatching become a comment.
+
+    Files that it names are named in full, so that the new file may lie anywhere.
+    """
+    file: Table = dict(toml_from(data, str(where)))
+    growth = file.setdefault("growth", {})
+    growth |= {name: values[name] for name in _GROWTH if name in values}
+    if any(name in values for name in _CLOSURE):
+        file.setdefault("closure", {}).update({name: values[name] for name in _CLOSURE if name in values})
+    ports = [port for name in ("inlet", "outlet") for port in cast("list[Table]", file.get(name, []))]
+    if "flow_nl_min" in values:
+        _set_flow(growth, ports, float(values["flow_nl_min"]) * _NL_MIN_UM3_S, design.growth.flow_um3_s)
+    if "pressure_drop_pa" in values:
+        growth["terminal_pressure_pa"] = design.growth.terminal_pressure_pa
+        for port in ports:
+            port.pop("pressure_pa", None)
+    for table in (file["domain"], *cast("list[Table]", file.get("obstacle", []))):
+        if isinstance(table.get("file"), str):
+            table["file"] = str((where.parent / table["file"]).resolve())
+    told = {name: value for name, value in values.items() if name not in (*_GROWTH, *_CLOSURE, "flow_nl_min")}
+    lines = [f"# of the print: {name} = {value}" for name, value in told.items()]
+    return ("\n".join([*lines, *_lines(file)]) + "\n").encode()
+
+
+def _set_flow(growth: Table, ports: list[Table], flow_um3_s: float, before_um3_s: float) -> None:
+    """Where ports have flows, all of them by the same factor."""
+    growth.pop("flow", None)
+    growth["flow_um3_s"] = flow_um3_s
+    for port in ports:
+        if "flow" in port or "flow_um3_s" in port:
+            old = flow_of(port.pop("flow"), "flow") if "flow" in port else float(port["flow_um3_s"])
+            port["flow_um3_s"] = old * flow_um3_s / before_um3_s
+
+
+def _lines(file: Table) -> list[str]:
+    """Tables of values, and lists of tables."""
+    lines: list[str] = []
+    for name, value in file.items():
+        if isinstance(value, Mapping):
+            lines += ["", f"[{name}]", *_pairs(cast("Table", value))]
+        elif isinstance(value, list):
+            for one in cast("list[Table]", value):
+                lines += ["", f"[[{name}]]", *_pairs(one)]
+    return lines
+
+
+def _pairs(table: Table) -> list[str]:
+    return [f"{json.dumps(name)} = {_value(value)}" if not name.isidentifier() else f"{name} = {_value(value)}"
+            for name, value in table.items()]  # fmt: skip
+
+
+def _value(value: Any) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return json.dumps(value).replace("\x7f", "\\u007f")
+        case float() if not math.isfinite(value):
+            return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+        case list():
+            return f"[{', '.join(_value(one) for one in cast('list[Any]', value))}]"
+        case dict():
+            pairs = (f"{json.dumps(name)} = {_value(one)}" for name, one in cast("Table", value).items())
+            return "{" + ", ".join(pairs) + "}"
+        case _:
+            return repr(value)
