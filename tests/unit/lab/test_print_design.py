@@ -149,9 +149,9 @@ def test_the_example_becomes_one_perfusable_network(tmp_path: Path) -> None:
     assert shown.output == EXAMPLE
     design = tmp_path / "tissue.toml"
     design.write_text(shown.output)
-    done = CliRunner().invoke(command, [str(design), "--terminals", "20"])
+    done = CliRunner().invoke(command, [str(design)])
     assert done.exit_code == 0, done.output
-    assert "20 capillaries" in done.output
+    assert "60 capillaries" in done.output
     assert "contacts nearer than 15 um: 0" in done.output
 
 

@@ -28,6 +28,13 @@ from poliqi.ops.print_profile_toml import read_profile
 pytestmark = pytest.mark.skipif(find_spec("manifold3d") is None, reason="needs the extra 'print'")
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures that cost nothing, where a test looks at words."""
+    for place in ("htmlpage", "report"):
+        monkeypatch.setattr(f"poliqi.lab.print.view.{place}.drawn", lambda _panel: b"png")
+
+
 def write(folder: Path, network: Network, name: str = "t.vessels.json") -> Path:
     path = folder / name
     path.write_bytes(vessels_bytes(network, cube(), {"program": "test 1", "growth": {"seed": 42}}))
@@ -40,10 +47,11 @@ def run(*arguments: object) -> Any:
     return done
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_it_tells_what_can_be_worked_out_by_hand(tmp_path: Path) -> None:
     path = write(tmp_path, thread())
     done = run(path, "--no-oxygen", "-o", tmp_path / "r.html", "--json")
-    record = json.loads(done.output)
+    record = json.loads(done.stdout)
     assert record["segments"] == 1
     assert record["domain_um3"] == pytest.approx(CUBE_UM**3)
     assert record["porosity"] == pytest.approx(math.pi * 20**2 * (CUBE_UM + 2) / CUBE_UM**3)
@@ -61,7 +69,7 @@ def test_it_tells_what_can_be_worked_out_by_hand(tmp_path: Path) -> None:
 def test_oxygen_flaws_and_time_stand_in_the_page(tmp_path: Path) -> None:
     path = write(tmp_path, y_network())
     done = run(path, "--profile", "illustrative", "--cells", 16, "-o", tmp_path / "r.html", "--json")
-    record = json.loads(done.output)
+    record = json.loads(done.stdout)
     assert record["machine"] == "illustrative"
     assert record["hypoxic"] is not None
     text = (tmp_path / "r.html").read_text()
@@ -75,6 +83,7 @@ def test_oxygen_flaws_and_time_stand_in_the_page(tmp_path: Path) -> None:
         assert record["print_s"] == pytest.approx(estimate.duration.total_s)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_vessels_that_touch_are_told_with_their_place(tmp_path: Path) -> None:
     one = thread()
     points = np.concatenate([one.points_um, one.points_um + np.array([0, 30.0, 0])])
@@ -88,7 +97,7 @@ def test_vessels_that_touch_are_told_with_their_place(tmp_path: Path) -> None:
         ports=(*one.ports, replace(one.ports[0], node=2), replace(one.ports[1], node=3)),
     )
     done = run(write(tmp_path, two), "--no-oxygen", "-o", tmp_path / "r.html", "--json")
-    record = json.loads(done.output)
+    record = json.loads(done.stdout)
     assert record["contacts"] == 1
     assert "pairs of vessels touch" in record["cautions"][0]
     assert "two vessels touch" in (tmp_path / "r.html").read_text()
@@ -100,12 +109,13 @@ def test_a_picture_is_made_too(tmp_path: Path) -> None:
     assert "caution: " in done.output
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_perfusion_that_was_written_is_taken(tmp_path: Path) -> None:
     path = write(tmp_path, y_network())
     asked = [str(path), "--cells", "12", "--tissue", "hepatocytes-5.14e13", "-o", str(tmp_path / "p.npz")]
     done = CliRunner().invoke(perfuse, [*asked, "--json"], catch_exceptions=False)
-    before = json.loads(done.output)
-    record = json.loads(run(path, "--perfusion", tmp_path / "p.npz", "-o", tmp_path / "r.html", "--json").output)
+    before = json.loads(done.stdout)
+    record = json.loads(run(path, "--perfusion", tmp_path / "p.npz", "-o", tmp_path / "r.html", "--json").stdout)
     assert record["hypoxic"] == before["oxygen"]["hypoxic"]
     assert "hepatocytes" in (tmp_path / "r.html").read_text()
     other = write(tmp_path, thread(), "other.vessels.json")
@@ -116,6 +126,7 @@ def test_a_perfusion_that_was_written_is_taken(tmp_path: Path) -> None:
         run(path, "--perfusion", tmp_path / "bad.npz", "-o", tmp_path / "o.html")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_job_tells_its_lines_and_has_to_be_of_these_vessels(tmp_path: Path) -> None:
     path = write(tmp_path, y_network())
     vessels, profile = read_vessels(path), read_profile("illustrative")
@@ -131,7 +142,7 @@ def test_a_job_tells_its_lines_and_has_to_be_of_these_vessels(tmp_path: Path) ->
     assert printing.layer.z_um == pytest.approx(CUBE_UM / 2, abs=5)
     assert abs(printing.layer.near_um[1] - CUBE_UM / 2) < 90
     record = json.loads(
-        run(path, "--no-oxygen", "--job", tmp_path / "t.job", "-o", tmp_path / "r.html", "--json").output
+        run(path, "--no-oxygen", "--job", tmp_path / "t.job", "-o", tmp_path / "r.html", "--json").stdout
     )
     assert record["vectors"] == sliced.vectors
     with pytest.raises(DataRefused, match="of other vessels"):

@@ -15,6 +15,8 @@ from poliqi.lab.print.growth.closest import free_closest
 __all__ = ["cell_counts", "cell_fill", "four_ways", "search"]
 
 _HALF_DIAGONAL: Final = 0.8660254037844387
+_WIDENINGS: Final = 64
+_SAME_NUMBER: Final = 1.0 + 1e-9
 
 
 @kernel
@@ -215,7 +217,12 @@ def search(
                             ways[m, 0], ways[m, 1] = known[segments[two, 0]], known[segments[two, 1]]
                             for n in range(top):
                                 known[touched[n]] = math.inf
-                        distance, s, t = four_ways(p0, p1, q0, q1, ways, far)
+                        apart = radius[one] + radius[two]
+                        for _ in range(_WIDENINGS):
+                            distance, s, t = four_ways(p0, p1, q0, q1, ways, same * apart)
+                            if distance <= apart * _SAME_NUMBER or distance >= limit:
+                                break
+                            apart = distance
                         if distance >= limit:
                             continue
                         if count < pairs.shape[0]:

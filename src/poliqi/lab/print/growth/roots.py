@@ -2,7 +2,7 @@
 
 An inlet on the surface gets a stub: a straight vessel of the trunk's radius along the inward normal. It begins a
 bit more than its radius outside the surface, so that the lumen opens there, and ends where the trunk has its
-clearance.
+clearance. Where no trunk leads on from there, longer stubs are tried, and at last such as lean from the normal.
 """
 
 from __future__ import annotations

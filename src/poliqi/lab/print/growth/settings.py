@@ -44,7 +44,7 @@ class GrowthSettings:
     """All that decides a growth, but for the domain.
 
     Each role that is there gets `terminals` of them. `flow_um3_s` is that of all inlets together, and as much that
-    of all outlets, each terminal getting the same part of it. `wall_um` is kept between lumen and boundary, `gap_um`
+    of all outlets, each terminal getting the same part. `wall_um` is kept between lumen and boundary, `gap_um`
     between the lumens of different vessels. `exponent` is Murray's g. Radii follow from flow, pressure drop and
     viscosity, and cannot be chosen; `least_radius_um` and `largest_radius_um` refuse what comes out beyond them.
     Raises ConfigError for what cannot be.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["clear_of", "place_trunk"]
 
 _TIP: Final = 0.75
-"""Radius of a terminal over that expected of an even tree, at first: what becomes too thick is judged and mended later."""
+"""A terminal's radius over that expected, at first: what becomes too thick is judged and mended later."""
 
 
 @kernel

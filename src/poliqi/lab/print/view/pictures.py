@@ -86,8 +86,8 @@ def draw_vessels(
 ) -> None:
     """Vessels in the outline of their tissue, shaded, and a bar of length; by kind where no `colour` is told.
 
-    `outline`: the domain's where somebody has it already. Raises ConfigError where a quantity has not one number for
-    each segment.
+    `outline`: the domain's where somebody has it already. Raises ConfigError where a quantity has not one number
+    for each segment.
     """
     _check(network, colour)
     shape = outline_of(domain) if outline is None else outline
