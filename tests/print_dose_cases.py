@@ -49,6 +49,7 @@ def exposure(
     wall: float = 6.0,
     w_xy: float = W_XY,
     w_z: float = W_Z,
+    power: float = 25.0,
 ) -> Exposure:
     action = Action.DEGRADE if mode is Mode.LUMEN else Action.SOLIDIFY
-    return Exposure(w_xy, w_z, hatch, layer, (-150.0, -150.0, -150.0), mode, action, threshold, wall)
+    return Exposure(w_xy, w_z, hatch, layer, (-150.0, -150.0, -150.0), mode, action, threshold, wall, power)

@@ -12,8 +12,8 @@ from typing import Any
 import platformdirs
 
 HERE = Path(__file__).resolve().parent
-INSTALL_TIMEOUT_S = 240
-RUN_TIMEOUT_S = 120
+INSTALL_TIMEOUT_S = 400
+RUN_TIMEOUT_S = 600
 
 
 class PeerMissing(Exception):

@@ -125,7 +125,8 @@ class SweepFile:
             )
         if head.task != task:
             raise DataRefused(
-                f"--resume {self._path} is of a sweep with other settings; give those, or name another file"
+                f"--resume {self._path} is of a sweep with other settings, or of another version; give those, or "
+                "name another file"
             )
         read = msgspec.json.Decoder(Line)
         found: dict[str, Line] = {}

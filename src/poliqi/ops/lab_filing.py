@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import stat
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -303,6 +304,8 @@ def _state(path: Path) -> _State:
         state = path.stat()
     except OSError as error:
         raise DataRefused(f"{path} cannot be read ({error.strerror}); give it again") from error
+    if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):
+        raise DataRefused(f"{path}: a pipe or device, not a regular file; save its content and name that file")
     return _State(state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
 
 

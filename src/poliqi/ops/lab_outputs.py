@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,8 @@ def outputs_of(options: dict[str, Any]) -> Outputs:
     from poliqi.edge.wholefile import check_target
     from poliqi.lab.onepage import check_page
 
+    if click.get_current_context().command_path.startswith("poliqi lab print"):
+        _tell_compiling()
     outputs = Outputs(**{name: options.pop(name) for name in _NAMES})
     if outputs.plot is not None:
         check_format(outputs.plot)
@@ -85,6 +88,19 @@ def outputs_of(options: dict[str, Any]) -> Outputs:
         if path is not None:
             check_target(path, overwrite=outputs.force)
     return outputs
+
+
+def _tell_compiling() -> None:
+    """That the first run of a command compiles its kernels: told once for each version of them."""
+    from poliqi.base.jit import cache_folder
+
+    folder = cache_folder()
+    told = None if folder is None else folder / f"told-{click.get_current_context().info_name}"
+    if told is None or not told.exists():
+        click.echo("compiling for this processor, once: up to half a minute ...", err=True)
+    if told is not None:
+        with contextlib.suppress(OSError):
+            told.touch()
 
 
 def tell(words: str) -> None:

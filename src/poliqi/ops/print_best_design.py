@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
 from poliqi.ops.print_design_toml import Design, flow_of
 from poliqi.ops.toml_file import toml_from
+from poliqi.ops.toml_text import toml_text
 
 __all__ = ["best_toml"]
 
@@ -42,7 +41,7 @@ def best_toml(data: bytes, where: Path, design: Design, values: Mapping[str, flo
             table["file"] = str((where.parent / table["file"]).resolve())
     told = {name: value for name, value in values.items() if name not in (*_GROWTH, *_CLOSURE, "flow_nl_min")}
     lines = [f"# of the print: {name} = {value}" for name, value in told.items()]
-    return ("\n".join([*lines, *_lines(file)]) + "\n").encode()
+    return "\n".join([*lines, toml_text(file)]).encode()
 
 
 def _set_flow(growth: Table, ports: list[Table], flow_um3_s: float, before_um3_s: float) -> None:
@@ -53,37 +52,3 @@ def _set_flow(growth: Table, ports: list[Table], flow_um3_s: float, before_um3_s
         if "flow" in port or "flow_um3_s" in port:
             old = flow_of(port.pop("flow"), "flow") if "flow" in port else float(port["flow_um3_s"])
             port["flow_um3_s"] = old * flow_um3_s / before_um3_s
-
-
-def _lines(file: Table) -> list[str]:
-    """Tables of values, and lists of tables."""
-    lines: list[str] = []
-    for name, value in file.items():
-        if isinstance(value, Mapping):
-            lines += ["", f"[{name}]", *_pairs(cast("Table", value))]
-        elif isinstance(value, list):
-            for one in cast("list[Table]", value):
-                lines += ["", f"[[{name}]]", *_pairs(one)]
-    return lines
-
-
-def _pairs(table: Table) -> list[str]:
-    return [f"{json.dumps(name)} = {_value(value)}" if not name.isidentifier() else f"{name} = {_value(value)}"
-            for name, value in table.items()]  # fmt: skip
-
-
-def _value(value: Any) -> str:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return json.dumps(value).replace("\x7f", "\\u007f")
-        case float() if not math.isfinite(value):
-            return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
-        case list():
-            return f"[{', '.join(_value(one) for one in cast('list[Any]', value))}]"
-        case dict():
-            pairs = (f"{json.dumps(name)} = {_value(one)}" for name, one in cast("Table", value).items())
-            return "{" + ", ".join(pairs) + "}"
-        case _:
-            return repr(value)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from poliqi.lab.onepage import BLUE, ORANGE, Page, Panel
+from poliqi.lab.print.flow.designed import fluid_record
 from poliqi.lab.print.network import Kind, Network, Port, Role
 
 if TYPE_CHECKING:
@@ -40,8 +42,12 @@ def made_record(design: Design) -> dict[str, Any]:
                 "exponent",
                 "wall_um",
                 "gap_um",
+                "least_radius_um",
+                "largest_radius_um",
             )
         },
+        "fluid": fluid_record(design.fluid),
+        "closure": None if design.closure is None else asdict(design.closure),
         "ports": [
             {"point_um": list(inlet.point_um), "role": str(inlet.role), "share": inlet.share}
             for inlet in growth.inlets
@@ -50,7 +56,7 @@ def made_record(design: Design) -> dict[str, Any]:
     }
 
 
-def design_record(design: Design, network: Network, wall_s: float) -> dict[str, Any]:
+def design_record(design: Design, network: Network) -> dict[str, Any]:
     """All numbers, in JSON's types."""
     from poliqi.lab.print.coverage import coverage
     from poliqi.lab.print.growth.contacts import contacts
@@ -67,6 +73,7 @@ def design_record(design: Design, network: Network, wall_s: float) -> dict[str, 
         "capillaries": int((network.kind == Kind.CAPILLARY).sum()),
         "terminals": design.growth.terminals,
         "ports": [_port_record(network, port) for port in network.ports],
+        "left_out": left_out(design, network),
         "flow_um3_s": inflow,
         "radius_um": {
             "least": float(radius.min()),
@@ -81,8 +88,8 @@ def design_record(design: Design, network: Network, wall_s: float) -> dict[str, 
         "gap_um": design.growth.gap_um,
         "covered_within_200_um": float(covered.fraction),
         "farthest_um": float(covered.worst_um),
+        "nowhere_above_um": float(covered.most_um),
         "seed": design.growth.seed,
-        "wall_s": wall_s,
         "cautions": cautions_of(design, network),
     }
 
@@ -110,19 +117,46 @@ def cautions_of(design: Design, network: Network) -> list[str]:
         found.append(
             "no outlet: the trees end blind, so nothing flows until their terminals are opened; give [[outlet]]"
         )
-    if design.fluid.is_blood and design.closure is None:
+    out = left_out(design, network)
+    if out:
+        inflow = sum(port.flow_um3_s for port in network.ports if port.role is Role.INLET)
+        less = 1.0 - inflow / design.growth.flow_um3_s
         found.append(
-            "radii are those of a Newtonian fluid; with blood the terminals' flows differ by about a quarter"
+            f"{out} of {design.growth.terminals} capillaries left out; the ports carry {100.0 * less:.3g} % less"
         )
+    found += _shear_cautions(design, network)
     for at, port in enumerate(network.ports, 1):
-        widest = float(network.radius_um[(network.segments == port.node).any(axis=1)].max())
-        shear = 4.0 * design.fluid.viscosity_pa_s * port.flow_um3_s / (math.pi * widest**3)
+        if not design.domain.clearance_um(network.points_um[port.node][None, :])[0] < 0.0:
+            found.append(f"{port.role} {at} lies inside the tissue: nothing reaches it from outside")
+    return found
+
+
+def left_out(design: Design, network: Network) -> int:
+    """Capillaries that were asked for and are not there; 0 for open trees."""
+    if design.closure is None:
+        return 0
+    first = np.isin(network.segments[:, 0], network.segments[network.kind == Kind.ARTERY, 1])
+    return design.growth.terminals - int((first & (network.kind == Kind.CAPILLARY)).sum())
+
+
+def _shear_cautions(design: Design, network: Network) -> list[str]:
+    """Wall shear, with each vessel's own viscosity: arteries by length, and what stands at the inlets."""
+    from poliqi.lab.print.flow.solve import solve_flow
+    from poliqi.lab.print.oxygen.perfusion import shears_of
+
+    flow = solve_flow(network, design.fluid)
+    found = [
+        f"wall shear of {one.median_pa:.3g} Pa in the arteries (median by length), above {_SHEAR_PA:g} Pa; lower "
+        "the pressure"
+        for one in shears_of(network, flow)
+        if one.kind is Kind.ARTERY and one.median_pa > _SHEAR_PA
+    ]
+    for at, port in enumerate(network.ports, 1):
+        shear = float(flow.wall_shear_pa[(network.segments == port.node).any(axis=1)].max())
         if shear > _SHEAR_PA and port.role is Role.INLET:
             found.append(
                 f"inlet {at}: wall shear of {shear:.3g} Pa in the trunk, above {_SHEAR_PA:g} Pa; lower the pressure"
             )
-        if not design.domain.clearance_um(network.points_um[port.node][None, :])[0] < 0.0:
-            found.append(f"{port.role} {at} lies inside the tissue: nothing reaches it from outside")
     return found
 
 
@@ -133,11 +167,12 @@ def design_lines(record: Mapping[str, Any]) -> list[str]:
     part = 100.0 * record["vessel_fraction"]
     flow = record["flow_um3_s"] / _UL_MIN
     covered = 100.0 * record["covered_within_200_um"]
+    farthest = f"farthest {record['farthest_um']:.4g} um, nowhere above {record['nowhere_above_um']:.4g} um"
     lines = [
-        f"{record['segments']} vessels: {kinds}; {record['length_mm']:.4g} mm in {record['wall_s']:.3g} s",
+        f"{record['segments']} vessels: {kinds}; {record['length_mm']:.4g} mm",
         f"radius {radius['least']:.3g} to {radius['largest']:.3g} um; {part:.3g} % of the tissue's volume",
         f"flow {flow:.4g} uL/min; contacts nearer than {record['gap_um']:g} um: {record['contacts']}",
-        f"{covered:.4g} % of the tissue within 200 um of a vessel; farthest place {record['farthest_um']:.4g} um",
+        f"{covered:.4g} % of the tissue within 200 um of a vessel; {farthest}",
     ]
     return [*lines, *(f"caution: {one}" for one in record["cautions"])]
 

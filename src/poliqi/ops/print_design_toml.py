@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from poliqi.lab.print.domain.domain import Domain
     from poliqi.lab.print.flow.fluid import Fluid
 
-__all__ = ["EXAMPLE", "Design", "Targets", "TissueKeys", "flow_of", "load_design", "read_design"]
+__all__ = ["EXAMPLE", "Design", "Targets", "TissueKeys", "design_files", "flow_of", "load_design", "read_design"]
 
 _LARGEST: Final = 1 << 20
+_WHAT: Final = "a design of a tissue"
 _PAGE: Final = "docs/reference/lab-print-design.md says what may stand there"
 _FLOW: Final = re.compile(r"\s*([-+0-9.eE]{1,32})\s*([A-Za-zµμ]{1,4})\s*/\s*([a-z]{1,4})\s*")
 _VOLUMES: Final = {"nL": 1e6, "uL": 1e9, "µL": 1e9, "μL": 1e9, "mL": 1e12}
@@ -51,11 +52,11 @@ point_um = [500, 0, 0]
 pressure_pa = 500
 
 [growth]
-terminals = 60                  # capillaries, where there is an outlet
-flow = "0.2 uL/min"             # of all inlets together; or flow_um3_s
-wall_um = 15                    # least distance of a lumen from the surface
-gap_um = 15                     # least distance between two lumens
-seed = 1
+terminals = 100                 # capillaries, where there is an outlet
+flow = "1 uL/min"               # of all inlets together; or flow_um3_s
+wall_um = 10                    # least distance of a lumen from the surface
+gap_um = 10                     # least distance between two lumens
+seed = 4
 
 [fluid]
 kind = "medium"                 # or "blood"
@@ -137,7 +138,10 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What a design file asks for, checked. `closure` is None where there is no outlet."""
+    """What a design file asks for, checked. `closure` is None where there is no outlet.
+
+    `files` are those that it names: meshes and label volumes of the shape.
+    """
 
     domain: Domain
     growth: GrowthSettings
@@ -145,27 +149,33 @@ class Design:
     fluid: Fluid
     tissue: TissueKeys
     targets: Targets
+    files: tuple[Path, ...] = ()
 
     def with_growth(self, **changes: Any) -> Design:
         """The same with other settings of growth, such as seed or terminals."""
         return replace(self, growth=replace(self.growth, **changes))
 
 
+def design_files(path: Path) -> tuple[Path, ...]:
+    """The files that a design names: meshes and label volumes of its shape. Raises ConfigError."""
+    from poliqi.lab.print.domain.table import files_of
+
+    file = _file(file_bytes(path, _LARGEST, _WHAT), str(path))
+    return files_of(file.domain, path.parent, file.obstacle)
+
+
 def load_design(path: Path) -> Design:
     """Raises ConfigError or DataRefused, naming the file."""
-    return read_design(file_bytes(path, _LARGEST, "a design of a tissue"), str(path), path.parent)
+    return read_design(file_bytes(path, _LARGEST, _WHAT), str(path), path.parent)
 
 
 def read_design(data: bytes, where: str, folder: Path) -> Design:
     """The content of such a file; files that it names are looked for in `folder`. Raises ConfigError,
     DataRefused.
     """
-    from poliqi.lab.print.domain.table import domain_of
+    from poliqi.lab.print.domain.table import domain_of, files_of
 
-    try:
-        file = msgspec.convert(toml_from(data, where), _File)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {str(error)[:300]}; {_PAGE}") from None
+    file = _file(data, where)
     try:
         fluid = _fluid(file.fluid)
         growth = _growth(file, fluid.viscosity_pa_s)
@@ -173,10 +183,23 @@ def read_design(data: bytes, where: str, folder: Path) -> Design:
         if not file.outlet and file.closure != _Closure():
             raise ConfigError("[closure] joins arteries and veins: give an [[outlet]] too, or leave it out")
         return Design(
-            domain_of(file.domain, folder, file.obstacle), growth, closure, fluid, file.tissue, file.targets
+            domain_of(file.domain, folder, file.obstacle),
+            growth,
+            closure,
+            fluid,
+            file.tissue,
+            file.targets,
+            files_of(file.domain, folder, file.obstacle),
         )
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def _file(data: bytes, where: str) -> _File:
+    try:
+        return msgspec.convert(toml_from(data, where), _File)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {str(error)[:300]}; {_PAGE}") from None
 
 
 def flow_of(text: str, name: str) -> float:

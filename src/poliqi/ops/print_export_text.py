@@ -41,6 +41,8 @@ def cautions_of(told: Told) -> list[str]:
         for one in told.written
         if one.target.suffix in _UNVERIFIED_FORMATS
     ]
+    if told.job is not None:
+        said += told.job.cautions
     if any(one.target.suffix == ".stl" for one in told.written):
         said.append("STL has no unit: read it as micrometres")
     return said + [_words(one) for one in told.problems]

@@ -54,6 +54,8 @@ def perfusion_record(perfusion: Perfusion, digest: str) -> dict[str, Any]:
             "fraction": covered.fraction,
             "worst_um": covered.worst_um,
             "worst_point_um": list(covered.worst_point_um),
+            "most_um": covered.most_um,
+            "spacing_um": covered.spacing_um,
         },
         "oxygen": _oxygen_record(perfusion),
         "cautions": cautions_of(perfusion),

@@ -7,7 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
-from poliqi.base.errors import ConfigError
+from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.edge.regularfile import open_regular
 
 __all__ = ["check_keys", "file_bytes", "toml_from", "toml_of"]
 
@@ -37,8 +38,10 @@ def toml_of(path: Path, most_bytes: int, what: str) -> dict[str, Any]:
 def file_bytes(path: Path, most_bytes: int, what: str) -> bytes:
     """Its content, at most `most_bytes`. Raises ConfigError."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(most_bytes + 1)
+    except DataRefused as refused:
+        raise ConfigError(str(refused)) from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error}); give {what}") from None
     if len(data) > most_bytes:

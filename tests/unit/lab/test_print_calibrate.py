@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +127,23 @@ def test_a_kept_length_stays() -> None:
     fit = fit_lines(rows, kept_w_z_um=1.1)
     assert (fit.w_z_um, fit.sigmas[1], fit.is_length_kept) == (1.1, 0.0, True)
     assert fit.w_xy_um == pytest.approx(W_XY, abs=4 * fit.sigmas[0])
+
+
+def test_widths_alone_are_fitted_whatever_their_scatter() -> None:
+    """Of w_xy and K alone: what nothing tells must not wander off. Against the closed form 2 w sqrt(ln(D/K))."""
+    far = []
+    for seed in (*range(100), 167, 310, 465, 554, 579, 596):  # where w_z, left free, grew without end
+        rng = np.random.default_rng(seed)
+        rows = []
+        for power, speed in itertools.product((14, 17, 20, 24, 28), (50, 100)):
+            for _ in range(3):
+                size = 2 * math.sqrt(max(math.log(power**2 / speed / 2.2), 0))
+                width = round(max(0.31 * size + rng.normal() * 0.02, 0.001), 4) if size else 0.0
+                rows.append(Row("", power, speed, width))
+        fit = fit_lines(rows, kept_w_z_um=1.1)
+        far.append((fit.w_xy_um - 0.31) / fit.sigmas[0])
+        assert (fit.w_z_um, fit.covariance[1].tolist()) == (1.1, [0, 0, 0])
+    assert np.std(far) == pytest.approx(1, abs=0.25)
 
 
 def test_a_sheet_is_written_and_read_to_the_same() -> None:

@@ -88,16 +88,17 @@ def bridges_to_nowhere(network: Network) -> set[int]:
     return {number for number in range(len(network.segments)) if number not in good}
 
 
-def least_gap(network: Network) -> float:
-    """Least distance between lumens of vessels further apart than three joints, by sampling every pair of axes."""
+def least_gap(network: Network, gap: float) -> float:
+    """Least distance between lumens of vessels whose ends are far apart along the lumens, by sampling all axes."""
     n = len(network.points_um)
-    graph = sparse.coo_array((np.ones(len(network.segments)), tuple(network.segments.T)), shape=(n, n))
-    hops = csgraph.dijkstra(graph, directed=False, unweighted=True)
+    graph = sparse.coo_array((network.length_um, tuple(network.segments.T)), shape=(n, n))
+    ways = csgraph.dijkstra(graph, directed=False)
     t = np.linspace(0.0, 1.0, 15)
     samples = network.start_um[:, None] + t[:, None] * (network.end_um - network.start_um)[:, None]
     least = np.inf
     for k in range(len(network.segments)):
-        apart = hops[np.ix_(network.segments[k], np.arange(n))].min(axis=0)[network.segments].min(axis=1) > 3
+        way = ways[network.segments[k]].min(axis=0)[network.segments].min(axis=1)
+        apart = way > 3.0 * (network.radius_um + network.radius_um[k] + gap)
         if not apart.any():
             continue
         one = replace_by(network, k)
@@ -124,7 +125,7 @@ def assert_closed(network: Network, domain: Domain, growth: GrowthSettings) -> N
     capillaries = flow.flow_um3_s[network.kind == Kind.CAPILLARY]
     assert capillaries == pytest.approx(np.full(len(capillaries), 5e4), rel=1e-6)
     assert len(capillaries) >= 0.7 * growth.terminals
-    assert least_gap(network) >= growth.gap_um - 0.2
+    assert least_gap(network, growth.gap_um) >= growth.gap_um - 0.2
     inside = domain.clearance_um((network.start_um + network.end_um)[network.kind == Kind.CAPILLARY] / 2.0)
     assert np.all(inside >= growth.wall_um)
     report = closure_report(network, Fluid(growth.viscosity_pa_s), gap_um=growth.gap_um)
@@ -269,4 +270,4 @@ def test_least_gap_sees_two_vessels_side_by_side() -> None:
     points: NDArray[np.float64] = np.array(rail)
     network = Network(points, np.array(segments, np.int32), np.full(16, 4.0), np.zeros(16, np.uint8),
                       np.full(16, -1, np.int32), ())  # fmt: skip
-    assert least_gap(network) == pytest.approx(22.0)
+    assert least_gap(network, 1.0) == pytest.approx(22.0)

@@ -92,3 +92,32 @@ def test_grids_that_cannot_be() -> None:
         coverage(domain, rods((0.0, 0.0)), spacing_um=2000.0)
     with pytest.raises(DataRefused, match="no tissue"):
         coverage(box((100.0,) * 3), rods((0.0, 0.0), radius=200.0))
+
+
+def test_voxels_fill_the_domain_and_no_more() -> None:
+    """A box of 103 by 50 by 30 um at 10 um: 11 by 5 by 3 voxels whose volumes sum to the box's."""
+    domain = box((103.0, 50.0, 30.0))
+    ball = replace(rods((0.0, 0.0), radius=0.001, half=0.01), points_um=np.array([[0, 0, -0.01], [0, 0, 0.01]]))
+    found = coverage(domain, ball, reach_um=1e-3, spacing_um=10.0)
+    assert found.voxels == 11 * 5 * 3 - 1  # the middle one has its centre in the vessel
+    assert (found.voxels + 1) * found.spacing_um**3 == pytest.approx(103.0 * 50.0 * 30.0)
+    assert abs(found.worst_point_um[0]) == pytest.approx(51.5 - 103.0 / 22.0)
+    corner = float(np.linalg.norm([51.5, 25.0, 15.0]))
+    assert found.worst_um < corner - 0.001 <= found.most_um < corner + found.spacing_um
+
+
+def test_full_is_said_only_where_no_place_between_the_centres_is_out_of_reach() -> None:
+    domain, network = box((400.0,) * 3), rods((0.0, 0.0), half=200.0)
+    farthest = 200.0 * np.sqrt(2.0) - 20.0  # the edges
+    found = coverage(domain, network, reach_um=farthest - 5.0, spacing_um=20.0)
+    assert found.places == 0  # the edges' voxels have their centres nearer
+    assert found.most_um >= farthest
+    assert not found.is_full
+    assert coverage(domain, network, reach_um=found.most_um, spacing_um=20.0).is_full
+
+
+def test_curved_domains_are_bounded_too() -> None:
+    ball = Network(np.array([[0.0, 0.0, -0.01], [0.0, 0.0, 0.01]]), np.array([[0, 1]], np.int32), np.array([5.0]),
+                   np.zeros(1, np.uint8), np.zeros(1, np.int32), (Port(0, Role.INLET, 1.0, 1.0),))  # fmt: skip
+    found = coverage(sphere(100.0), ball, spacing_um=25.0)
+    assert found.most_um >= 95.0 - 0.02

@@ -36,7 +36,7 @@ def _read(text: str):
 def test_the_example_says_what_it_shows() -> None:
     design = _read(EXAMPLE)
     assert design.domain.volume_um3 == pytest.approx(1e9)
-    assert design.growth.flow_um3_s == pytest.approx(0.2e9 / 60)
+    assert design.growth.flow_um3_s == pytest.approx(1e9 / 60)
     assert [inlet.role for inlet in design.growth.inlets] == [Role.INLET, Role.OUTLET]
     assert design.growth.terminal_pressure_pa == pytest.approx(1000.0)
     assert design.closure is not None
@@ -151,8 +151,8 @@ def test_the_example_becomes_one_perfusable_network(tmp_path: Path) -> None:
     design.write_text(shown.output)
     done = CliRunner().invoke(command, [str(design)])
     assert done.exit_code == 0, done.output
-    assert "60 capillaries" in done.output
-    assert "contacts nearer than 15 um: 0" in done.output
+    assert "100 capillaries" in done.output
+    assert "contacts nearer than 10 um: 0" in done.output
 
 
 def test_without_a_file_the_command_says_how_to_get_one() -> None:

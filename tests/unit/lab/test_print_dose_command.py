@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from print_dose_cases import bush, rod
+from print_dose_cases import W_XY, W_Z, bush, rod
 
 from poliqi.base.errors import PoliqiError
 from poliqi.lab.print.domain.domain import box
@@ -78,6 +78,7 @@ def test_people_read_numbers_with_units_and_cautions(vessels: Path) -> None:
         (["--threshold", "nan"], "threshold nan"),
         (["--mode", "lumen"], "is not lit so"),
         (["--wall", "4"], "--mode wall"),
+        (["--mode", "wall", "--wall", "0.15"], "wall 0.15 um is below"),
         (["--allow-ripple", "0"], "--allow-ripple 0"),
     ],
 )
@@ -97,6 +98,29 @@ def test_vessels_that_the_dose_cannot_print_are_refused_at_once(tmp_path: Path) 
     path.write_bytes(vessels_bytes(rod([-20, 0, 0], [20, 0, 0], 0.2), box((60, 60, 60)), {}))
     told = run(path)
     assert "prints closed" in str(told.exception)
+
+
+def test_the_power_for_walls_in_place_does_not_depend_on_the_power_told(vessels: Path, tmp_path: Path) -> None:
+    """Calibrated at K = 6.25 mW^2 s/mm: P^2/v pi w_xy w_z/(p h) is twice that, P from the profile's focus."""
+    from importlib.resources import files
+
+    machine = tmp_path / "m.toml"
+    text = (files("poliqi.lab.print.profiles") / "illustrative.toml").read_text()
+    machine.write_text(text.replace("min_wall_um = 1.0", "min_wall_um = 1.0\nline_threshold_mw2_s_mm = 6.25"))
+    found = []
+    for power in ("25", "30", "40"):
+        words = [str(vessels), "--profile", str(machine), "--power", power, "--region", "-1,-1,-1,1,1,1", "--json"]
+        found.append(json.loads(CliRunner().invoke(command, words).stdout)["power_for_walls_in_place_mw"])
+    wanted = (2 * 6.25 * 100 * 0.35 * 1.0 / (np.pi * W_XY * W_Z)) ** 0.5
+    assert found == pytest.approx([wanted] * 3, rel=1e-3)
+
+
+def test_a_domain_of_several_tiles_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "wide.vessels.json"
+    path.write_bytes(vessels_bytes(bush(0), box((300, 500, 300)), {}))
+    told = run(path, "--region", "-1,-1,-1,1,1,1")
+    assert "caution: the domain of 300 x 500 um exceeds the field, 400 um" in told.output
+    assert "caution: profile 'illustrative' assumes its laser" in told.output
 
 
 def test_every_option_is_on_its_page() -> None:

@@ -25,7 +25,7 @@ from poliqi.lab.print.dose.field import (
     open_volume_um3,
 )
 from poliqi.lab.print.dose.pointdose import dose_at_points
-from poliqi.lab.print.focus import largest_pitch_um, ripple_of
+from poliqi.lab.print.focus import check_ripple, largest_pitch_um, ripple_of, ripple_together
 from poliqi.lab.print.hatch.settings import HatchSettings, Mode
 from poliqi.lab.print.profile import Action
 from poliqi.ops.print_profile_toml import read_profile
@@ -70,9 +70,32 @@ def test_more_ripple_is_refused_in_either_direction_and_can_be_allowed() -> None
     profile, bounds = read_profile("illustrative"), TISSUE.bounds_um
     with pytest.raises(ConfigError, match=r"hatch 0\.5 um: the dose ripples by 30 %.*at most 0\.398 um"):
         exposure_of(profile, HatchSettings(Mode.SOLID, 0.5, 1.0), bounds)
-    with pytest.raises(ConfigError, match=r"layer 3 um: the dose ripples.*at most 1\.99 um"):
+    with pytest.raises(
+        ConfigError, match=r"layer 3 um: the dose ripples.*at most 1\.95\d um is even enough with hatch 0\.3 um"
+    ):
         exposure_of(profile, HatchSettings(Mode.SOLID, 0.3, 3.0), bounds)
     assert exposure_of(profile, HatchSettings(Mode.SOLID, 0.5, 1.0), bounds, most_ripple=0.4).hatch_um == 0.5
+
+
+def test_lines_and_layers_ripple_together() -> None:
+    """At 9 % each the sum of Gaussians is up to (1.09)^2 of the mean: refused, though each alone is below 10 %."""
+    hatch, layer = (math.floor(1000 * largest_pitch_um(w, 0.09)) / 1000 for w in (W_XY, W_Z))
+    k = np.arange(-9, 10)
+    most = math.prod(
+        np.exp(-((k * p / w) ** 2)).sum() * p / (w * math.sqrt(math.pi)) for p, w in ((hatch, W_XY), (layer, W_Z))
+    )
+    assert ripple_together(hatch, layer, W_XY, W_Z)[2] == pytest.approx(most - 1, rel=1e-3)
+    with pytest.raises(
+        ConfigError, match="9 % between lines and 9 % between layers, 19 % together, more than 10 %"
+    ):
+        check_ripple(hatch, layer, W_XY, W_Z)
+    check_ripple(hatch, layer, W_XY, W_Z, 0.19)
+
+
+@pytest.mark.parametrize("name", ["illustrative", "kiefer-2024", "npxpy-preset", "torgersen-2012"])
+def test_the_profiles_that_come_along_are_even_enough(name: str) -> None:
+    one = read_profile(name)
+    check_ripple(one.hatch.pitch_um, one.hatch.layer_um, one.w_xy_um, one.w_z_um)
 
 
 def test_a_solid_has_a_mean_dose_of_one() -> None:
@@ -98,8 +121,8 @@ def test_the_kernel_adds_what_plain_numpy_says(seed: int, axis: int, count: int)
     start = rng.uniform(-3, 6, count)
     lines = np.column_stack([rng.uniform(-3, 6, count), start, start + rng.choice([1e-6, 0.3, 5.0], count)])
     plane = np.zeros((37, 23), dtype=np.float32)
-    add_vectors_kernel(axis, lines, 0.3, (0.0, 0.5), 0.1, plane, np.empty(37), np.empty(37))
-    wanted = layer_dose(axis, lines, 0.3, 0.1 * np.arange(23), 0.5 + 0.1 * np.arange(37))
+    add_vectors_kernel(axis, lines, 0.3, (0.0, 0.5), (0.1, 0.13), plane, np.empty(37), np.empty(37))
+    wanted = layer_dose(axis, lines, 0.3, 0.1 * np.arange(23), 0.5 + 0.13 * np.arange(37))
     assert np.abs(plane - wanted).max() <= 1e-6 * max(1, count)
 
 
@@ -114,6 +137,15 @@ def test_grid_and_points_agree(mode: Mode) -> None:
     k, j, i = np.unravel_index(at, grid.shape)
     points = np.column_stack([grid.places_um(0)[i], grid.places_um(1)[j], grid.places_um(2)[k]])
     assert np.abs(dose_at_points(vessels, light, points) - field.values[k, j, i]).max() < 2e-6
+
+
+def test_voxels_fill_their_region_exactly() -> None:
+    low, high = np.array([0.13, -2.0, 1.0]), np.array([7.0, 3.1, 4.3])
+    grid = grid_of(np.stack([low, high]), exposure(), (0.4, 0.9))
+    for axis in range(3):
+        places, half = grid.places_um(axis), grid.step_um[axis] / 2
+        assert (places[0] - half, places[-1] + half) == pytest.approx((low[axis], high[axis]))
+        assert 2 * half <= (0.4, 0.4, 0.9)[axis]
 
 
 def test_scan_vectors_of_the_job_give_the_same_dose() -> None:
@@ -179,7 +211,7 @@ def test_a_higher_threshold_opens_what_hardens_and_closes_what_is_cut(
 
 def test_a_ball_of_dose_has_its_volume() -> None:
     """The surface between voxels, not steps of voxels: a smooth ball of radius 3 on voxels of .5 um."""
-    grid = Grid((-4.9, -4.9, -4.9), (0.5, 0.5), (20, 20, 20))
+    grid = Grid((-4.9, -4.9, -4.9), (0.5, 0.5, 0.5), (20, 20, 20))
     z, y, x = np.meshgrid(*(grid.places_um(axis) for axis in (2, 1, 0)), indexing="ij")
     values = (0.5 + (np.sqrt(x**2 + y**2 + z**2) - 3) / 10).astype(np.float32)
     found = open_volume_um3(DoseField(grid, values), exposure(), TISSUE, EMPTY)

@@ -9,25 +9,26 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from print_dose_cases import W_XY, bush, exposure, network, rod
+from print_dose_cases import W_XY, W_Z, bush, exposure, network, rod
 from scipy.special import erfinv
 
-from poliqi.base.errors import DataRefused
+from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.print.dose.capsulelines import capsule_table, line_in_capsule
 from poliqi.lab.print.dose.compensate import compensate
 from poliqi.lab.print.dose.limits import (
     check_lumens,
-    check_walls,
     even_power_mw,
     least_radius_um,
     least_wall_um,
+    limit_of,
 )
 from poliqi.lab.print.dose.pointdose import dose_at_points
 from poliqi.lab.print.dose.segmentcells import cells_of
 from poliqi.lab.print.dose.surface import Place, printed_um, rays_of, rmse_um, statistics
+from poliqi.lab.print.dose.walls import check_between, check_round
 from poliqi.lab.print.growth.contacts import contacts
 from poliqi.lab.print.hatch.settings import Mode
-from poliqi.lab.print.network import Port, Role
+from poliqi.lab.print.network import Network, Port, Role
 
 
 @given(
@@ -138,15 +139,45 @@ def test_the_thinnest_wall_just_reaches_the_threshold() -> None:
         assert (dose_at_points(vessels, light, np.zeros((1, 3)))[0] >= 0.6) == is_solid
 
 
-def test_thin_walls_are_refused_with_their_place() -> None:
-    check_walls(np.array([1.0, 2.0]), np.zeros((2, 3)), 0.5, "dose")
-    with pytest.raises(DataRefused, match=r"wall at \(4\.0, 5\.0, 6\.0\) um is 0\.2 um thick \(1 such\)"):
-        check_walls(np.array([1.0, 0.2]), np.array([[1.0, 2, 3], [4, 5, 6]]), 0.5, "dose")
+def two_rods(angle: float, wall: float, radius: float = 4.0) -> Network:
+    """Along x, one beside the other, the gap between them at `angle` from upright light: 0 lies across it."""
+    half = (radius + wall / 2) * np.array([0.0, math.cos(angle), math.sin(angle)])
+    points = [(side * half + (end, 0, 0)).tolist() for side in (-1, 1) for end in (-60.0, 60.0)]
+    return network(points, [[0, 1], [2, 3]], [radius, radius])
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.4, 0.9, math.pi / 2])
+@pytest.mark.parametrize("mode", [Mode.SOLID, Mode.LUMEN])
+def test_a_wall_is_held_against_the_least_of_its_direction(angle: float, mode: Mode) -> None:
+    """2 w(n) erfinv(t) with w(n)^2 = w_xy^2 cos^2 + w_z^2 sin^2, in plain numbers; just above it passes."""
+    light = exposure(0.6 if mode is Mode.SOLID else 0.4, mode)
+    least = 2 * math.hypot(W_XY * math.cos(angle), W_Z * math.sin(angle)) * float(erfinv(0.6))
+    check_between(two_rods(angle, 1.01 * least), limit_of(light))
+    with pytest.raises(DataRefused, match=rf"\(1 such\); at least {least:.3g} um in its direction"):
+        check_between(two_rods(angle, 0.99 * least), limit_of(light))
+
+
+def test_a_lying_wall_that_stays_soft_is_refused() -> None:
+    """.6 um along the light: in its middle the sum of lines is below the threshold."""
+    light = exposure(0.5)
+    vessels = two_rods(math.pi / 2, 0.6)
+    assert dose_at_points(vessels, light, np.zeros((1, 3)))[0] < 0.5
+    with pytest.raises(DataRefused, match=r"wall at \(.*\) um is 0\.6 um thick"):
+        check_between(vessels, limit_of(light))
+
+
+@pytest.mark.parametrize(("end", "w"), [([0, 0, 60], W_XY), ([60, 0, 0], W_Z)])
+def test_a_wall_round_a_vessel_is_held_against_the_dose(end: list[float], w: float) -> None:
+    vessel = rod([0, 0, 0], end, 4.0)
+    least = 2 * w * float(erfinv(0.5))
+    check_round(vessel, limit_of(exposure(0.5)), 1.01 * least)
+    with pytest.raises(ConfigError, match="the least that prints round"):
+        check_round(vessel, limit_of(exposure(0.5)), 0.99 * least)
 
 
 def test_the_power_for_walls_in_place_makes_the_threshold_a_half() -> None:
     """The dose goes with the square: at P sqrt(2 t) the threshold is t/(2 t) of the bulk dose."""
-    power = even_power_mw(20.0, exposure(0.7))
+    power = even_power_mw(exposure(0.7, power=20.0))
     assert 0.7 * (20.0 / power) ** 2 == pytest.approx(0.5)
 
 

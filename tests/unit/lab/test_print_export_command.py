@@ -148,7 +148,7 @@ def test_a_job_becomes_gwl_which_is_called_unverified(tmp_path: Path) -> None:
     assert "caution: a.gwl is unverified" in result.output and "1 vectors" in result.output
     lines = (tmp_path / "a.gwl").read_text(encoding="ascii").splitlines()
     assert lines[-5:-3] == ["LaserPower 20.0000", "ScanSpeed 100000"] and lines[-1] == "Write"
-    assert lines[-3:-1] == ["-4.500\t-4.000\t0.500", "4.500\t-4.000\t0.500"]
+    assert lines[-3:-1] == ["-4.500\t-4.000\t0.000", "4.500\t-4.000\t0.000"]
     small = run(tmp_path / "a.job", "--to", tmp_path / "b.gwl", "--most-gb", "0.001")
     assert small.exit_code == 0
     two = run(tmp_path / "a.job", "--to", tmp_path / "c.gwl", "--to", tmp_path / "d.gwl")

@@ -312,8 +312,25 @@ def test_gwl_says_every_vector_of_the_job(tmp_path: Path) -> None:
             case _:
                 points.append([float(word) for word in words])
                 assert len(words) == 3 and max(abs(points[-1][0]), abs(points[-1][1])) <= 60
-    assert np.allclose(found, wanted, atol=1e-9)
+    from_lowest = [(*one[:4], one[4] - 0.5, *one[5:]) for one in wanted]  # the lowest plane lies at .5 um
+    assert np.allclose(found, from_lowest, atol=1e-9)
+    assert "% z = 0 is the lowest plane, 0.500 in the design" in text
     assert gwl(tmp_path / "a.job") == text
+
+
+@pytest.mark.parametrize(("top", "is_told"), [(300_000, False), (300_001, True)])
+def test_more_travel_than_the_piezo_has_is_told_as_unverified(tmp_path: Path, top: int, is_told: bool) -> None:
+    vectors = np.array([[0, 500, 9000, 500]], dtype=np.int32)
+    tall = ((0, 0, -400_000), (200_000, 100_000, 400_000))
+    with (tmp_path / "a.job").open("wb") as file:
+        writer = JobWriter(file, header(tiles=1, bounds_nm=tall, z0_um=-150.0 - top / 2000, layer_um=top / 1000))
+        for layer, z in enumerate((-150_000, top - 150_000)):
+            writer.add(Record(0, 0, layer, z, (50_000, 50_000), 25.0, 100.0, vectors))
+        writer.finish()
+    said = gwl_size(tmp_path / "a.job", 10**9).cautions
+    text = gwl(tmp_path / "a.job")
+    assert bool(said) == is_told == ("(unverified): print it in parts" in text)
+    assert f"\t{top / 1000:.3f}\n" in text and "\t0.000\n" in text and "-150.000\n" not in text
 
 
 def test_gwl_is_refused_over_its_budget_or_without_the_lasers_power(tmp_path: Path) -> None:
@@ -323,9 +340,8 @@ def test_gwl_is_refused_over_its_budget_or_without_the_lasers_power(tmp_path: Pa
     job(tmp_path / "b.job", profile={})
     with pytest.raises(DataRefused, match="max_power_mw"):
         gwl_size(tmp_path / "b.job", 10**9)
-    job(tmp_path / "c.job", profile={"laser": {"max_power_mw": 22.0}})
-    with pytest.raises(DataRefused, match="25 mW are above"):
-        gwl(tmp_path / "c.job")
+    with pytest.raises(DataRefused, match=r"25 is above the profile's laser\.max_power_mw of 22"):
+        job(tmp_path / "c.job", profile={"laser": {"max_power_mw": 22.0}})
     data = bytearray((tmp_path / "a.job").read_bytes())
     data[-100] ^= 1
     (tmp_path / "d.job").write_bytes(data)

@@ -10,11 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.lab.print.domain.domain import box
 from poliqi.lab.print.flow.capillaries import capillary_radii
 from poliqi.lab.print.flow.fluid import Fluid
 from poliqi.lab.print.flow.levels import levels_of
+from poliqi.lab.print.flow.opentree import open_trees
 from poliqi.lab.print.flow.rebalance import flow_cv, rebalance, terminal_flows
 from poliqi.lab.print.flow.solve import solve_flow
+from poliqi.lab.print.growth.contacts import contacts
+from poliqi.lab.print.growth.settings import GrowthSettings, Inlet
 from poliqi.lab.print.network import Kind, Network, Port, Role
 
 MEDIUM = Fluid()
@@ -182,3 +186,68 @@ def test_large_trees_with_blood(seed: int) -> None:
     tree = random_tree(seed, 5000)
     balanced = rebalance(tree, BLOOD, gap_um=None)
     assert flow_cv(balanced, solve_flow(balanced, BLOOD)) < 1e-9
+
+
+@given(seed=st.integers(0, 2**31), terminals=st.integers(2, 30), vein=st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_open_trees_of_blood_take_the_pressure_they_are_given(seed: int, terminals: int, vein: bool) -> None:
+    tree = random_tree(seed, terminals)
+    if vein:
+        tree = replace(
+            tree, segments=tree.segments[:, ::-1].copy(), kind=np.full_like(tree.kind, Kind.VEIN),
+            ports=(Port(0, Role.OUTLET, 100.0, 1e6),),
+        )  # fmt: skip
+    balanced = rebalance(tree, BLOOD, terminal_pressure_pa=500.0, gap_um=None)
+    flow = solve_flow(balanced, BLOOD, terminal_pressure_pa=500.0)
+    assert flow_cv(balanced, flow) < 1e-9
+    assert flow.port_flow_um3_s[0] == pytest.approx(-1e6 if vein else 1e6, rel=1e-8)
+    assert worst_murray(balanced) < 1e-12
+
+
+def test_trees_grown_for_blood_carry_the_designed_flow_at_the_designed_pressure() -> None:
+    """By a dense solution of Kirchhoff's equations that shares nothing with the package's solver."""
+    growth = GrowthSettings(
+        (Inlet((-500.0, 0.0, 0.0)),), terminals=30, flow_um3_s=1e7, pressure_drop_pa=800.0,
+        terminal_pressure_pa=300.0, gap_um=8.0, wall_um=8.0,
+    )  # fmt: skip
+    domain = box((1000.0, 1000.0, 1000.0))
+    tree = open_trees(domain, growth, BLOOD)
+    g = np.pi * tree.radius_um**4 / (8.0 * BLOOD.viscosity_in(tree.radius_um) * tree.length_um)
+    n = len(tree.points_um)
+    laplace = np.zeros((n, n))
+    for (a, b), k in zip(tree.segments.tolist(), g.tolist(), strict=True):
+        laplace[a, a] += k
+        laplace[b, b] += k
+        laplace[a, b] -= k
+        laplace[b, a] -= k
+    port = tree.ports[0]
+    ends = np.setdiff1d(np.flatnonzero(np.bincount(tree.segments.ravel()) == 1), [port.node])
+    pressure = np.full(n, 300.0)
+    pressure[port.node] = 1100.0
+    free = np.setdiff1d(np.arange(n), [port.node, *ends])
+    held = np.setdiff1d(np.arange(n), free)
+    pressure[free] = np.linalg.solve(laplace[np.ix_(free, free)], -laplace[np.ix_(free, held)] @ pressure[held])
+    out = -(laplace @ pressure)[ends]
+    assert port.pressure_pa == 1100.0
+    assert len(ends) == 30
+    assert out == pytest.approx(np.full(30, 1e7 / 30), rel=1e-7)
+    assert out.std() / out.mean() < 1e-9
+    assert not len(contacts(tree, 8.0).pairs)
+    middle = (tree.start_um + tree.end_um)[1:] / 2.0  # the first is the stub through the wall
+    assert (domain.clearance_um(middle) - tree.radius_um[1:]).min() >= 8.0 - 1e-6
+
+
+def test_an_open_tree_needs_a_flow_and_a_drop() -> None:
+    tree = random_tree(1, 4)
+    with pytest.raises(DataRefused, match="-100 Pa between port and terminals"):
+        rebalance(tree, BLOOD, terminal_pressure_pa=1000.0, gap_um=None)
+    with pytest.raises(DataRefused, match="0 um\\^3/s through its port"):
+        rebalance(replace(tree, ports=(Port(0, Role.INLET, 900.0, 0.0),)), BLOOD, terminal_pressure_pa=1.0)
+    with pytest.raises(ConfigError, match="a closed network has none"):
+        rebalance(closed(1, 3), BLOOD, terminal_pressure_pa=1.0)
+
+
+@pytest.mark.parametrize("exponent", [2.0, 2.19, 4.1])
+def test_exponents_with_which_nothing_grows_are_refused(exponent: float) -> None:
+    with pytest.raises(ConfigError, match="share a lumen"):
+        GrowthSettings((Inlet((0.0, 0.0, 0.0)),), exponent=exponent)

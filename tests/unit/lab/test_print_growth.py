@@ -276,3 +276,20 @@ def test_growth_can_be_stopped() -> None:
 def test_no_growth_freezes_over_many_seeds(seed: int) -> None:
     network = grow(CUBE, _settings(terminals=300, seed=1000 + seed))
     assert not len(contacts(network, GAP))
+
+
+def test_small_trees_are_relaxed_too() -> None:
+    """Sixty terminals: joints move to less volume, which a tree that nobody relaxed still has in it."""
+    grown = grow(box((1000.0, 1000.0, 1000.0)), _settings(terminals=60))
+    pulls = []
+    for node in np.flatnonzero(grown.degrees() == 3):
+        ends = np.concatenate(
+            (grown.end_um[grown.segments[:, 0] == node], grown.start_um[grown.segments[:, 1] == node])
+        )
+        thick = np.concatenate(
+            (grown.radius_um[grown.segments[:, 0] == node], grown.radius_um[grown.segments[:, 1] == node])
+        )
+        way = ends - grown.points_um[node]
+        pull = (thick**2)[:, None] * way / np.linalg.norm(way, axis=1)[:, None]
+        pulls.append(np.linalg.norm(pull.sum(axis=0)) / (thick**2).sum())
+    assert np.median(pulls) < 0.1  # of forces r^2 along the vessels, nought at the least sum of r^2 l

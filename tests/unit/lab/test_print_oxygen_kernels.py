@@ -118,7 +118,7 @@ def test_consumption_and_its_slope_go_on_below_nought() -> None:
 
 
 def carried(first: list[int], up: list[int], down: list[int], flow: list[float], **given: Any) -> dict[str, Any]:
-    points, pieces = max(down) + 1, first[-1]
+    points, pieces = max(*up, *down) + 1, first[-1]
     out = {name: np.empty(pieces) for name in ("mean", "given", "slope", "enter")}
     point, source = np.empty(points), np.array(given["source"], float)
     graph = (np.array(first), np.array(up), np.array(down), np.array(flow, float), source)
@@ -201,3 +201,16 @@ def test_the_effective_radius_is_near_that_of_a_gauss_source() -> None:
     m^2/3; the grid's own h^2/12 shifts it by less than 5 %."""
     spread = 2 * 1.5**2 / 3
     assert pytest.approx(np.exp(0.5 * (np.log(2 * spread) - np.euler_gamma)), rel=0.05) == EFFECTIVE
+
+
+@pytest.mark.parametrize("flow", [0.0, 1e-14])
+@pytest.mark.parametrize("away", [True, False])
+def test_a_blind_end_reads_what_is_around_it_not_the_inlet(flow: float, away: bool) -> None:
+    """A still vessel beside a flowing one, told from either of its ends."""
+    ends = (1, 3) if away else (3, 1)
+    found = carried(
+        [0, 1, 2, 4], [0, 1, ends[0]], [1, 2, ends[1]], [2.0, 2.0, flow],
+        source=[2, 0, 0, 0], inlet=0.2, s=[0, 0, 2, 2], t=[0, 0, 0.06, 0.02] if away else [0, 0, 0.02, 0.06],
+    )  # fmt: skip
+    assert found["point"][3] == pytest.approx(0.01, rel=1e-3)
+    assert found["point"][1] == pytest.approx(0.2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,18 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poliqi.base.errors import DataRefused
+from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.print.domain.domain import box
+from poliqi.lab.print.flow.designed import designed_fluid
 from poliqi.lab.print.flow.fluid import Fluid
 from poliqi.lab.print.flow.solve import solve_flow
 from poliqi.lab.print.network import Kind, Network, Port, Role
 from poliqi.lab.print.oxygen import perfusionfile
-from poliqi.lab.print.oxygen.perfusion import NL_MIN, ends_of, flow_spread, shears_of
+from poliqi.lab.print.oxygen.perfusion import NL_MIN, cautions_of, ends_of, flow_spread, shears_of
 from poliqi.lab.print.oxygen.perfusionfile import perfusion_from
-from poliqi.lab.print.oxygen.tissue import PRESETS
-from poliqi.lab.print.vesselfile import vessels_bytes
+from poliqi.lab.print.oxygen.tissue import PRESETS, Carrier
+from poliqi.lab.print.vesselfile import read_vessels, vessels_bytes
+from poliqi.lab.print.view.perfused import perfused
 from poliqi.ops.commands.lab_print_perfuse import command
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "lab-print-perfuse.md").read_text()
@@ -216,7 +219,7 @@ def test_files_that_are_none_are_refused(data: bytes) -> None:
 def test_a_file_that_unpacks_too_far_is_refused_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(perfusionfile, "_MOST_UNPACKED", 10_000)
     with pytest.raises(DataRefused, match="unpacks to"):
-        perfusion_from(packed(head=head(), **FLOWS, more=np.zeros(5000)))
+        perfusion_from(packed(head=head(), **FLOWS | {"pressure_pa": np.zeros(5000)}))
     monkeypatch.setattr(perfusionfile, "_MOST_BYTES", 100)
     with pytest.raises(DataRefused, match="more than 100"):
         perfusion_from(packed(head=head(), **FLOWS))
@@ -246,3 +249,63 @@ def test_archives_with_a_pickle_are_refused() -> None:
             archive.writestr(f"{name}.npy", part.getvalue())
     with pytest.raises(DataRefused, match="perfusion"):
         perfusion_from(out.getvalue())
+
+
+def of_design(tmp_path: Path, fluid: dict[str, Any] | None, flow_um3_s: float, **pressures: float) -> Path:
+    """The loop, designed for a flow and a fluid."""
+    first, last = network().ports
+    ports = (
+        replace(first, flow_um3_s=flow_um3_s, pressure_pa=pressures.get("inlet", first.pressure_pa)),
+        replace(last, flow_um3_s=flow_um3_s),
+    )
+    path = tmp_path / "designed.vessels.json"
+    made = {} if fluid is None else {"fluid": fluid}
+    path.write_bytes(vessels_bytes(replace(network(), ports=ports), box((SIDE, SIDE, SIDE)), made))
+    return path
+
+
+BLOOD = {"kind": "blood", "viscosity_pa_s": 0.0012, "hematocrit": 0.4}
+
+
+def test_the_fluid_of_the_design_flows_where_none_is_given(tmp_path: Path) -> None:
+    path = of_design(tmp_path, BLOOD, 0.0)
+    told = json.loads(run(path, "--no-oxygen", "--json").stdout)
+    assert told["fluid"] == {"viscosity_pa_s": 0.0012, "hematocrit": 0.4, "density_kg_m3": 1050.0}
+    assert json.loads(run(path, "--no-oxygen", "--hematocrit", 0.2, "--json").stdout)["fluid"]["hematocrit"] == 0.2
+    assert json.loads(run(path, "--no-oxygen", "--fluid", "medium", "--json").stdout)["fluid"] == {
+        "viscosity_pa_s": 0.0007, "hematocrit": None, "density_kg_m3": 1000.0
+    }  # fmt: skip
+    assert perfused(read_vessels(path), None, 16).fluid == Fluid(0.0012, 0.4, 1050.0)
+    assert perfused(read_vessels(path), "fibrin-1e13", 16).carrier == Carrier.blood(0.4)
+
+
+def test_flow_off_the_design_is_told_with_both_numbers(tmp_path: Path) -> None:
+    path = of_design(tmp_path, None, by_hand() / 1.06)
+    words = f"{by_hand() / NL_MIN:.4g} nL/min flow, designed were {by_hand() / 1.06 / NL_MIN:.4g}"
+    assert run(path, "--no-oxygen").stdout.count(words) == 2
+    assert any(words in one for one in cautions_of(perfused(read_vessels(path), None, 16)))
+    assert "designed were" not in run(of_design(tmp_path, None, by_hand() / 1.04), "--no-oxygen").stdout
+
+
+def test_flow_against_a_ports_role_is_told(tmp_path: Path) -> None:
+    ran = run(of_design(tmp_path, None, 0.0, inlet=-80.0), "--no-oxygen")
+    assert f"port 1, inlet at (0, 0, -100) um: {by_hand() / NL_MIN:.4g} nL/min flow out of it" in ran.stdout
+    assert "port 2, outlet at (0, 0, 100) um" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "fluid",
+    [
+        "blood", {}, {"kind": "oil", "viscosity_pa_s": 1e-3}, {"kind": "blood", "viscosity_pa_s": 1e-3},
+        {"kind": "medium", "viscosity_pa_s": True}, {"kind": "medium", "viscosity_pa_s": 1e9},
+        {"kind": "blood", "viscosity_pa_s": 1e-3, "hematocrit": 45},
+    ],
+)  # fmt: skip
+def test_a_designs_fluid_that_is_none_is_refused(fluid: Any) -> None:
+    with pytest.raises(DataRefused, match="made"):
+        designed_fluid({"fluid": fluid})
+
+
+@pytest.mark.parametrize("pressure", ["nan", "inf", "10"])
+def test_a_terminal_pressure_of_a_closed_network_is_refused(vessels: Path, pressure: str) -> None:
+    assert isinstance(run(vessels, "--no-oxygen", "--terminal-pressure", pressure).exception, ConfigError)

@@ -193,16 +193,6 @@ def test_height_and_tiles_against_the_objective(profile: Profile) -> None:
     assert problem.limit == pytest.approx(400 / 2**0.5)
 
 
-def test_a_seam_across_a_vessel_narrower_than_the_overlap(profile: Profile) -> None:
-    seams = replace(settings_of(profile), overlap_um=15.0, seams_x_um=(70.0,))
-    problem = of(check(CUBE, through(radius=7.0), profile, seams), Flaw.SEAM)
-    assert problem.severity is Severity.CAUTION and near(problem, (70, 100, 100)) and problem.value == 14.0
-    assert check(CUBE, through(radius=8.0), profile, seams) == ()
-    along = net([(70, 0, 100), (70, 200, 100)], [(0, 1)], 7.0, p0="inlet", p1="outlet")
-    assert of(check(CUBE, along, profile, seams), Flaw.SEAM).severity is Severity.REFUSE
-    assert check(CUBE, along, profile, replace(seams, seams_x_um=(), seams_y_um=(250.0,))) == ()
-
-
 def test_a_vessel_shorter_than_its_radius(profile: Profile) -> None:
     points = [(0, 100, 100), (96, 100, 100), (104, 100, 100), (200, 100, 100)]
     short = net(points, [(0, 1), (1, 2), (2, 3)], 10.0, p0="inlet", p3="outlet")

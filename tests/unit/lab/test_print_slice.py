@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from poliqi.lab.print.hatch.jobreader import check_job, open_job
 from poliqi.lab.print.hatch.limits import bound_of, cuts_of
 from poliqi.lab.print.hatch.scan import Sums
 from poliqi.lab.print.hatch.settings import HatchSettings, LightFrom, Mode, Order, TileOrder, settings_for
-from poliqi.lab.print.hatch.slicepage import cautions_of
+from poliqi.lab.print.hatch.slicepage import cautions_of, slice_lines, slice_record
 from poliqi.lab.print.hatch.slicing import Prepared, Sliced, estimate_job, prepare, slice_job
 from poliqi.lab.print.hatch.tiling import field_side_um, plan_of
 from poliqi.lab.print.network import Network, Port, Role
@@ -69,6 +70,7 @@ def prepared(settings: HatchSettings, machine: Profile = PROFILE, domain: Domain
 
 
 SOLID = settings_for(PROFILE)
+COARSE = 8.0  # ripple that tests of other things allow
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,11 @@ def test_settings_that_cannot_be(changed: dict[str, float], words: str) -> None:
         ({"tile_um": 20.0, "overlap_um": 12.0, "stagger_um": 8.0}, PROFILE, "leave nothing of a tile of 20 um"),
         ({}, profile("objective", working_distance_um=39.0), "40 um high, above the working distance 39 um"),
         ({"hatch_um": 0.01, "tile_um": 0.1, "overlap_um": 0.0}, PROFILE, "800 x 600 tiles; 100000 are possible"),
+        ({"hatch_um": 0.7}, PROFILE, r"the dose ripples by 33 % between lines.*at most 0.544 um.*--allow-ripple"),
+        ({"layer_um": 2.5}, PROFILE, "layer 2.5 um: the dose ripples"),
+        ({"hatch_um": 0.53, "layer_um": 1.94}, PROFILE, "8 % between lines and 8.4 % between layers"),
+        ({"mode": Mode.WALL, "wall_um": 1.0}, profile("material", min_wall_um=0.1), "below 1.05 um.* dose prints"),
+        ({"mode": Mode.SHELL, "skin_um": 1.0}, profile("material", min_wall_um=0.1), "skin_um 1 um is below 1.05"),
         ({"mode": Mode.WALL, "wall_um": 1.5}, PROFILE, "wall_um 1.5 um is below 2 um"),
         ({"mode": Mode.SHELL, "skin_um": 1.5}, PROFILE, "skin_um 1.5 um is below 2 um"),
     ],
@@ -148,7 +155,9 @@ def test_the_bound_is_one(mode: Mode, tile: float | None) -> None:
     pairs = np.arange(60, dtype=np.int32).reshape(-1, 2)
     nothing = np.zeros(30, dtype=np.uint8)
     many = Network(ends, pairs, draw.uniform(1.1, 4, 30), nothing, np.full(30, -1, dtype=np.int32), ())
-    settings = settings_for(PROFILE, mode, tile_um=tile, cut_vessels=True, hatch_um=1.0, lattice_period_um=20.0)
+    settings = settings_for(
+        PROFILE, mode, tile_um=tile, cut_vessels=True, hatch_um=1.0, lattice_period_um=20.0, most_ripple=COARSE
+    )
     plan = plan_of(BOX, PROFILE, settings)
     found = slice_job(prepare(BOX, many, PROFILE, settings))
     bound = bound_of(BOX, many, settings, plan)
@@ -157,7 +166,9 @@ def test_the_bound_is_one(mode: Mode, tile: float | None) -> None:
 
 def test_tiles_layers_and_blocks_are_in_order(tmp_path: Path) -> None:
     path = tmp_path / "a.job"
-    settings = settings_for(PROFILE, tile_um=50.0, block_um=15.0, hatch_um=2.0, layer_um=2.0, stagger_um=3.0)
+    settings = settings_for(
+        PROFILE, tile_um=50.0, block_um=15.0, hatch_um=2.0, layer_um=2.0, stagger_um=3.0, most_ripple=COARSE
+    )
     with path.open("wb") as file:
         slice_job(prepared(settings), file)
     with open_job(path) as job:
@@ -270,12 +281,50 @@ def test_light_may_differ_by_layer(tmp_path: Path) -> None:
         (PROFILE, {"tile_um": 50.0}, "goes through what is done"),
         (profile("scanner", line_overhead_us=0.0), {}, "lower bound"),
         (profile("scanner", foci=9), {}, "9 foci"),
-        (PROFILE, {"mode": Mode.LUMEN, "hatch_um": 6.0, "layer_um": 6.0}, "the pitch is coarse"),
+        (
+            PROFILE,
+            {"mode": Mode.LUMEN, "hatch_um": 6.0, "layer_um": 6.0, "most_ripple": 8.0},
+            "the pitch is coarse",
+        ),
     ],
 )
 def test_cautions(machine: Profile, changed: dict[str, Any], words: str) -> None:
     job = slice_job(prepared(settings_for(machine, **changed), machine))
     assert any(words in line for line in cautions_of(job)), cautions_of(job)
+
+
+def test_what_the_profile_assumes_is_told_where_it_is_used() -> None:
+    guess = "overheads: assumed"
+    machine = replace(
+        PROFILE, scanner=replace(PROFILE.scanner, source=guess), laser=replace(PROFILE.laser, source=guess)
+    )
+    said = cautions_of(slice_job(prepared(settings_for(machine), machine)))
+    assert [one.partition(":")[0] for one in said] == [
+        "profile 'machine' assumes its scanner, which the time rests on",
+        "profile 'machine' assumes its laser, which the power rests on",
+    ]
+    own = cautions_of(slice_job(prepared(settings_for(machine, power_mw=20.0), machine)))
+    assert own == said[:1]
+
+
+def test_layers_that_do_not_add_up_to_the_height_are_told() -> None:
+    low = box((80.0, 60.0, 12.5), (40.0, 30.0, 20.0))
+    said = cautions_of(slice_job(prepared(SOLID, domain=low, radius=3.0)))
+    assert any("13 layers of 1 um are 13 um, and the domain is 12.5 um high (+4 %)" in one for one in said), said
+
+
+def test_nothing_is_lit_twice_where_nothing_overlaps() -> None:
+    chosen = settings_for(PROFILE, tile_um=37.0, overlap_um=0.0)
+    assert slice_job(prepared(chosen)).twice_um3 == 0.0
+    assert slice_job(prepared(replace(chosen, overlap_um=5.0))).twice_um3 > 0
+
+
+def test_an_allowed_ripple_is_told() -> None:
+    job = slice_job(prepared(settings_for(PROFILE, hatch_um=0.8, most_ripple=1.0)))
+    assert any("the dose ripples by 49.9 %" in one for one in cautions_of(job)), cautions_of(job)
+    lines = slice_record(job)["ripple"]["lines"]
+    assert lines == pytest.approx(2 * math.exp(-((math.pi * 0.3 / 0.8) ** 2)))
+    assert "dose ripples by 50 % between lines" in "\n".join(slice_lines(job, "a"))
 
 
 def test_a_plain_job_has_no_caution() -> None:
@@ -293,7 +342,7 @@ def run(folder: Path, *arguments: str, radius: float = 6.0) -> Result:
 
 def test_command_writes_a_job_and_tells_of_it(tmp_path: Path) -> None:
     out, page = tmp_path / "tube.job", tmp_path / "tube.html"
-    done = run(tmp_path, "-o", str(out), "--hatch-um", "1", "--report", str(page))
+    done = run(tmp_path, "-o", str(out), "--hatch-um", "1", "--allow-ripple", "200", "--report", str(page))
     assert done.exit_code == 0, (done.output, done.exception)
     totals = check_job(out)
     assert f"{totals.vectors:,} vectors" in done.output
@@ -305,7 +354,7 @@ def test_command_writes_a_job_and_tells_of_it(tmp_path: Path) -> None:
 
 
 def test_command_prints_json(tmp_path: Path) -> None:
-    done = run(tmp_path, "--mode", "wall", "--hatch-um", "1", "--json")
+    done = run(tmp_path, "--mode", "wall", "--hatch-um", "1", "--allow-ripple", "200", "--json")
     found = json.loads(done.stdout)
     assert found["simulated"] is True
     assert found["volume_um3"] == pytest.approx(math.pi * (11**2 - 6**2) * 80, rel=0.01)
@@ -318,7 +367,7 @@ def test_command_prints_json(tmp_path: Path) -> None:
 def test_command_refuses_before_it_writes(tmp_path: Path) -> None:
     out = tmp_path / "tube.job"
     for arguments, words in (
-        (("--hatch-um", "7"), "below 2 x hatch_um"),
+        (("--hatch-um", "7", "--allow-ripple", "800"), "below 2 x hatch_um"),
         (("--power-mw", "1e6"), "at most 50 mW"),
         (("--hatch-um", ".01", "--layer-um", ".01", "--budget-mb", "1"), "above the budget"),
         (("--profile", "nobody"), "illustrative"),
@@ -333,7 +382,7 @@ def test_command_refuses_what_is_not_printable(tmp_path: Path) -> None:
     beside = replace(vessels(), points_um=np.array([[0.0, 6.5, 20.0], [80.0, 6.5, 20.0]]))
     path = tmp_path / "beside.vessels.json"
     path.write_bytes(vessels_bytes(beside, BOX, {}))
-    arguments = [str(path), "--profile", "illustrative", "--hatch-um", "1"]
+    arguments = [str(path), "--profile", "illustrative", "--hatch-um", "1", "--allow-ripple", "200"]
     done = CliRunner().invoke(command, arguments)
     assert isinstance(done.exception, DataRefused)
     assert "not printable: thin wall to the outside" in str(done.exception)
@@ -352,3 +401,21 @@ def test_every_mode_is_explained() -> None:
     explained = (PAGES / "explanation" / "hatching.md").read_text()
     for mode in Mode:
         assert f"**{mode}**" in explained
+
+
+def test_command_refuses_a_lying_wall_that_the_dose_does_not_print(tmp_path: Path) -> None:
+    """.5 um along the light, above min_wall_um, below 2 w_z erfinv(.5) = 1.05 um; also at what --hatch-um says."""
+    ends = np.array([[0.0, 30, 24.25], [80, 30, 24.25], [0, 30, 15.75], [80, 30, 15.75]])
+    ports = tuple(Port(at, Role.OUTLET if at % 2 else Role.INLET, 0.0, 1e6) for at in range(4))
+    two = np.array([[0, 1], [2, 3]], dtype=np.int32)
+    path, machine = tmp_path / "two.vessels.json", tmp_path / "m.toml"
+    kind, tree = np.zeros(2, dtype=np.uint8), np.arange(2, dtype=np.int32)
+    path.write_bytes(vessels_bytes(Network(ends, two, np.array([4.0, 4.0]), kind, tree, ports), BOX, {}))
+    machine.write_text(illustrative().replace("min_wall_um = 1.0", "min_wall_um = 0.1"))
+    done = CliRunner().invoke(command, [str(path), "--profile", str(machine)])
+    assert isinstance(done.exception, DataRefused)
+    assert "0.5 um" in str(done.exception) and "the least that the dose prints" in str(done.exception)
+
+
+def illustrative() -> str:
+    return (files("poliqi.lab.print.profiles") / "illustrative.toml").read_text()

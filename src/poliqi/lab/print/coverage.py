@@ -1,8 +1,8 @@
 """How far tissue is from a vessel: every voxel inside the domain and outside the lumens, exactly to the capsules.
 
-A voxel stands for its centre. What is further than `reach_um` is put together into places by neighbourhood
-(26), each told by its worst voxel. Slabs of voxels are worked on one after the other, so memory is bounded by
-the uncovered voxels and one slab.
+A voxel stands for its centre; between centres no place is further than `Coverage.most_um`. What is further than
+`reach_um` is put together into places by neighbourhood (26), each told by its worst voxel. Slabs of voxels are
+worked on one after the other, so memory is bounded by the uncovered voxels and one slab.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """`fraction` of the tissue's voxels within `reach_um` of a vessel's surface; the worst one of all; uncovered
-    places, largest first, at most as many as asked for, `places` being how many there are.
+    places, largest first, at most as many as asked for, `places` being how many there are. `spacing_um`: edge of
+    a cube as large as a voxel. No tissue is further than `most_um`: the worst of all voxels that touch the
+    domain, and half a voxel's diagonal.
     """
 
     reach_um: float
@@ -57,11 +59,12 @@ class Coverage:
     worst_point_um: tuple[float, float, float]
     places: int
     largest: tuple[Place, ...]
+    most_um: float
 
     @property
     def is_full(self) -> bool:
-        """Whether no voxel is out of reach."""
-        return self.places == 0
+        """Whether no place at all is out of reach, those between the voxels' centres included."""
+        return self.most_um <= self.reach_um
 
 
 def coverage(
@@ -77,12 +80,13 @@ def coverage(
 
     Raises ConfigError for a reach or spacing that cannot be, DataRefused for too many voxels or no tissue.
     """
-    axes, spacing = _grid(domain, reach_um, spacing_um)
+    axes, steps = _grid(domain, reach_um, spacing_um)
+    spacing, half = float(np.prod(steps)) ** (1 / 3), float(np.linalg.norm(steps)) / 2.0
     nx, ny, nz = (len(axis) for axis in axes)
     capsules = capsules_of(network)
     step = max(1, _SLAB // (ny * nz))
     count, covered, total = 0, 0, 0.0
-    worst, worst_point = -np.inf, np.zeros(3)
+    worst, worst_point, most = -np.inf, np.zeros(3), 0.0
     far_index: list[NDArray[np.int64]] = []
     far_um: list[NDArray[np.float64]] = []
     held = 0
@@ -91,9 +95,11 @@ def coverage(
             progress(first, nx)
         mesh = np.meshgrid(axes[0][first : first + step], axes[1], axes[2], indexing="ij")
         points = np.stack([one.ravel() for one in mesh], axis=1)
-        index = np.flatnonzero(domain.clearance_um(points) > 0.0)
+        clearance = domain.clearance_um(points)
+        index = np.flatnonzero(clearance > -half)
         away = distances(capsules, points[index])
-        tissue = away > 0.0
+        most = max(most, float(away.max(initial=-half)) + half)
+        tissue = (away > 0.0) & (clearance[index] > 0.0)
         index, away = index[tissue], away[tissue]
         count += len(away)
         total += float(away.sum())
@@ -128,13 +134,14 @@ def coverage(
         (x, y, z),
         len(places),
         tuple(places[:most_places]),
+        most,
     )
 
 
 def _grid(
     domain: Domain, reach_um: float, spacing_um: float | None
-) -> tuple[tuple[NDArray[np.float64], ...], float]:
-    """Centres of the voxels along each axis, and their spacing."""
+) -> tuple[tuple[NDArray[np.float64], ...], NDArray[np.float64]]:
+    """Centres of the voxels along each axis, and their spacing (3,): they fill the bounds."""
     if not 0.0 < reach_um < np.inf:
         raise ConfigError(f"coverage: reach_um = {reach_um}; give a distance above 0, mostly {REACH_UM:g}")
     low, high = np.asarray(domain.bounds_um, np.float64)
@@ -148,11 +155,11 @@ def _grid(
             f"coverage: spacing_um = {spacing:g} makes {float(np.prod(counts)):.3g} voxels, above {_MOST_VOXELS}; "
             f"{float(np.prod(size) / _MOST_VOXELS) ** (1 / 3):.3g} um would do"
         )
-    middle = (low + high) / 2.0
+    steps = size / counts
     axes = tuple(
-        m + spacing * (np.arange(int(n)) - (int(n) - 1) / 2.0) for m, n in zip(middle, counts.tolist(), strict=True)
+        start + step * (np.arange(int(n)) + 0.5) for start, step, n in zip(low, steps, counts.tolist(), strict=True)
     )
-    return axes, spacing
+    return axes, steps
 
 
 def _places(

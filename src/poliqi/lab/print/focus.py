@@ -8,16 +8,23 @@ w/sqrt(2). Serbin's beam radius w0, the 1/e^2 radius of the intensity, is 2 w_xy
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from poliqi.base.errors import ConfigError
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 __all__ = [
     "MOST_RIPPLE",
-    "check_pitch",
+    "WHOLE_RIPPLE",
+    "blur_along_um",
     "check_ripple",
     "largest_pitch_um",
     "ripple_of",
+    "ripple_together",
     "voxel_diameter_um",
     "voxel_length_um",
     "zipfel_w_xy_um",
@@ -25,7 +32,9 @@ __all__ = [
 ]
 
 MOST_RIPPLE: Final = 0.10
-"""Of the mean dose: more is refused unless it is asked for."""
+"""Of the mean dose, between lines and layers together: more is refused unless it is asked for."""
+WHOLE_RIPPLE: Final = 8.0
+"""More is not told: each direction has 2 at most, (1 + 2)(1 + 2) - 1 together."""
 _HIGH_NA: Final = 0.7
 
 
@@ -90,21 +99,36 @@ def largest_pitch_um(w_um: float, most_ripple: float = MOST_RIPPLE) -> float:
     return math.pi * w_um / math.sqrt(math.log(2.0 / most_ripple))
 
 
-def check_pitch(what: str, pitch_um: float, w_um: float, most_ripple: float = MOST_RIPPLE) -> None:
-    """Raises ConfigError where lines or layers (`what`) a pitch apart leave more ripple than that."""
-    ripple = ripple_of(pitch_um, w_um)
-    if ripple > most_ripple:
-        fine_um = math.floor(1000 * largest_pitch_um(w_um, most_ripple)) / 1000
-        raise ConfigError(
-            f"{what} {pitch_um:g} um: the dose ripples by {100 * ripple:.0f} %, more than "
-            f"{100 * most_ripple:.0f} % (focus {w_um:.3g} um, 1/e of I^2); at most {fine_um:g} um is even enough, "
-            "or allow the ripple"
-        )
+def ripple_together(hatch_um: float, layer_um: float, w_xy_um: float, w_z_um: float) -> tuple[float, float, float]:
+    """Ripple between lines, a, between layers, b, and of both at once, at most (1 + a)(1 + b) - 1 of the mean."""
+    lines, layers = ripple_of(hatch_um, w_xy_um), ripple_of(layer_um, w_z_um)
+    return lines, layers, (1.0 + lines) * (1.0 + layers) - 1.0
 
 
 def check_ripple(
     hatch_um: float, layer_um: float, w_xy_um: float, w_z_um: float, most_ripple: float = MOST_RIPPLE
 ) -> None:
-    """Raises ConfigError where the dose between lines or between layers ripples by more than `most_ripple`."""
-    check_pitch("hatch", hatch_um, w_xy_um, most_ripple)
-    check_pitch("layer", layer_um, w_z_um, most_ripple)
+    """Raises ConfigError where the dose between lines and layers, both at once, ripples by more than that."""
+    lines, layers, together = ripple_together(hatch_um, layer_um, w_xy_um, w_z_um)
+    if together <= most_ripple:
+        return
+    both = (("hatch", hatch_um, w_xy_um, lines), ("layer", layer_um, w_z_um, layers))
+    coarse, fine = both if lines >= layers else both[::-1]
+    left = (1.0 + most_ripple) / (1.0 + fine[3]) - 1.0
+    with_it = f"with {fine[0]} {fine[1]:g} um"
+    if left <= 0:  # both are too coarse: each may have the root of what is allowed
+        left, with_it = math.sqrt(1.0 + most_ripple) - 1.0, f"as for {fine[0]}, which is too coarse as well"
+    most_um = math.floor(1000 * largest_pitch_um(coarse[2], left)) / 1000
+    raise ConfigError(
+        f"{coarse[0]} {coarse[1]:g} um: the dose ripples by {100 * lines:.0f} % between lines and "
+        f"{100 * layers:.2g} % between layers, {100 * together:.0f} % together, more than "
+        f"{100 * most_ripple:.0f} % (focus {w_xy_um:.3g} x {w_z_um:.3g} um, 1/e of I^2); "
+        f"at most {most_um:g} um is even enough {with_it}, or "
+        "allow the ripple (--allow-ripple PERCENT)"
+    )
+
+
+def blur_along_um(unit: NDArray[np.float64], w_xy_um: float, w_z_um: float) -> NDArray[np.float64]:
+    """1/e radius of a plane's blur across it, for unit normals (n, 3)."""
+    rise = unit[:, 2] ** 2
+    return np.sqrt(w_xy_um**2 * (1.0 - rise) + w_z_um**2 * rise)

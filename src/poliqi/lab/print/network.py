@@ -21,6 +21,8 @@ __all__ = ["MOST_SEGMENTS", "Kind", "Network", "Port", "Role"]
 
 MOST_SEGMENTS: Final = 4_000_000
 _LONGEST_UM: Final = 1e6
+_LEAST_RADIUS_UM: Final = 1e-3
+"""A nanometre: below it no lumen is printed, and powers of a radius vanish."""
 
 
 class Kind(IntEnum):
@@ -81,8 +83,13 @@ class Network:
                 raise DataRefused(f"vessels: {name} has the shape {got}, not {wanted}")
         if not bool(np.all(np.abs(self.points_um) <= _LONGEST_UM)):
             raise DataRefused(f"vessels: a point is not finite or beyond {_LONGEST_UM:g} um; give micrometres")
-        if not bool(np.all((self.radius_um > 0) & (self.radius_um <= _LONGEST_UM))):
-            raise DataRefused("vessels: a radius is not above zero and finite")
+        fits = (self.radius_um >= _LEAST_RADIUS_UM) & (self.radius_um <= _LONGEST_UM)
+        if not bool(fits.all()):
+            wrong = int(np.argmin(fits))
+            raise DataRefused(
+                f"vessels: segment {wrong} has the radius {self.radius_um[wrong]:g} um; from "
+                f"{_LEAST_RADIUS_UM:g} to {_LONGEST_UM:g} um can be worked on: give micrometres"
+            )
         if self.segments.min() < 0 or self.segments.max() >= n:
             wrong = int(self.segments.min() if self.segments.min() < 0 else self.segments.max())
             raise DataRefused(f"vessels: a segment names point {wrong} of {n}; they count from 0")

@@ -235,10 +235,16 @@ class Profile:
                 f"the focus of profile {self.name!r} is not measured ({self.w_xy_um:.3g} x {self.w_z_um:.3g} um); "
                 "its length may be off by two: poliqi lab print calibrate"
             )
-        is_guessed = any(word in self.material.source.lower() for word in ("illustrative", "assumed"))
-        if is_guessed and self.material.line_threshold_mw2_s_mm is None:
+        if _is_guessed(self.material.source) and self.material.line_threshold_mw2_s_mm is None:
             said.append(f"profile {self.name!r} assumes its material: {self.material.source}")
         return tuple(said)
+
+    def assumed(self, group: str, what: str) -> list[str]:
+        """A caution where the source of `group` says that its figures are assumed, which `what` rests on."""
+        source: str = getattr(self, group).source
+        if not _is_guessed(source):
+            return []
+        return [f"profile {self.name!r} assumes its {group}, which {what} rests on: {source}"]
 
     @property
     def record(self) -> dict[str, Any]:
@@ -288,6 +294,10 @@ def profile_from(table: Mapping[str, Any], where: str = "profile") -> Profile:
         raise ConfigError(f"{where}: {error}; docs/reference/print-profile-toml.md has every key") from None
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def _is_guessed(source: str) -> bool:
+    return any(word in source.lower() for word in ("illustrative", "assumed"))
 
 
 def _check_source(group: str, source: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from blake3 import blake3
 
 from poliqi.base.errors import DataRefused, words_of
+from poliqi.edge.regularfile import open_regular
 from poliqi.lab.print.domain.domain import Domain, domain_from
 from poliqi.lab.print.network import MOST_SEGMENTS, Kind, Network, Port, Role
 
@@ -80,7 +81,7 @@ def vessels_bytes(network: Network, domain: Domain, made: Mapping[str, Any]) -> 
 def read_vessels(path: Path) -> Vessels:
     """The network of a file, checked. Raises DataRefused, naming the file."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise DataRefused(f"{path}: cannot be read ({error.strerror or error}); name a vessels file") from error
@@ -108,7 +109,7 @@ def _network(record: _File) -> Network:
     unknown = set(record.kind) - set(letters)
     if unknown:
         raise DataRefused(f"vessels: kind {min(unknown)!r} is none of {', '.join(letters)}")
-    return Network(
+    network = Network(
         np.asarray(record.points_um, dtype=np.float64).reshape(-1, 3),
         _indices(record.segments, "segments").reshape(-1, 2),
         np.asarray(record.radius_um, dtype=np.float64),
@@ -116,6 +117,10 @@ def _network(record: _File) -> Network:
         _indices(record.tree, "tree"),
         tuple(Port(port.point, port.role, port.pressure_pa, port.flow_um3_s) for port in record.ports),
     )
+    length = network.length_um
+    if not length.min() > 0.0:
+        raise DataRefused(f"vessels: segment {int(length.argmin())} has no length: its points lie at one place")
+    return network
 
 
 def _indices(values: list[tuple[int, int]] | list[int], name: str) -> NDArray[np.int32]:
@@ -124,6 +129,6 @@ def _indices(values: list[tuple[int, int]] | list[int], name: str) -> NDArray[np
         wide = np.asarray(values, dtype=np.int64)
     except OverflowError:
         wide = np.asarray([_MOST_INDEX + 1])
-    if wide.size and np.abs(wide).max() > _MOST_INDEX:
+    if wide.size and (wide.max() > _MOST_INDEX or wide.min() < -_MOST_INDEX):
         raise DataRefused(f"vessels: {name} holds a number beyond {_MOST_INDEX}, which no index is; {_REMEDY}")
     return wide.astype(np.int32)

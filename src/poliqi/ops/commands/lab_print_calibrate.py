@@ -106,7 +106,11 @@ def array_command(**options: Any) -> None:
         Filing(outputs.store, outputs.tenant, reads),
         program=f"{_PROGRAM} array",
         title=f"Calibration array of {profile.name}",
-        parameters={**options, "profile": Path(options["profile"]).name},
+        parameters={
+            **options,
+            "profile": Path(options["profile"]).name,
+            "profile_blake3": record["profile_blake3"],
+        },
         keywords=("multiphoton printing", "calibration"),
     )
 
@@ -121,6 +125,7 @@ def fit_command(**options: Any) -> None:
     """Read, fit, write, print."""
     from blake3 import blake3
 
+    from poliqi.edge.regularfile import open_regular
     from poliqi.lab.print.calibrate.fit import fit_lines
     from poliqi.lab.print.calibrate.page import (
         calibrated,
@@ -130,13 +135,13 @@ def fit_command(**options: Any) -> None:
     )
     from poliqi.lab.print.calibrate.sheet import MOST_BYTES, read_sheet
     from poliqi.ops.lab_filing import Filing, Read
-    from poliqi.ops.print_profile_toml import profile_toml, read_profile
+    from poliqi.ops.print_profile_toml import profile_digest, profile_toml, read_profile
 
     outputs = outputs_of(options)
     path: Path = options.pop("sheet")
     is_simulated: bool = options["simulated"]
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise DataRefused(f"{path}: cannot be read ({error.strerror or error}); name the filled sheet") from None
@@ -165,7 +170,11 @@ def fit_command(**options: Any) -> None:
         Filing(outputs.store, outputs.tenant, reads),
         program=f"{_PROGRAM} fit",
         title=f"Calibration of {profile.name} from {path.name}",
-        parameters={**options, "profile": Path(options["profile"]).name},
+        parameters={
+            **options,
+            "profile": Path(options["profile"]).name,
+            "profile_blake3": profile_digest(options["profile"]),
+        },
         keywords=("multiphoton printing", "calibration"),
         said=("sheet",) if is_simulated else (),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from poliqi.base.errors import ConfigError
+from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.ops.lab_outputs import PATH, Result, deliver, outputs_of, outputs_options
 
 if TYPE_CHECKING:
@@ -57,18 +57,23 @@ def command(file: Path | None, **options: Any) -> None:
     from poliqi.lab.print.vesselfile import vessels_bytes
     from poliqi.ops.lab_filing import Filing, Read
     from poliqi.ops.print_design_text import design_lines, design_page, design_record, made_record
+    from poliqi.ops.print_design_toml import design_files
 
     outputs = outputs_of(options)
-    filing = Filing(outputs.store, outputs.tenant, [Read("design", (file,))])
+    named = design_files(file)
+    filing = Filing(outputs.store, outputs.tenant, [Read("design", (file,)), Read("shape", named)])
     design = _design(file, options)
+    if design.files != named:
+        raise DataRefused(f"{file} changed while it was worked on; run it again")
     begun = time.perf_counter()
     try:
         network = _grown(design)
     except KeyboardInterrupt:
         click.echo("stopped; nothing was written", err=True)
         raise
-    wall_s = time.perf_counter() - begun
-    record = design_record(design, network, wall_s)
+    if sys.stderr.isatty():
+        click.echo(f"grown in {time.perf_counter() - begun:.3g} s", err=True)
+    record = design_record(design, network)
     deliver(
         outputs,
         Result(
@@ -103,9 +108,9 @@ def _design(file: Path, options: dict[str, Any]) -> Design:
 def _grown(design: Design) -> Any:
     progress = _progress()
     if design.closure is None:
-        from poliqi.lab.print.growth.grow import grow
+        from poliqi.lab.print.flow.opentree import open_trees
 
-        return grow(design.domain, design.growth, progress=progress)
+        return open_trees(design.domain, design.growth, design.fluid, progress=progress)
     from poliqi.lab.print.closure.close import close
 
     return close(design.domain, design.growth, design.closure, fluid=design.fluid, progress=progress)

@@ -70,7 +70,7 @@ def command(**options: Any) -> None:
         raise ConfigError(
             "-o writes compensated vessels: say --compensate LOOPS; for numbers use --json or --report"
         )
-    reads = [Read("vessels", (path,))]
+    reads = [Read("vessels", (path,), is_simulated=True)]
     if Path(options["profile"]).is_file():
         reads.append(Read("profile", (Path(options["profile"]),)))
     profile = read_profile(options["profile"])
@@ -91,7 +91,7 @@ def command(**options: Any) -> None:
     if study.compensation is not None:
         made = {**vessels.made, "dose_compensation": {**record, "vessels_blake3": vessels.digest}}
         files["compensated.vessels.json"] = vessels_bytes(study.written, vessels.domain, made)
-    lines = [f"{label}: {words}" for label, words in facts_of(study, profile)]
+    lines = [f"{label}: {words}" for label, words in facts_of(study)]
     deliver(
         outputs,
         Result(
@@ -104,14 +104,18 @@ def command(**options: Any) -> None:
         Filing(outputs.store, outputs.tenant, reads),
         program=_PROGRAM,
         title=f"Dose of {path.name} with {profile.name}",
-        parameters={**options, "profile": Path(options["profile"]).name},
+        parameters={
+            **options,
+            "profile": Path(options["profile"]).name,
+            "profile_blake3": record["profile_blake3"],
+        },
         keywords=("multiphoton printing", "dose", "simulation"),
     )
 
 
 def _exposure(options: dict[str, Any], profile: Profile, vessels: Vessels) -> Exposure:
     from poliqi.lab.print.dose.exposure import exposure_of
-    from poliqi.lab.print.focus import MOST_RIPPLE
+    from poliqi.lab.print.focus import MOST_RIPPLE, WHOLE_RIPPLE
     from poliqi.lab.print.hatch.settings import Mode, settings_for
 
     for name, most in (("power", profile.laser.max_power_mw), ("speed", profile.scanner.max_speed_mm_s)):
@@ -119,8 +123,8 @@ def _exposure(options: dict[str, Any], profile: Profile, vessels: Vessels) -> Ex
         if value is not None and not 0 < value <= most:
             raise ConfigError(f"--{name} {value:g}: above 0 and at most {most:g}, the profile's largest")
     allowed = options["allow_ripple"]
-    if allowed is not None and not 0 < allowed < 200:
-        raise ConfigError(f"--allow-ripple {allowed:g}: above 0 and below 200 percent")
+    if allowed is not None and not 0 < allowed < 100 * WHOLE_RIPPLE:
+        raise ConfigError(f"--allow-ripple {allowed:g}: above 0 and below {100 * WHOLE_RIPPLE:g} percent")
     settings = settings_for(
         profile,
         None if options["mode"] is None else Mode(options["mode"]),
@@ -170,6 +174,7 @@ def _record(study: DoseStudy, profile: Profile, vessels: Vessels, digest: str) -
     from dataclasses import asdict
 
     from poliqi.lab.print.dose.limits import even_power_mw, least_radius_um, least_wall_um
+    from poliqi.lab.print.focus import ripple_together
 
     one, found = study.exposure, study.compensation
     record: dict[str, Any] = {
@@ -184,9 +189,11 @@ def _record(study: DoseStudy, profile: Profile, vessels: Vessels, digest: str) -
         "w_xy_um": one.w_xy_um,
         "w_z_um": one.w_z_um,
         "threshold": one.threshold,
+        "power_mw": one.power_mw,
+        "ripple": list(ripple_together(one.hatch_um, one.layer_um, one.w_xy_um, one.w_z_um)),
         "least_wall_um": list(least_wall_um(one)),
         "least_radius_um": list(least_radius_um(one)),
-        "power_for_walls_in_place_mw": even_power_mw(profile.laser.power_mw, one),
+        "power_for_walls_in_place_mw": even_power_mw(one),
         "surface": [asdict(row) for row in study.rows],
         "designed_um3": study.designed_um3,
         "open_um3": study.open_um3,

@@ -32,6 +32,7 @@ _MOST_STORED: Final = 512 << 20
     Meshes are closed solids within --tolerance-um of the round vessels; their volume is held against exact scan
     lines, and a mesh that differs is refused. The ending of --to says the format: .stl, .3mf, .glb, .nano, .swc,
     .csv from a vessels file, .gwl from a job. GWL and .nano were never run on a machine: unverified.
+    -o writes the record of what was written (JSON), not a design: files for other programs are named by --to.
 
     \b
     Examples:
@@ -76,7 +77,7 @@ def command(**options: Any) -> None:
         raise ConfigError(f"--most-gb {options['most_gb']:g}; from 0.001 to 1000 is possible")
     is_job = _is_job(source)
     targets = targets_of(options["paths"], options["what"], is_job=is_job)
-    reads = [Read("job" if is_job else "vessels", (source,))]
+    reads = [Read("job" if is_job else "vessels", (source,), is_simulated=True)]
     profile = None
     if options["profile"] is not None:
         from poliqi.ops.print_profile_toml import read_profile
@@ -101,16 +102,16 @@ def command(**options: Any) -> None:
             "profile": None if profile is None else profile.record,
         },
         keywords=("export", "simulation"),
-        said=[reads[0].role],
     )
 
 
 def _is_job(path: Path) -> bool:
     """By its first bytes."""
     from poliqi.base.errors import DataRefused
+    from poliqi.edge.regularfile import open_regular
 
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(len(_MAGIC)) == _MAGIC
     except OSError as error:
         raise DataRefused(f"{path}: cannot be read ({error.strerror}); name a vessels file or a job") from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from poliqi.base.errors import ConfigError
+from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.ops.lab_outputs import PATH, Result, deliver, outputs_of, outputs_options
 
 if TYPE_CHECKING:
@@ -71,15 +71,20 @@ def command(file: Path, **options: Any) -> None:
     from poliqi.lab.print.optimise.page import study_page
     from poliqi.lab.print.optimise.study import study_csv
     from poliqi.ops.lab_filing import Filing, Read
+    from poliqi.ops.print_design_toml import design_files
     from poliqi.ops.print_optimise_text import study_lines, study_record
+    from poliqi.ops.print_profile_toml import profile_digest
 
     outputs = outputs_of(options)
     _check_best(options["best"], force=outputs.force)
-    reads = [Read("design", (file,))]
+    named = design_files(file)
+    reads = [Read("design", (file,)), Read("shape", named)]
     if Path(options["profile"]).is_file():
         reads.append(Read("profile", (Path(options["profile"]),)))
     filing = Filing(outputs.store, outputs.tenant, reads)
     design, judge = _read(file, options)
+    if design.files != named:
+        raise DataRefused(f"{file} changed while it was worked on; run it again")
     try:
         study = _study(judge, design, options)
     except KeyboardInterrupt:
@@ -94,9 +99,12 @@ def command(file: Path, **options: Any) -> None:
         lines.append(f"wrote design {study.best + 1} to {options['best']}")
     record = study_record(study)
     as_json = outputs.output is not None and outputs.output.suffix.lower() == ".json"
-    files = {"designs.csv": study_csv(study)}
-    if as_json:
-        files = {"designs.json": (json.dumps(record, indent=1, allow_nan=False) + "\n").encode(), **files}
+    files = {
+        "designs.csv": study_csv(study),
+        "designs.json": (json.dumps(record, indent=1, allow_nan=False) + "\n").encode(),
+    }
+    if as_json:  # what -o gets stands first
+        files = dict(reversed(files.items()))
     unsaid = ("resume", "workers", "cluster", "best")
     deliver(
         outputs,
@@ -105,6 +113,7 @@ def command(file: Path, **options: Any) -> None:
         program=_PROGRAM,
         title=f"Designs of {file.name} over {', '.join(study.varied)}",
         parameters={name: value for name, value in options.items() if name not in unsaid}
+        | {"profile": Path(options["profile"]).name, "profile_blake3": profile_digest(options["profile"])}
         | ({} if study.taken is None else {"resumed": study.taken.digest}),
         keywords=("design", "simulation"),
     )
@@ -150,6 +159,7 @@ def _study(judge: Judge, design: Design, options: dict[str, Any]) -> Study:
     from poliqi.lab.print.optimise.study import OBJECTIVES, study_of
     from poliqi.lab.print.optimise.targets import MEASURES
     from poliqi.lab.print.optimise.variables import grid_of, read_range, sampled
+    from poliqi.ops.lab_filing import computing
 
     ranges = [read_range(one) for one in options["ranges"]]
     objectives = tuple(dict.fromkeys(options["objectives"])) or OBJECTIVES
@@ -165,6 +175,7 @@ def _study(judge: Judge, design: Design, options: dict[str, Any]) -> Study:
         wanted,
         _targets(design, options["targets"]),
         objectives,
+        software=computing(),
         resume=options["resume"],
         workers=options["workers"],
         cluster=options["cluster"],
@@ -194,6 +205,7 @@ def _targets(design: Design, texts: tuple[str, ...]) -> list[Target]:
 
 def _write_best(file: Path, design: Design, judge: Judge, study: Study, best: Path, *, force: bool) -> None:
     from poliqi.edge.wholefile import whole_file
+    from poliqi.lab.print.flow.designed import fluid_record
     from poliqi.lab.print.optimise.judge import grown
     from poliqi.lab.print.vesselfile import vessels_bytes
     from poliqi.ops.print_best_design import best_toml
@@ -204,7 +216,7 @@ def _write_best(file: Path, design: Design, judge: Judge, study: Study, best: Pa
     if best.suffix == ".toml":
         data = best_toml(file_bytes(file, _MOST_BYTES, "a design"), file, design, values)
     else:
-        made = {"program": _PROGRAM, "design": file.name, "values": values}
+        made = {"program": _PROGRAM, "design": file.name, "values": values, "fluid": fluid_record(design.fluid)}
         data = vessels_bytes(grown(judge, values), design.domain, made)
     with whole_file(best, overwrite=force) as out:
         out.write(data)

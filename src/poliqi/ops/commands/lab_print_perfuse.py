@@ -37,7 +37,7 @@ _DEFAULT_TISSUE: Final = "fibrin-1e13"
     """
 )
 @click.argument("file", type=PATH, metavar="FILE.vessels.json")
-@click.option("--fluid", type=click.Choice(("medium", "blood")), default="medium", show_default=True)
+@click.option("--fluid", type=click.Choice(("medium", "blood")), help="The design's; medium without.")
 @click.option("--hematocrit", type=float, metavar="H", help="Of blood, 0 to 0.75 (0.45).")
 @click.option("--viscosity", type=float, metavar="PA_S", help="Of the medium (0.0007) or the plasma (0.0012).")
 @click.option("--terminal-pressure", type=float, metavar="PA", help="Of open ends (else the designed flow).")
@@ -57,6 +57,7 @@ _DEFAULT_TISSUE: Final = "fibrin-1e13"
 def command(file: Path, **options: Any) -> None:
     """Read, calculate, write, print."""
     from poliqi.lab.print.coverage import coverage
+    from poliqi.lab.print.flow.designed import designed_fluid
     from poliqi.lab.print.flow.solve import solve_flow
     from poliqi.lab.print.oxygen.oxygen import oxygen
     from poliqi.lab.print.oxygen.page import perfusion_page
@@ -67,10 +68,11 @@ def command(file: Path, **options: Any) -> None:
     from poliqi.ops.print_perfuse_text import perfusion_lines, perfusion_record
 
     outputs = outputs_of(options)
-    fluid, tissue = _fluid(options), _tissue(options)
-    carrier = None if tissue is None else _carrier(options, fluid)
-    filing = Filing(outputs.store, outputs.tenant, [Read("vessels", (file,))])
+    tissue = _tissue(options)
+    filing = Filing(outputs.store, outputs.tenant, [Read("vessels", (file,), is_simulated=True)])
     vessels = read_vessels(file)
+    fluid = _fluid(options, designed_fluid(vessels.made))
+    carrier = None if tissue is None else _carrier(options, fluid)
     network, domain = vessels.network, vessels.domain
     tell("flow and coverage")
     flow = solve_flow(network, fluid, terminal_pressure_pa=options["terminal_pressure"])
@@ -107,11 +109,20 @@ def command(file: Path, **options: Any) -> None:
     )
 
 
-def _fluid(options: dict[str, Any]) -> Fluid:
+def _fluid(options: dict[str, Any], designed: Fluid | None) -> Fluid:
+    """What the options say; of the fluid that the vessels were designed for what they leave open."""
+    from dataclasses import replace
+
     from poliqi.lab.print.flow.fluid import Fluid
 
     viscosity, hematocrit = options["viscosity"], options["hematocrit"]
-    if options["fluid"] == "blood":
+    kind = options["fluid"]
+    if designed is not None and kind in (None, "blood" if designed.is_blood else "medium"):
+        if hematocrit is not None and not designed.is_blood:
+            raise ConfigError(f"--hematocrit {hematocrit:g}: medium has no red cells; give --fluid blood with it")
+        given = {"viscosity_pa_s": viscosity, "hematocrit": hematocrit}
+        return replace(designed, **{name: value for name, value in given.items() if value is not None})
+    if kind == "blood":
         blood = Fluid.blood() if hematocrit is None else Fluid.blood(hematocrit)
         return blood if viscosity is None else Fluid(viscosity, blood.hematocrit, blood.density_kg_m3)
     if hematocrit is not None:

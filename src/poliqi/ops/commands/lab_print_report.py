@@ -64,8 +64,12 @@ def command(file: Path, **options: Any) -> None:
     check_page(output)
     check_target(output, overwrite=options["force"])
     _check_asked(options)
-    reads = [Read("vessels", (file,))]
-    reads += [Read(name, (options[name],)) for name in ("job", "perfusion") if options[name] is not None]
+    reads = [Read("vessels", (file,), is_simulated=True)]
+    reads += [
+        Read(name, (options[name],), is_simulated=True)
+        for name in ("job", "perfusion")
+        if options[name] is not None
+    ]
     if options["profile"] and Path(options["profile"]).is_file():
         reads.append(Read("profile", (Path(options["profile"]),)))
     filing = Filing(options["store"], options["tenant"], reads)
@@ -80,16 +84,24 @@ def command(file: Path, **options: Any) -> None:
     lines += [f"{name:<{width}}  {words}" for name, words in page.facts]
     lines += [f"{one.severity}: {one.line}" for one in report.problems]
     lines += [f"caution: {one}" for one in page.cautions]
-    unsaid = ("output", "force", "as_json", "store", "tenant", "job", "perfusion")
+    unsaid = ("output", "force", "as_json", "store", "tenant", "job", "perfusion", "profile")
     deliver(
         outputs,
         Result(report_record(report), lines, page, {f"report{output.suffix.lower()}": data}, True),
         filing,
         program=_PROGRAM,
         title=f"Report on {file.name}",
-        parameters={name: value for name, value in options.items() if name not in unsaid},
+        parameters={name: value for name, value in options.items() if name not in unsaid}
+        | {"kind": output.suffix.lower(), **_named(options["profile"])},
         keywords=("report", "simulation"),
     )
+
+
+def _named(profile: str | None) -> dict[str, str]:
+    """Name and content of the profile: an example is no file that was read."""
+    from poliqi.ops.print_profile_toml import profile_digest
+
+    return {} if profile is None else {"profile": Path(profile).name, "profile_blake3": profile_digest(profile)}
 
 
 def _check_asked(options: dict[str, Any]) -> None:

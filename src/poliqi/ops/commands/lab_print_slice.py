@@ -16,6 +16,7 @@ from poliqi.ops.lab_outputs import PATH, Outputs, Result, deliver, outputs_of, o
 
 if TYPE_CHECKING:
     from poliqi.lab.print.hatch.slicing import Prepared, Sliced
+    from poliqi.lab.print.printability.problem import Problem
     from poliqi.lab.print.vesselfile import Vessels
 
 __all__ = ["command"]
@@ -80,6 +81,7 @@ _CHOSEN: Final = (
 @click.option("--speed-mm-s", type=float, help="of the focus (default: the profile's)")
 @click.option("--least-lumen-pitches", type=float, default=2.0, show_default=True, help="in a lumen's diameter")
 @click.option("--cut-vessels", is_flag=True, help="allow seams across vessels narrower than the overlap")
+@click.option("--allow-ripple", type=float, metavar="PERCENT", help="a dose more uneven than 10 %")
 @click.option("--despite-problems", is_flag=True, help="go on where the design is not printable")
 @click.option("--budget-mb", type=click.IntRange(1), default=8000, show_default=True, help="of the job")
 @click.option("--memory-mb", type=click.IntRange(1), default=1000, show_default=True, help="while it is made")
@@ -89,10 +91,11 @@ def command(**options: Any) -> None:
     from poliqi.lab.print.hatch.slicepage import cautions_of, slice_lines, slice_page, slice_record
     from poliqi.lab.print.vesselfile import read_vessels
     from poliqi.ops.lab_filing import Filing, Read
+    from poliqi.ops.print_profile_toml import profile_digest
 
     outputs = outputs_of(options)
     path, profile_name = options.pop("vessels"), options["profile_name"]
-    reads = [Read("vessels", (path,))]
+    reads = [Read("vessels", (path,), is_simulated=True)]
     if Path(profile_name).is_file():
         reads.append(Read("profile", (Path(profile_name),)))
     filing = Filing(outputs.store, outputs.tenant, reads)
@@ -115,9 +118,13 @@ def command(**options: Any) -> None:
         filing,
         program=_PROGRAM,
         title=f"Print job: {title}, {prepared.settings.mode}",
-        parameters=prepared.settings.record | {"profile": Path(profile_name).name},
+        parameters=prepared.settings.record
+        | {
+            "profile": Path(profile_name).name,
+            "profile_blake3": profile_digest(profile_name),
+            "is_written": outputs.output is not None,
+        },
         keywords=("print", "simulation"),
-        said=("vessels",),
     )
 
 
@@ -137,6 +144,7 @@ def _prepared(vessels: Vessels, options: dict[str, Any]) -> Prepared:
         light_from=LightFrom(options["light_from"]),
         least_lumen_pitches=options["least_lumen_pitches"],
         cut_vessels=options["cut_vessels"],
+        most_ripple=None if options["allow_ripple"] is None else options["allow_ripple"] / 100,
         **{name: options[name] for name in _CHOSEN},
     )
     return prepare(
@@ -152,18 +160,45 @@ def _prepared(vessels: Vessels, options: dict[str, Any]) -> Prepared:
 def _problems(vessels: Vessels, prepared: Prepared, *, despite: bool) -> list[str]:
     """What speaks against printing the design itself: refused, or told where that is allowed."""
     from poliqi.lab.print.printability.check import Settings, check
-    from poliqi.lab.print.printability.problem import Flaw, Severity
+    from poliqi.lab.print.printability.problem import Severity
 
     plan, chosen = prepared.plan, prepared.settings
     wanted = Settings(
         chosen.hatch_um, chosen.layer_um, plan.overlap_um, prepared.profile.material.min_wall_um, plan.field_um
     )
-    problems = check(vessels.domain, vessels.network, prepared.profile, wanted)
+    problems = [*check(vessels.domain, vessels.network, prepared.profile, wanted), *_dose_walls(prepared)]
     refused = [one for one in problems if one.severity is Severity.REFUSE]
     if refused and not despite:
         more = f"; and {len(refused) - 1} more" if len(refused) > 1 else ""
         raise DataRefused(f"not printable: {refused[0].line}{more}; or go on all the same (--despite-problems)")
-    return [one.line for one in problems if one.what is not Flaw.SEAM]
+    return [one.line for one in problems]
+
+
+def _dose_walls(prepared: Prepared) -> list[Problem]:
+    """Walls between lumens that the dose does not print, however the profile's min_wall_um is."""
+    from poliqi.lab.print.dose.walls import thin_walls
+    from poliqi.lab.print.hatch.limits import dose_limit
+    from poliqi.lab.print.printability.problem import Flaw, Problem, Severity
+
+    limit = dose_limit(prepared.profile, prepared.settings)
+    thin = thin_walls(prepared.network, limit)
+    if not len(thin.pairs):
+        return []
+    at = int((thin.wall_um - thin.least_um).argmin())
+    x, y, z = thin.place_um[at].tolist()
+    return [
+        Problem(
+            Severity.REFUSE,
+            Flaw.THIN_WALL,
+            float(thin.wall_um[at]),
+            float(thin.least_um[at]),
+            (x, y, z),
+            "grow with a wider gap between vessels",
+            len(thin.pairs),
+            "um",
+            f"the least that the dose prints in that direction at threshold {limit.threshold:.2g}",
+        )
+    ]
 
 
 def _sliced(prepared: Prepared, vessels: Vessels, outputs: Outputs) -> Sliced:

@@ -89,9 +89,9 @@ def fit_lines(rows: Sequence[Row], kept_w_z_um: float | None = None) -> LineFit:
                 raw = residuals[part] * sigma[part]
                 sigma[part] = max(float(np.sqrt(np.sum(raw**2) / max(degrees, 0.5))), 1e-6)
         values, jacobian, residuals = _fit(dose, seen, sigma, is_height)
-    used = [0, 1, 2] if heights else [0, 2]
+    used = _used(is_height)
     covariance = np.zeros((3, 3))
-    covariance[np.ix_(used, used)] = np.linalg.inv((jacobian.T @ jacobian)[np.ix_(used, used)])
+    covariance[np.ix_(used, used)] = np.linalg.inv(jacobian.T @ jacobian)
     w_xy, w_z, threshold = np.exp(values).tolist()
     chi2, degrees = float(np.sum(residuals**2)), len(seen) - len(used)
     return LineFit(
@@ -146,36 +146,47 @@ def _told(rows: Sequence[Row], widths: list[int], heights: list[int]) -> NDArray
 def _fit(
     dose: NDArray[np.float64], seen: NDArray[np.float64], sigma: NDArray[np.float64], is_height: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Logarithms of w_xy, w_z, K; derivatives of the fitted by them, and residuals, both in doubts."""
+    """Logarithms of w_xy, w_z, K; derivatives of the fitted by those used, and residuals, both in doubts."""
     from scipy import optimize
 
     solver: Any = optimize  # its annotations are partial
     start = _start(dose[~is_height], seen[~is_height])
     top = math.log(float(np.min(dose)))
+    used = _used(is_height)
     first = np.array([start[0], start[0] + 1.0, min(start[1], top - 1e-6)])
     if is_height.any():
         above = np.maximum(np.log(dose[is_height]) - first[2], 1e-6)
         by_root = (seen[is_height] / (2 * np.sqrt(above))).tolist()
         first[1] = math.log(sum(by_root) / len(by_root))
 
-    def misfit(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def whole(chosen: NDArray[np.float64]) -> NDArray[np.float64]:
+        values = first.copy()
+        values[used] = chosen
+        return values
+
+    def misfit(chosen: NDArray[np.float64]) -> NDArray[np.float64]:
+        values = whole(chosen)
         w = np.where(is_height, math.exp(values[1]), math.exp(values[0]))
         return (seen - 2 * w * np.sqrt(np.maximum(np.log(dose) - values[2], 0.0))) / sigma
 
-    def slopes(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def slopes(chosen: NDArray[np.float64]) -> NDArray[np.float64]:
+        values = whole(chosen)
         w = np.where(is_height, math.exp(values[1]), math.exp(values[0]))
         root = np.sqrt(np.maximum(np.log(dose) - values[2], 1e-12))
         model = 2 * w * root
-        return (
-            -np.column_stack([np.where(is_height, 0.0, model), np.where(is_height, model, 0.0), -w / root])
-            / (sigma[:, None])
-        )
+        by_value = [np.where(is_height, 0.0, model), np.where(is_height, model, 0.0), -w / root]
+        return -np.column_stack(by_value)[:, used] / sigma[:, None]
 
-    bounds = ([-np.inf, -np.inf, -np.inf], [np.inf, np.inf, top - 1e-9])
-    found = solver.least_squares(misfit, first, jac=slopes, bounds=bounds, x_scale="jac", max_nfev=_STEPS)
+    bounds = (np.full(len(used), -np.inf), np.array([np.inf, np.inf, top - 1e-9])[used])
+    found = solver.least_squares(misfit, first[used], jac=slopes, bounds=bounds, x_scale="jac", max_nfev=_STEPS)
     if not found.success:
         raise DataRefused("calibration: widths do not follow power^2/speed as lines do; check the sheet")
-    return np.asarray(found.x), slopes(np.asarray(found.x)), misfit(np.asarray(found.x))
+    return whole(np.asarray(found.x)), slopes(np.asarray(found.x)), misfit(np.asarray(found.x))
+
+
+def _used(is_height: NDArray[np.bool_]) -> list[int]:
+    """Which of w_xy, w_z and K are fitted: without heights w_z is left alone, as nothing tells it."""
+    return [0, 1, 2] if is_height.any() else [0, 2]
 
 
 def _start(dose: NDArray[np.float64], width: NDArray[np.float64]) -> tuple[float, float]:

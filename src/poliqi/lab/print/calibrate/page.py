@@ -12,7 +12,7 @@ import numpy as np
 from poliqi.base.errors import ConfigError
 from poliqi.lab.onepage import BLUE, GREY, ORANGE, Page, Panel
 from poliqi.lab.print.calibrate.fit import LineFit, line_um
-from poliqi.lab.print.focus import MOST_RIPPLE, ripple_of, zipfel_w_z_um
+from poliqi.lab.print.focus import MOST_RIPPLE, ripple_together, zipfel_w_z_um
 from poliqi.lab.print.profile import Focus, Measured
 
 if TYPE_CHECKING:
@@ -87,12 +87,13 @@ def calibration_cautions(fit: LineFit, profile: Profile) -> list[str]:
         ratio = fit.w_z_um / zipfel_w_z_um(one.na, one.wavelength_nm, one.immersion_index)
         if not 1 / _LONG < ratio < _LONG:
             said.append(f"w_z is {ratio:.2g} times what the lens would give; aberration, or not the lens's na")
-    for what, pitch, w in (
-        ("hatch", profile.hatch.pitch_um, fit.w_xy_um),
-        ("layer", profile.hatch.layer_um, fit.w_z_um),
-    ):
-        if ripple_of(pitch, w) > MOST_RIPPLE:
-            said.append(f"the profile's {what} of {pitch:g} um ripples by {100 * ripple_of(pitch, w):.0f} %")
+    hatch, layer = profile.hatch.pitch_um, profile.hatch.layer_um
+    together = ripple_together(hatch, layer, fit.w_xy_um, fit.w_z_um)[2]
+    if together > MOST_RIPPLE:
+        said.append(
+            f"the profile's hatch of {hatch:g} um and layer of {layer:g} um let the dose ripple by "
+            f"{100 * together:.0f} % together"
+        )
     try:
         profile.threshold_for()
     except ConfigError as error:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Grown", "veins_to"]
 
 _ENOUGH: Final = 1.02
+_THICKEST: Final = 1.6
+"""Radius of the thickest venous terminals over the median arterial one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def _grown(
     far, radius, served = reach.far_um[reach.found], reach.radius_um[reach.found], leaf[reach.found]
     way = far - start
     length = np.linalg.norm(way, axis=1)
-    free = needs.vein + needs.gap + radius + 1.0  # left to the vein that ends here
+    free = _THICKEST * needs.vein + needs.gap + radius + 1.0  # left to the vein that ends here
     solid = length > free
     stop = start + way * (1.0 - free / length)[:, None]
     avoid = with_obstacles(arteries, start[solid], stop[solid], radius[solid])

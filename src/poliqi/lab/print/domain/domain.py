@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,8 +15,9 @@ from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.print.domain.field import Field, clearances
 from poliqi.lab.print.domain.fieldmaking import bare_field, grid_of
 from poliqi.lab.print.domain.intervals import Spans, less, together
-from poliqi.lab.print.domain.labelbody import LabelBody, LabelRecord, labels_from
+from poliqi.lab.print.domain.labelbody import MOST_RECTANGLES, MOST_VOXELS, LabelBody, LabelRecord, labels_from
 from poliqi.lab.print.domain.meshbody import MeshBody, MeshRecord, mesh_from
+from poliqi.lab.print.domain.meshform import MOST_TRIANGLES
 from poliqi.lab.print.domain.primitive import Primitive
 from poliqi.lab.print.domain.shapes import Box, Capsule, Chip, Cylinder, Ellipsoid, Shape, Sphere, Torus
 from poliqi.lab.print.domain.solid import solid_of_mesh, solid_of_primitive, united
@@ -71,6 +73,14 @@ class Domain:
         n = len(self.bodies) + len(self.obstacles)
         if not self.bodies or n > MOST_PARTS:
             raise ConfigError(f"domain: {len(self.bodies)} bodies and {n} parts; give 1 to {MOST_PARTS} parts")
+        parts = (*self.bodies, *self.obstacles)
+        meshes = [part for part in parts if isinstance(part, MeshBody)]
+        labels = [part for part in parts if isinstance(part, LabelBody)]
+        _ensure_few(
+            sum(part.solid.size for part in labels),
+            sum(len(part.form.triangles) for part in meshes),
+            sum(len(part.surface.elements) for part in labels),
+        )
 
     def minus(self, obstacle: Domain) -> Domain:
         """This domain without another one, which may not have obstacles itself (ConfigError)."""
@@ -243,14 +253,45 @@ def domain_from(record: Mapping[str, Any]) -> Domain:
     try:
         if set(record) != {"bodies", "obstacles"}:
             raise DataRefused(f"domain: a record has the keys {sorted(map(str, record))}, not bodies and obstacles")
-        parts = {name: [_part_of(entry) for entry in record[name]] for name in ("bodies", "obstacles")}
+        made = {name: [_made(entry) for entry in record[name]] for name in ("bodies", "obstacles")}
+        listed = (*made["bodies"], *made["obstacles"])
+        meshes = [one for one in listed if isinstance(one, MeshRecord)]
+        labels = [one for one in listed if isinstance(one, LabelRecord)]
+        if len(listed) > MOST_PARTS:
+            raise DataRefused(f"domain: a record of {len(listed)} parts; {MOST_PARTS} are the most")
+        _ensure_few(
+            sum(math.prod(max(size, 0) for size in one.shape) for one in labels),
+            sum(max(one.triangles, one.points // 3) for one in meshes),
+        )
+        rectangles = 0
+        parts: dict[str, list[Part]] = {"bodies": [], "obstacles": []}
+        for name, ones in made.items():
+            for one in ones:
+                part = _part_of(one)
+                rectangles += len(part.surface.elements) if isinstance(part, LabelBody) else 0
+                _ensure_few(0, 0, rectangles)
+                parts[name].append(part)
         return Domain(tuple(parts["bodies"]), tuple(parts["obstacles"]))
     except (msgspec.ValidationError, ConfigError, TypeError) as error:
         raise DataRefused(f"domain: a record cannot be read: {error}; make the file again") from None
 
 
-def _part_of(entry: object) -> Part:
-    made = msgspec.convert(entry, Shape | MeshRecord | LabelRecord)
+def _ensure_few(voxels: int, triangles: int, rectangles: int = 0) -> None:
+    """One budget for all parts together. Raises ConfigError."""
+    counted = {"voxels": (voxels, MOST_VOXELS), "triangles": (triangles, MOST_TRIANGLES),
+               "pieces of surface around voxels": (rectangles, MOST_RECTANGLES)}  # fmt: skip
+    for name, (count, most) in counted.items():
+        if count > most:
+            raise ConfigError(
+                f"domain: all parts together have {count} {name}; {most} are the most: coarsen them, or take fewer"
+            )
+
+
+def _made(entry: object) -> Shape | MeshRecord | LabelRecord:
+    return msgspec.convert(entry, Shape | MeshRecord | LabelRecord)
+
+
+def _part_of(made: Shape | MeshRecord | LabelRecord) -> Part:
     if isinstance(made, MeshRecord):
         return mesh_from(made)
     return labels_from(made) if isinstance(made, LabelRecord) else Primitive.of(made)

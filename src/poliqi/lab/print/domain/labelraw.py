@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from poliqi.base.errors import DataRefused
-from poliqi.lab.print.domain.labelvolume import MOST_FILE_VOXELS, Voxels, array_of, ensure_shape, inflated
+from poliqi.lab.print.domain.labelvolume import Bytes, Voxels, array_of, ensure_bytes, ensure_shape, inflated
 
 __all__ = ["mha_voxels", "nii_voxels", "nrrd_voxels"]
 
@@ -86,8 +86,12 @@ def nrrd_voxels(data: bytes, what: str) -> Voxels:
         raise DataRefused(
             f"{what}: encoding {packing[:20]!r}, or data in another file; save it raw or gzip, in one"
         )
-    size = int(np.prod(shape)) * np.dtype(kind).itemsize
-    raw = data[end + 2 :] if packing == "raw" else inflated(data[end + 2 :], size, what, _GZIP)
+    size = ensure_bytes(shape, np.dtype(kind).itemsize, what)
+    raw: Bytes = (
+        memoryview(data)[end + 2 :]
+        if packing == "raw"
+        else inflated(memoryview(data)[end + 2 :], size, what, _GZIP)
+    )
     return Voxels(array_of(raw, kind, shape, what), spacing, _UNITS.get(units[0]) if units else None, names)
 
 
@@ -110,13 +114,14 @@ def mha_voxels(data: bytes, what: str) -> Voxels:
         raise DataRefused(f"{what}: its header lacks or spoils {str(error)[:60]}; save it again") from None
     if turn != [1, 0, 0, 0, 1, 0, 0, 0, 1] or facts["ElementDataFile"] != "LOCAL":
         raise DataRefused(f"{what}: its axes are turned, or its data in another file; save it upright, in one file")
-    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    size = ensure_bytes(shape, np.dtype(kind).itemsize, what)
+    body = memoryview(data)[end + 1 :]
     packed = facts.get("CompressedData", "False").lower() == "true"
-    raw = inflated(data[end + 1 :], size, what) if packed else data[end + 1 :]
+    raw: Bytes = inflated(body, size, what) if packed else body
     return Voxels(array_of(raw, kind, shape, what), spacing)
 
 
-def nii_voxels(data: bytes, what: str) -> Voxels:
+def nii_voxels(data: Bytes, what: str) -> Voxels:
     """A NIfTI-1 file, packed or not: shape, spacing and unit of its header; the affine's turn is not applied."""
     if data[:2] == b"\x1f\x8b":
         engine = zlib.decompressobj(_GZIP)
@@ -133,11 +138,11 @@ def nii_voxels(data: bytes, what: str) -> Voxels:
     start = int(struct.unpack(f"{order}f", data[108:112])[0])
     if len(data) != size:
         raise DataRefused(f"{what}: {len(data)} bytes instead of {size}; it is cut off or damaged")
-    values = array_of(data[start:], kind, (dims[1], dims[2], dims[3]), what)
+    values = array_of(memoryview(data)[start:], kind, (dims[1], dims[2], dims[3]), what)
     return Voxels(values, (x, y, z), _NIFTI_UNITS.get(data[123] & 7))
 
 
-def _nii_size(head: bytes, what: str) -> int:
+def _nii_size(head: Bytes, what: str) -> int:
     """How long the unpacked file must be, from a header that is worth believing."""
     if len(head) < 352 or head[344:348] != b"n+1\0":
         raise DataRefused(f"{what}: not a NIfTI-1 file in one piece (.nii), or cut off")
@@ -155,4 +160,4 @@ def _nii_size(head: bytes, what: str) -> int:
         raise DataRefused(
             f"{what}: its header ({dims}, data at {start:g}) is not one volume of labels; save it again"
         )
-    return int(start) + min(int(np.prod(shape)), MOST_FILE_VOXELS) * np.dtype(kind).itemsize
+    return int(start) + ensure_bytes(shape, np.dtype(kind).itemsize, what)

@@ -4,55 +4,51 @@ from __future__ import annotations
 
 import io
 import warnings
-import zipfile
-import zlib
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from poliqi.base.errors import DataRefused
-from poliqi.lab.print.domain.labelvolume import MOST_FILE_VOXELS, Voxels, ensure_shape, integers
+from poliqi.lab.print.arrayfile import npz_arrays
+from poliqi.lab.print.domain.labelvolume import (
+    MOST_FILE_BYTES,
+    MOST_FILE_VOXELS,
+    Voxels,
+    ensure_bytes,
+    ensure_shape,
+    integers,
+)
 
 __all__ = ["npz_voxels", "tif_voxels"]
 
-_MOST_BYTES: Final = 4 * MOST_FILE_VOXELS
-_MOST_HEADER: Final = 4096
+_MOST: Final = {"labels": MOST_FILE_VOXELS, "spacing": 3, "unit": 1, "names": 65_536}
+_REMEDY: Final = "save it again by numpy"
+_PIXELS: Final = {"1": "u1", "L": "u1", "P": "u1", "I": "i4", "I;16": "u2", "I;16B": "u2"}
 
 
 def npz_voxels(data: bytes, what: str) -> Voxels:
     """`labels` (nx, ny, nz); optional `spacing` (3,), `unit` and `names` (the name of label i at i)."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-            if "labels.npy" not in sizes or sum(sizes.values()) > _MOST_BYTES or len(sizes) > 16:
-                raise DataRefused(
-                    f"{what}: it has {sorted(sizes)[:8]}; give labels, with spacing, unit, names or none"
-                )
-            with archive.open("labels.npy") as file:
-                shape = _npy_shape(file, sizes["labels.npy"], what)
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            values = integers(np.asarray(arrays["labels"]), what)
-            spacing = [float(n) for n in np.atleast_1d(arrays["spacing"])] if "spacing" in arrays else None
-            unit = str(arrays["unit"].item()) if "unit" in arrays else None
-            names = {str(name): k for k, name in enumerate(arrays["names"].tolist())} if "names" in arrays else {}
-    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
-        raise DataRefused(f"{what}: it cannot be read ({str(error)[:80]}); save it again by numpy") from None
-    except (NotImplementedError, TypeError, SyntaxError, MemoryError, AttributeError) as error:
-        raise DataRefused(f"{what}: it is damaged ({type(error).__name__}); save it again by numpy") from None
-    if values.shape != shape or (spacing is not None and len(spacing) != 3):
-        raise DataRefused(f"{what}: labels {values.shape} and spacing {spacing}; give 3 sizes and 3 spacings")
-    return Voxels(values, None if spacing is None else (spacing[0], spacing[1], spacing[2]), unit, names)
-
-
-def _npy_shape(file: Any, size: int, what: str) -> tuple[int, int, int]:
-    """The shape that an array's header names, when its bytes can be there."""
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, kind = read(file, max_header_size=_MOST_HEADER)
-    found = ensure_shape(tuple(shape), what)
-    if kind.hasobject or int(np.prod(found)) * kind.itemsize > size:
-        raise DataRefused(f"{what}: labels {shape} of {kind} are not {size} bytes; save it again by numpy")
-    return found
+    arrays = npz_arrays(data, what, _MOST, MOST_FILE_BYTES, _REMEDY)
+    kinds = {"labels": "biuf", "spacing": "iuf", "unit": "U", "names": "U"}
+    for name, array in arrays.items():
+        if array.dtype.kind not in kinds[name]:
+            raise DataRefused(f"{what}: {name} holds {array.dtype!s:.40}; {_REMEDY}")
+    if "labels" not in arrays:
+        raise DataRefused(f"{what}: it has {sorted(arrays)}; give labels, with spacing, unit, names or none")
+    ensure_shape(arrays["labels"].shape, what)
+    values = integers(arrays["labels"], what)
+    if "spacing" in arrays and arrays["spacing"].shape != (3,):
+        raise DataRefused(f"{what}: spacing has the shape {arrays['spacing'].shape}; give exactly 3 numbers")
+    x, y, z = arrays["spacing"].tolist() if "spacing" in arrays else (0.0, 0.0, 0.0)
+    if "unit" in arrays and arrays["unit"].size != 1:
+        raise DataRefused(f"{what}: {arrays['unit'].size} units; give one")
+    names: dict[str, int] = {}
+    if "names" in arrays:
+        if arrays["names"].ndim != 1:
+            raise DataRefused(f"{what}: names have {arrays['names'].ndim} dimensions; give a list")
+        names = {str(name): k for k, name in enumerate(arrays["names"].tolist())}
+    unit = str(arrays["unit"].item()) if "unit" in arrays else None
+    return Voxels(values, (float(x), float(y), float(z)) if "spacing" in arrays else None, unit, names)
 
 
 def tif_voxels(data: bytes, what: str) -> Voxels:
@@ -65,17 +61,13 @@ def tif_voxels(data: bytes, what: str) -> Voxels:
             with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
                 pages = int(getattr(image, "n_frames", 1))
                 shape = ensure_shape((*image.size, pages), what)
-                layers = np.empty((shape[2], shape[1], shape[0]), dtype=np.int32)
+                mode = str(image.mode)
+                kind = np.dtype(_PIXELS.get(mode, "i4"))
+                ensure_bytes(shape, kind.itemsize, what)
+                layers = np.empty((shape[2], shape[1], shape[0]), dtype=kind)
                 for k in range(pages):
                     image.seek(k)
-                    if image.size != (shape[0], shape[1]) or image.mode not in {
-                        "1",
-                        "L",
-                        "P",
-                        "I",
-                        "I;16",
-                        "I;16B",
-                    }:
+                    if image.size != (shape[0], shape[1]) or image.mode != mode or mode not in _PIXELS:
                         raise DataRefused(
                             f"{what}: page {k} is {image.size}, {image.mode}; give equal pages of labels"
                         )

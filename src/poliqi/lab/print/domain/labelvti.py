@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 from typing import Any, Final
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.errors import DataRefused
-from poliqi.lab.print.domain.labelvolume import Voxels, array_of, ensure_shape, inflated
+from poliqi.lab.print.domain.labelvolume import Voxels, array_of, ensure_bytes, ensure_shape, inflated
 
 __all__ = ["vti_voxels"]
 
@@ -21,26 +23,51 @@ _TYPES: Final = {
 }  # fmt: skip
 _APPENDED: Final = re.compile(rb"<AppendedData[^>]{0,200}encoding=\"(raw|base64)\"[^>]{0,200}>\s*_")
 _MOST_BLOCKS: Final = 1_000_000
+_MOST_ELEMENTS: Final = 100_000
+_MOST_WRITTEN: Final = 16_000_000
 
 
 def vti_voxels(data: bytes, what: str) -> Voxels:
     """Labels of the first array of the points, or of the cells. Raises DataRefused for anything else."""
-    if b"<!" in data[:4096].replace(b"<!--", b""):
-        raise DataRefused(f"{what}: it declares XML entities; save it again")
     appended = _APPENDED.search(data)
     head = data[: appended.start()] + b"</VTKFile>" if appended else data
-    try:
-        root = ElementTree.fromstring(head)  # noqa: S314  # entities were refused above
-    except ElementTree.ParseError as error:
-        raise DataRefused(f"{what}: not a .vti file, or cut off ({error}); save it again") from None
+    root = _tree(head, what)
     image = root.find("ImageData")
     pieces = [] if image is None else image.findall("Piece")
-    if image is None or len(pieces) != 1 or b"<!" in head.replace(b"<!--", b""):
+    if image is None or len(pieces) != 1:
         raise DataRefused(f"{what}: {len(pieces)} pieces of ImageData; one can be read")
     try:
         return _piece(root, image, pieces[0], data[appended.end() :] if appended else b"", appended, what)
     except (ValueError, KeyError, IndexError, OverflowError) as error:
         raise DataRefused(f"{what}: it cannot be read ({str(error)[:80]}); save it again") from None
+
+
+def _tree(head: bytes, what: str) -> ElementTree.Element:
+    """The elements. A document type, which could declare entities, is refused where it begins, in any encoding."""
+    builder, left = ElementTree.TreeBuilder(), _MOST_ELEMENTS
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise DataRefused(f"{what}: more than {_MOST_ELEMENTS} XML elements; save it again as one volume")
+        builder.start(tag, attributes)
+
+    def refuse(*_declared: object) -> None:
+        raise DataRefused(f"{what}: it declares XML entities; save it again")
+
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    parser.StartElementHandler = start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    try:
+        parser.Parse(head, True)
+    except (expat.ExpatError, ValueError, LookupError) as error:
+        raise DataRefused(f"{what}: not a .vti file, or cut off ({error}); save it again") from None
+    return builder.close()
 
 
 def _piece(
@@ -60,10 +87,16 @@ def _piece(
     shape = ensure_shape(tuple(extent[2 * k + 1] - extent[2 * k] + more for k in range(3)), what)
     order = ">" if root.attrib.get("byte_order") == "BigEndian" else "<"
     kind = order + _TYPES[found.attrib["type"]]
-    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    size = ensure_bytes(shape, np.dtype(kind).itemsize, what)
     form = found.attrib.get("format", "ascii")
     if form == "ascii":
-        numbers: NDArray[Any] = np.array([int(word) for word in (found.text or "").split()], dtype=np.int64)
+        count = math.prod(shape)
+        if count > _MOST_WRITTEN:
+            raise DataRefused(
+                f"{what}: {count} voxels; at most {_MOST_WRITTEN} voxels can be read as text: save it as binary"
+            )
+        words = (found.text or "").split(None, count)
+        numbers: NDArray[Any] = np.array([int(word) for word in words], dtype=np.int64)
         return Voxels(array_of(numbers.astype("<i8").tobytes(), "<i8", shape, what), (x, y, z))
     header = order + {"UInt32": "u4", "UInt64": "u8"}[root.attrib.get("header_type", "UInt32")]
     packing = root.attrib.get("compressor", "")
@@ -105,7 +138,7 @@ def _unpacked(source: bytes, plain: bool, header: np.dtype[Any], packed: bool, s
         raise DataRefused(f"{what}: its blocks are longer than the file; it is cut off")
     body, _ = _take(source, plain, start, int(sizes.sum()))
     ends = np.cumsum(sizes)
-    parts: list[bytes] = []
+    parts: list[bytearray] = []
     for k in range(blocks):
         long = (last or block) if k == blocks - 1 else block
         parts.append(inflated(body[int(ends[k] - sizes[k]) : int(ends[k])], long, what))

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.edge.regularfile import open_regular
 from poliqi.lab.print.domain.domain import Domain
 from poliqi.lab.print.domain.meshbody import mesh_body
 from poliqi.lab.print.domain.meshcheck import Choice
@@ -31,10 +32,12 @@ def unit_um(unit: str, what: str) -> float:
 def file_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """The content of a file. Raises DataRefused where it cannot be read or is larger."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(most + 1)
     except OSError as error:
         raise DataRefused(f"{path}: cannot be read ({error.strerror or error})") from None
+    except ValueError as error:
+        raise DataRefused(f"{str(path)!a:.200}: not the name of a file ({error})") from None
     if len(data) > most:
         raise DataRefused(f"{path}: more than {most} bytes; make it coarser")
     return data

@@ -23,10 +23,12 @@ _VERTEX: Final = re.compile(
 def stl_corners(data: bytes, what: str) -> NDArray[np.float64]:
     """Corners (n, 3, 3) of the triangles, in the file's unit. Raises DataRefused for truncated or other bytes."""
     count = int.from_bytes(data[80:84], "little") if len(data) >= _HEADER else -1
-    if len(data) == _HEADER + _FACET * count:
+    if count >= 0 and len(data) == _HEADER + _FACET * count:
         _ensure_few(count, what)
         rows = np.frombuffer(data, dtype=np.uint8, offset=_HEADER).reshape(count, _FACET)
-        return np.ascontiguousarray(rows[:, 12:48]).view("<f4").reshape(count, 3, 3).astype(np.float64)
+        found = np.ascontiguousarray(rows[:, 12:48]).view("<f4").reshape(count, 3, 3)
+        with np.errstate(invalid="ignore"):  # a signalling NaN stays a NaN, and is refused with its place later
+            return found.astype(np.float64)
     if data[:512].lstrip()[:5] == b"solid" and b"facet" in data[:2048]:
         return _text(data, what)
     named = f"its header says {count} triangles, {_HEADER + _FACET * count} bytes" if count >= 0 else "no header"

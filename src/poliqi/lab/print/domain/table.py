@@ -14,7 +14,7 @@ from poliqi.lab.print.domain.labelfile import from_labels
 from poliqi.lab.print.domain.meshfile import from_mesh
 from poliqi.lab.print.domain.shapes import Shape
 
-__all__ = ["LabelsTable", "MeshTable", "domain_of"]
+__all__ = ["LabelsTable", "MeshTable", "domain_of", "files_of"]
 
 Triple = tuple[float, float, float]
 
@@ -53,15 +53,32 @@ def domain_of(table: Mapping[str, Any], folder: Path, obstacles: tuple[Mapping[s
     Obstacles may also stand in the table itself, as a list under "obstacle". Raises ConfigError for keys, kinds or
     sizes that cannot be, DataRefused for a file that cannot be used.
     """
-    entries = dict(table)
-    inner = entries.pop("obstacle", [])
-    if not isinstance(inner, list | tuple):
-        raise ConfigError("[[obstacle]]: give tables in double brackets, one for each obstacle")
-    listed: list[Mapping[str, Any]] = [*inner, *obstacles]  # pyright: ignore[reportUnknownVariableType]
+    entries, listed = _parted(table, obstacles)
     found = _one(entries, folder, "[domain]")
     for number, obstacle in enumerate(listed, start=1):
         found = found.minus(_one(obstacle, folder, f"[[obstacle]] {number}"))
     return found
+
+
+def files_of(
+    table: Mapping[str, Any], folder: Path, obstacles: tuple[Mapping[str, Any], ...] = ()
+) -> tuple[Path, ...]:
+    """The files that `domain_of` reads for the same arguments, each once. Raises ConfigError."""
+    entries, listed = _parted(table, obstacles)
+    tables: list[Any] = [entries, *listed]
+    named: list[Any] = [one["file"] for one in tables if isinstance(one, dict) and "file" in one]
+    return tuple(dict.fromkeys(folder / name for name in named if isinstance(name, str)))
+
+
+def _parted(
+    table: Mapping[str, Any], obstacles: tuple[Mapping[str, Any], ...]
+) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:
+    """The domain's own keys, and all obstacles."""
+    entries = dict(table)
+    inner = entries.pop("obstacle", [])
+    if not isinstance(inner, list | tuple):
+        raise ConfigError("[[obstacle]]: give tables in double brackets, one for each obstacle")
+    return entries, [*inner, *obstacles]  # pyright: ignore[reportUnknownVariableType]
 
 
 def _one(table: Mapping[str, Any], folder: Path, where: str) -> Domain:

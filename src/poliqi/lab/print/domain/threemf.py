@@ -90,7 +90,8 @@ def _ensure_container(data: bytes, what: str) -> None:
 def _built(model: Any, what: str) -> Mesh:
     points: list[NDArray[np.float64]] = []
     triangles: list[NDArray[np.int64]] = []
-    budget = [MOST_TRIANGLES, _MOST_ENTRIES]
+    budget = [MOST_TRIANGLES, _MOST_ENTRIES, 3 * MOST_TRIANGLES]
+    known: dict[int, Mesh] = {}
 
     def take(thing: Any, turn: NDArray[np.float64], depth: int) -> None:
         budget[1] -= 1
@@ -107,8 +108,16 @@ def _built(model: Any, what: str) -> Mesh:
             raise DataRefused(f"{what}: more than {MOST_TRIANGLES} triangles; decimate the mesh")
         if count == 0:
             return
-        corners = np.array([list(vertex.Coordinates) for vertex in thing.GetVertices()], dtype=np.float64)
-        faces = np.array([list(face.Indices) for face in thing.GetTriangleIndices()], dtype=np.int64)
+        budget[2] -= int(thing.GetVertexCount())
+        if budget[2] < 0:
+            raise DataRefused(f"{what}: more than {3 * MOST_TRIANGLES} corners; decimate the mesh")
+        number = int(thing.GetUniqueResourceID())
+        if number not in known:
+            known[number] = (
+                np.array([list(vertex.Coordinates) for vertex in thing.GetVertices()], dtype=np.float64),
+                np.array([list(face.Indices) for face in thing.GetTriangleIndices()], dtype=np.int64),
+            )
+        corners, faces = known[number]
         placed = np.concatenate([corners, np.ones((len(corners), 1))], axis=1) @ turn
         if np.linalg.det(turn[:3, :3]) < 0:
             faces = faces[:, ::-1]

@@ -44,12 +44,12 @@ def add_vectors_kernel(
     lines: NDArray[np.float64],
     w: float,
     low: tuple[float, float],
-    step: float,
+    step: tuple[float, float],
     plane: NDArray[np.float32],
     along: NDArray[np.float64],
     across: NDArray[np.float64],
 ) -> None:
-    """Add the light of `lines` (n, 3) to a `plane` (y, x) whose first voxel lies at `low` (x, y).
+    """Add the light of `lines` (n, 3) to a `plane` (y, x) whose voxels lie at `low` (x, y) + i `step`.
 
     `along` and `across` are room for as many numbers as the plane is long. Light beyond 4 w is left out.
     """
@@ -57,24 +57,26 @@ def add_vectors_kernel(
     n_across = plane.shape[0] if axis == 0 else plane.shape[1]
     low_along = low[0] if axis == 0 else low[1]
     low_across = low[1] if axis == 0 else low[0]
+    by_along = step[0] if axis == 0 else step[1]
+    by_across = step[1] if axis == 0 else step[0]
     far = _REACH * w
     for n in range(lines.shape[0]):
         place, start, end = lines[n, 0], lines[n, 1], lines[n, 2]
-        i0 = max(math.ceil((start - far - low_along) / step), 0)
-        i1 = min(math.floor((end + far - low_along) / step) + 1, n_along)
-        j0 = max(math.ceil((place - far - low_across) / step), 0)
-        j1 = min(math.floor((place + far - low_across) / step) + 1, n_across)
+        i0 = max(math.ceil((start - far - low_along) / by_along), 0)
+        i1 = min(math.floor((end + far - low_along) / by_along) + 1, n_along)
+        j0 = max(math.ceil((place - far - low_across) / by_across), 0)
+        j1 = min(math.floor((place + far - low_across) / by_across) + 1, n_across)
         if i0 >= i1 or j0 >= j1:
             continue
         for i in range(i0, i1):
-            at = low_along + i * step
+            at = low_along + i * by_along
             one = (at - start) / w
             two = (at - end) / w
             lit = 1.0 if one > _REACH else math.erf(one)
             lit += 1.0 if two < -_REACH else -math.erf(two)
             along[i] = 0.5 * lit
         for j in range(j0, j1):
-            off = (low_across + j * step - place) / w
+            off = (low_across + j * by_across - place) / w
             across[j] = math.exp(-off * off)
         if axis == 0:
             for j in range(j0, j1):

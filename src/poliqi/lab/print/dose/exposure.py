@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from poliqi.base.errors import ConfigError
-from poliqi.lab.print.focus import MOST_RIPPLE, check_ripple
+from poliqi.lab.print.focus import MOST_RIPPLE, blur_along_um, check_ripple
 from poliqi.lab.print.hatch.settings import HatchSettings, Mode
 from poliqi.lab.print.profile import Action
 
@@ -32,7 +32,8 @@ class Exposure:
 
     Line i of a layer lies at `origin_um` + (i + 1/2) `hatch_um`, layer k at `origin_um` + (k + 1/2) `layer_um`.
     Doses are parts of the mean within a solid. `threshold`: the dose at which the material acts. Power and speed
-    are the same everywhere: they change the threshold as a part of the mean, nothing else.
+    are the same everywhere: they change the threshold as a part of the mean, nothing else. `power_mw` is the one
+    that the threshold belongs to.
     """
 
     w_xy_um: float
@@ -44,6 +45,7 @@ class Exposure:
     action: Action
     threshold: float
     wall_um: float = 0.0
+    power_mw: float = 1.0
 
     def __post_init__(self) -> None:
         if not _LEAST <= self.threshold <= _MOST:
@@ -74,8 +76,7 @@ class Exposure:
 
     def w_along_um(self, unit: NDArray[np.float64]) -> NDArray[np.float64]:
         """1/e radius of a plane's blur across it, for unit normals (n, 3)."""
-        across = self.w_xy_um**2 * (1.0 - unit[:, 2] ** 2)
-        return np.sqrt(across + self.w_z_um**2 * unit[:, 2] ** 2)
+        return blur_along_um(unit, self.w_xy_um, self.w_z_um)
 
 
 def exposure_of(
@@ -106,4 +107,5 @@ def exposure_of(
         profile.material.action,
         threshold,
         settings.wall_of_mode_um,
+        profile.laser.power_mw if settings.power_mw is None else settings.power_mw,
     )

@@ -38,15 +38,15 @@ _FIRST_ROOM: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Voxels at low + i step: `low_um` (x, y, z), `step_um` across and along the light, `shape` (z, y, x)."""
+    """Voxels at low + i step: `low_um` and `step_um` (x, y, z), `shape` (z, y, x)."""
 
     low_um: tuple[float, float, float]
-    step_um: tuple[float, float]
+    step_um: tuple[float, float, float]
     shape: tuple[int, int, int]
 
     def places_um(self, axis: int) -> NDArray[np.float64]:
         """Coordinates of the voxels' centres along x, y or z (0, 1, 2)."""
-        return self.low_um[axis] + self.step_um[axis // 2] * np.arange(self.shape[2 - axis], dtype=np.float64)
+        return self.low_um[axis] + self.step_um[axis] * np.arange(self.shape[2 - axis], dtype=np.float64)
 
     @property
     def bytes(self) -> int:
@@ -68,7 +68,7 @@ def grid_of(
     step_um: tuple[float, float] | None = None,
     most_bytes: int = MOST_BYTES,
 ) -> Grid:
-    """Voxels of half a 1/e radius (or `step_um`: across, along the light) that fill a box (2, 3).
+    """Voxels of half a 1/e radius (or `step_um`: across, along the light) at most, that fill a box (2, 3) exactly.
 
     Raises DataRefused where the box is none or the field would take more than `most_bytes`.
     """
@@ -79,8 +79,9 @@ def grid_of(
     step = (exposure.w_xy_um / _FINEST, exposure.w_z_um / _FINEST) if step_um is None else step_um
     size = (box_um[1] - box_um[0]).tolist()
     counts = [max(math.ceil(size[axis] / step[axis // 2]), 1) for axis in range(3)]
-    low = [float(box_um[0, axis]) + size[axis] / counts[axis] / 2 for axis in range(3)]
-    grid = Grid((low[0], low[1], low[2]), step, (counts[2], counts[1], counts[0]))
+    x, y, z = (size[axis] / counts[axis] for axis in range(3))
+    low = [float(box_um[0, axis]) + one / 2 for axis, one in enumerate((x, y, z))]
+    grid = Grid((low[0], low[1], low[2]), (x, y, z), (counts[2], counts[1], counts[0]))
     if grid.bytes > most_bytes:
         side = (most_bytes / grid.bytes) ** (1 / 3) * max(size)
         raise DataRefused(
@@ -137,7 +138,7 @@ def dose_of_vectors(
             continue
         plane[:] = 0
         low = (grid.low_um[0], grid.low_um[1])
-        add_vectors_kernel(axis, np.ascontiguousarray(lines), w, low, grid.step_um[0], plane, along, across)
+        add_vectors_kernel(axis, np.ascontiguousarray(lines), w, low, grid.step_um[:2], plane, along, across)
         weights = (peak * np.exp(-(((z[reached] - z_um) / w_z) ** 2))).astype(np.float32)
         add_plane_kernel(plane, weights, int(reached[0]), values)
     return DoseField(grid, values)
@@ -216,8 +217,7 @@ def open_volume_um3(field: DoseField, exposure: Exposure, domain: Domain, networ
     part[:, :, 1:] += 0.5 * half_right
     part[:, :, 0] += 0.5 * (lack[:, :, 0] > 0)
     part[:, :, -1] += 0.5 * (lack[:, :, -1] > 0)
-    across, along = field.grid.step_um
-    return float(part[inside].sum() * across * across * along)
+    return float(part[inside].sum() * math.prod(field.grid.step_um))
 
 
 def _inside(grid: Grid, domain: Domain, network: Network, exposure: Exposure) -> NDArray[np.bool_]:
@@ -266,4 +266,4 @@ def design_volume_um3(network: Network, grid: Grid) -> float:
     high = np.array([x[-1] + half, y[-1], z[-1]])
     near = _near_box(table, low, high, 0.0)
     length = union_length_kernel(table, near, y, z, float(low[0]), float(high[0]))
-    return length * grid.step_um[0] * grid.step_um[1]
+    return length * grid.step_um[1] * grid.step_um[2]

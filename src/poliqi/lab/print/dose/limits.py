@@ -8,28 +8,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from poliqi.base.errors import DataRefused
+from poliqi.lab.print.dose.walls import WallLimit, wall_limit
 from poliqi.lab.print.profile import Action
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from poliqi.lab.print.dose.exposure import Exposure
     from poliqi.lab.print.network import Network
 
-__all__ = ["check_lumens", "check_walls", "even_power_mw", "least_radius_um", "least_wall_um"]
+__all__ = ["check_lumens", "even_power_mw", "least_radius_um", "least_wall_um", "limit_of"]
 
 
 def least_wall_um(exposure: Exposure) -> tuple[float, float]:
-    """Thinnest wall of material left or made between two lumens: upright and lying (across the light, along it).
+    """Thinnest wall of material left or made between two lumens: upright and lying (across the light, along it)."""
+    limit = limit_of(exposure)
+    return limit.upright_um, limit.lying_um
 
-    The dose in the middle of a lit wall t thick is erf(t/(2 w)), so t = 2 w erfinv(threshold); one that stays dark
-    between lit lumens has 1 - erf(t/(2 w)), so t = 2 w erfinv(1 - threshold).
-    """
-    from scipy.special import erfinv
 
-    part = exposure.threshold if exposure.action is Action.SOLIDIFY else 1.0 - exposure.threshold
-    factor = 2.0 * float(erfinv(part))
-    return factor * exposure.w_xy_um, factor * exposure.w_z_um
+def limit_of(exposure: Exposure) -> WallLimit:
+    """The thinnest walls of an exposure, by direction."""
+    return wall_limit(exposure.threshold, exposure.action, exposure.w_xy_um, exposure.w_z_um)
 
 
 def least_radius_um(exposure: Exposure) -> tuple[float, float]:
@@ -75,20 +72,9 @@ def check_lumens(network: Network, exposure: Exposure) -> None:
         )
 
 
-def check_walls(walls_um: NDArray[np.float64], places_um: NDArray[np.float64], least_um: float, why: str) -> None:
-    """Raises DataRefused for a wall (k,) thinner than `least_um`, with its place (k, 3); `why` is that told."""
-    if len(walls_um) and float(walls_um.min()) < least_um:
-        x, y, z = places_um[int(np.argmin(walls_um))]
-        raise DataRefused(
-            f"dose: the wall at ({x:.1f}, {y:.1f}, {z:.1f}) um is {walls_um.min():.3g} um thick "
-            f"({int((walls_um < least_um).sum())} such); at least {least_um:.3g} um ({why}): design with a "
-            "larger gap"
-        )
-
-
-def even_power_mw(power_mw: float, exposure: Exposure) -> float:
+def even_power_mw(exposure: Exposure) -> float:
     """Power at which flat walls print where they are designed: the threshold is then half of the mean dose.
 
-    The dose goes with the square of the power, so P = P0 sqrt(2 threshold).
+    The dose goes with the square of the power, so P = P0 sqrt(2 threshold), of the power P0 that has the threshold.
     """
-    return power_mw * math.sqrt(2.0 * exposure.threshold)
+    return exposure.power_mw * math.sqrt(2.0 * exposure.threshold)

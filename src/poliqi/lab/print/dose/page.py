@@ -11,7 +11,8 @@ from poliqi.lab.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
 from poliqi.lab.print.dose.capsulelines import capsule_table
 from poliqi.lab.print.dose.field import DoseField
 from poliqi.lab.print.dose.limits import even_power_mw, least_radius_um, least_wall_um
-from poliqi.lab.print.focus import ripple_of
+from poliqi.lab.print.focus import ripple_together
+from poliqi.lab.print.hatch.tiling import field_side_um
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,13 +26,14 @@ __all__ = ["cautions_of", "dose_page", "facts_of"]
 _TABLE: Final = ("rays", "rmse (um)", "mean (um)", "worst (um)", "closed", "open")
 
 
-def facts_of(study: DoseStudy, profile: Profile) -> list[tuple[str, str]]:
+def facts_of(study: DoseStudy) -> list[tuple[str, str]]:
     """Labels and words."""
     one, box = study.exposure, study.field.grid
     wall, radius = least_wall_um(one), least_radius_um(one)
+    lines, layers, together = ripple_together(one.hatch_um, one.layer_um, one.w_xy_um, one.w_z_um)
     ripple = (
-        f"{100 * ripple_of(one.hatch_um, one.w_xy_um):.2g} % between lines {one.hatch_um:g} um apart, "
-        f"{100 * ripple_of(one.layer_um, one.w_z_um):.2g} % between layers {one.layer_um:g} um apart"
+        f"{100 * lines:.2g} % between lines {one.hatch_um:g} um apart, {100 * layers:.2g} % between layers "
+        f"{one.layer_um:g} um apart, {100 * together:.2g} % together"
     )
     facts = [
         ("focus", f"{one.w_xy_um:.3g} um across, {one.w_z_um:.3g} um along the light (1/e of I^2)"),
@@ -40,9 +42,9 @@ def facts_of(study: DoseStudy, profile: Profile) -> list[tuple[str, str]]:
         ("thinnest wall", f"{wall[0]:.3g} um upright, {wall[1]:.3g} um lying"),
         ("least radius", f"{radius[0]:.3g} um along the light, {radius[1]:.3g} um across it"),
         ("surface", _surface(study)),
-        ("region", f"{math.prod(box.shape):,} voxels of {box.step_um[0]:.3g} x {box.step_um[1]:.3g} um"),
+        ("region", f"{math.prod(box.shape):,} voxels of {box.step_um[0]:.3g} x {box.step_um[2]:.3g} um"),
         ("lumen there", _volume(study)),
-        ("walls in place at", f"{even_power_mw(profile.laser.power_mw, one):.3g} mW"),
+        ("walls in place at", f"{even_power_mw(one):.3g} mW"),
     ]
     if study.compensation is not None:
         moved = study.compensation.moved_um(study.design)
@@ -73,6 +75,14 @@ def _volume(study: DoseStudy) -> str:
 def cautions_of(study: DoseStudy, profile: Profile) -> list[str]:
     """What a reader has to know."""
     said, rows = list(profile.cautions), study.rows_after or study.rows
+    if study.exposure.power_mw == profile.laser.power_mw:
+        said += profile.assumed("laser", "the power at which walls stay in place")
+    field = field_side_um(profile)
+    if max(study.size_um) > field:
+        said.append(
+            f"the domain of {study.size_um[0]:.4g} x {study.size_um[1]:.4g} um exceeds the field, {field:.4g} um: "
+            "it is printed in tiles, whose overlaps are lit twice, and this dose knows nothing of them"
+        )
     if rows[0].closed:
         said.append(f"{rows[0].closed} of {rows[0].rays} places print closed")
     if rows[0].open:
@@ -120,7 +130,7 @@ def dose_page(study: DoseStudy, profile: Profile, name: str) -> Page:
     return Page(
         f"Dose of {name}",
         f"profile {profile.name}, {study.exposure.mode}, {len(study.design.segments)} vessels",
-        facts_of(study, profile),
+        facts_of(study),
         panels,
         cautions_of(study, profile),
         table,

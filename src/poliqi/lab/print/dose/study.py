@@ -17,10 +17,11 @@ from poliqi.lab.print.dose.field import (
     grid_of,
     open_volume_um3,
 )
-from poliqi.lab.print.dose.limits import check_lumens, check_walls, least_radius_um, least_wall_um
+from poliqi.lab.print.dose.limits import check_lumens, least_radius_um, limit_of
 from poliqi.lab.print.dose.pointdose import reach_um
 from poliqi.lab.print.dose.surface import ErrorRow, Rays, printed_um, rays_of, statistics
-from poliqi.lab.print.growth.contacts import contacts
+from poliqi.lab.print.dose.walls import check_between, check_round, thin_walls
+from poliqi.lab.print.hatch.settings import Mode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +44,8 @@ class DoseStudy:
 
     `rows` are errors of the surface as designed, `rows_after` as compensated (empty without). `field` is the dose
     of the design in the region, `field_after` that of what is written. Volumes in um^3, of the lumen in the region.
-    `off_edge` counts segments whose surroundings reach over the domain's edge, which rays do not see.
+    `off_edge` counts segments whose surroundings reach over the domain's edge, which rays do not see. `size_um`
+    is the domain's, along x and y.
     """
 
     exposure: Exposure
@@ -59,6 +61,7 @@ class DoseStudy:
     open_um3: float
     open_after_um3: float | None
     off_edge: int
+    size_um: tuple[float, float]
 
 
 def around_segment(network: Network, exposure: Exposure, segment: int | None) -> NDArray[np.float64]:
@@ -93,9 +96,10 @@ def dose_study(
         raise ConfigError(f"--compensate {loops}: from 1 to {MOST_LOOPS} loops")
     grid = grid_of(box_um, exposure)
     check_lumens(network, exposure)
-    upright = least_wall_um(exposure)[0]
-    close = contacts(network, upright)
-    check_walls(close.distance_um, close.place_um, upright, f"dose at threshold {exposure.threshold:.2g}")
+    limit = limit_of(exposure)
+    check_between(network, limit)
+    if exposure.mode is Mode.WALL:
+        check_round(network, limit, exposure.wall_um)
     tell = said if said is not None else _silent
     tell("dose: looking along the vessels")
     compensation = None
@@ -105,8 +109,8 @@ def dose_study(
             exposure,
             loops,
             least_um=least_radius_um(exposure)[0],
-            gap_um=upright,
-            contacts=lambda one, gap: contacts(one, gap).pairs.astype(np.int64),
+            gap_um=limit.lying_um,
+            contacts=lambda one, _gap: thin_walls(one, limit).pairs.astype(np.int64),
             progress=progress,
         )
         rays, printed = compensation.rays, compensation.first_um
@@ -132,6 +136,7 @@ def dose_study(
         open_volume_um3(field, exposure, domain, network),
         None if after is None else open_volume_um3(after, exposure, domain, network),
         _off_edge(domain, network, exposure),
+        (float(np.ptp(domain.bounds_um[:, 0])), float(np.ptp(domain.bounds_um[:, 1]))),
     )
 
 

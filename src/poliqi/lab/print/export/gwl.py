@@ -2,7 +2,7 @@
 
 Used are: comments behind %, ContinuousMode, ConnectPointsOn, GalvoScanMode, PowerScaling, LaserPower in per cent
 of the largest, ScanSpeed in um/s, MoveStageX and MoveStageY in um from where the stage is, points as X Y Z in um,
-and Write after each vector. X and Y are relative to the middle of the tile, Z is that of the design.
+and Write after each vector. X and Y are relative to the middle of the tile, Z to the lowest plane that is written.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.print.export.digits import MOST_BYTES, lines_of
+from poliqi.lab.print.hatch.jobformat import most_of
 
 if TYPE_CHECKING:
     from poliqi.lab.print.hatch.jobformat import Header, Record
@@ -25,6 +26,8 @@ _UM_PER_MM: Final = 1000.0
 _NM_PER_UM: Final = 1000
 _HEAD_BYTES: Final = 4096
 _RECORD_BYTES: Final = 200
+_TRAVEL_UM: Final = 300.0
+"""Of the piezo along z, from public descriptions; unverified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,20 @@ class JobSize:
     length_um: float
     blake3: str
     most_bytes: int
+    low_nm: int
+    high_nm: int
+
+    @property
+    def cautions(self) -> list[str]:
+        """What is known to be doubtful of it as GWL."""
+        travel = (self.high_nm - self.low_nm) / _NM_PER_UM
+        if travel <= _TRAVEL_UM:
+            return []
+        words = (
+            f"z goes up to {travel:.6g} um, and the piezo that moves z in GalvoScanMode is said to reach "
+            f"{_TRAVEL_UM:g} um (unverified): print it in parts that low"
+        )
+        return [words]
 
 
 def gwl_size(path: Path, most_bytes: int) -> JobSize:
@@ -45,10 +62,9 @@ def gwl_size(path: Path, most_bytes: int) -> JobSize:
     from poliqi.lab.print.hatch.jobreader import open_job
 
     with open_job(path) as job:
-        for _ in job.records():
-            pass
+        planes = [record.z_nm for record in job.records() if len(record.vectors)]
         totals, digest = job.totals, job.blake3
-        _percent(job.header, 1.0)
+        _most_power_mw(job.header)
     if totals is None:
         raise DataRefused(f"{path}: has no end; write it anew with `poliqi lab print slice`")
     size = _HEAD_BYTES + _RECORD_BYTES * totals.records + MOST_BYTES * totals.vectors
@@ -57,7 +73,15 @@ def gwl_size(path: Path, most_bytes: int) -> JobSize:
             f"{path}: {totals.vectors} vectors are up to {size / 1e9:.2f} GB of GWL, and {most_bytes / 1e9:.2f} "
             "are allowed; raise --most-gb, or slice with walls only"
         )
-    return JobSize(totals.records, totals.vectors, totals.length_nm / _NM_PER_UM, digest, size)
+    return JobSize(
+        totals.records,
+        totals.vectors,
+        totals.length_nm / _NM_PER_UM,
+        digest,
+        size,
+        min(planes, default=0),
+        max(planes, default=0),
+    )
 
 
 def write_gwl(
@@ -75,7 +99,7 @@ def write_gwl(
         for at, record in enumerate(job.records()):
             written += file.write(now.commands(job.header, record))
             x, y = record.centre_nm
-            written += file.write(lines_of(record.vectors, x, y, record.z_nm))
+            written += file.write(lines_of(record.vectors, x, y, record.z_nm - size.low_nm))
             progress(at + 1, size.records)
         if job.blake3 != size.blake3:
             raise DataRefused(f"{path}: changed while it was worked on; run it again")
@@ -108,14 +132,19 @@ class _State:
         return ("\n".join(lines) + "\n").encode("ascii")
 
 
-def _percent(header: Header, power_mw: float) -> float:
-    """Power in per cent of the largest that the job's profile tells. Raises DataRefused."""
-    laser: Any = header.profile.get("laser")
-    most: Any = laser.get("max_power_mw") if isinstance(laser, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]  # JSON
-    if not isinstance(most, int | float) or isinstance(most, bool) or not most > 0:
+def _most_power_mw(header: Header) -> float:
+    """The largest power that the job's profile tells. Raises DataRefused where it tells none."""
+    most = most_of(header.profile, "laser", "max_power_mw")
+    if most is None:
         raise DataRefused("print job: its profile tells no laser.max_power_mw, which GWL counts in; slice it again")
+    return most
+
+
+def _percent(header: Header, power_mw: float) -> float:
+    """Power in per cent of the largest. Raises DataRefused above it."""
+    most = _most_power_mw(header)
     share = 100.0 * power_mw / most
-    if not share <= 100.0 + 1e-9 and power_mw != 1.0:
+    if not share <= 100.0 + 1e-9:
         raise DataRefused(f"print job: {power_mw:g} mW are above the laser's {most:g} mW; slice it with less")
     return share
 
@@ -132,7 +161,9 @@ def _head(header: Header, size: JobSize) -> bytes:
         f"% vessels BLAKE3 {header.vessels_blake3 or 'unknown'}",
         f"% mode {header.mode}; profile {' '.join(name.split())[:120]}",
         f"% {size.vectors} vectors, {size.length_um / 1e6:.3f} m; box in um: {box}",
-        "% the stage begins at the design's x = 0, y = 0; z is that of the design: find the interface yourself",
+        "% the stage begins at the design's x = 0, y = 0; find the interface yourself",
+        f"% z = 0 is the lowest plane, {size.low_nm / _NM_PER_UM:.3f} in the design",
+        *(f"% {one}" for one in size.cautions),
         "ContinuousMode",
         "ConnectPointsOn",
         "GalvoScanMode",

@@ -31,11 +31,17 @@ _TOLD: Final = 3
 
 
 def pries_in_vivo(diameter_um: NDArray[np.float64] | float, hematocrit: float) -> NDArray[np.float64]:
-    """Viscosity of blood over that of plasma, in the shape of `diameter_um`, which has to be above 1.1.
+    """Viscosity of blood over that of plasma, in the shape of `diameter_um`.
 
     mu = [1 + (mu45 - 1) ((1-H)^C - 1)/((1-.45)^C - 1) f] f, discharge hematocrit H from 0 to .75 (Pries 1994).
+    Raises DataRefused for diameters of 1.1 um, the pole of f, or less.
     """
     d = np.asarray(diameter_um, np.float64)
+    if not bool((d > NARROWEST_BLOOD_UM).all()):
+        raise DataRefused(
+            f"flow: blood does not pass a vessel {float(d.min()):.3g} um wide; "
+            f"its law holds above {NARROWEST_BLOOD_UM} um"
+        )
     f: NDArray[np.float64] = (d / (d - NARROWEST_BLOOD_UM)) ** 2
     mu45 = 6.0 * np.exp(-0.085 * d) + 3.2 - 2.44 * np.exp(-0.06 * d**0.645)
     small = 1.0 / (1.0 + 1e-11 * d**12)

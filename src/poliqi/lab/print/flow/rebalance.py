@@ -54,11 +54,12 @@ def flow_cv(network: Network, flow: Flow) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Goal:
-    """What fixes the size of the trees: radius of each trunk, or pressure between each port and its terminals."""
+    """What fixes the size of the trees: radius of each trunk, or pressure between each port and its terminals; flow
+    of a terminal, of all trees or of each."""
 
     trunk_um: NDArray[np.float64]
     drop_pa: NDArray[np.float64] | None
-    terminal_um3_s: float
+    terminal_um3_s: float | NDArray[np.float64]
 
 
 def rebalance(
@@ -68,6 +69,7 @@ def rebalance(
     exponent: float = 3.0,
     flow_um3_s: float | None = None,
     arterial_share: float = 0.5,
+    terminal_pressure_pa: float | None = None,
     gap_um: float | None = 0.0,
     lowest_um: float | None = None,
     largest_um: float | None = None,
@@ -75,17 +77,20 @@ def rebalance(
     """The network with radii that give every terminal (closed: every capillary) the same flow; Murray holds
     exactly.
 
-    Open trees keep the radius of their trunk. Closed networks get radii for `flow_um3_s` in all (None: the
-    designed flow of their inlets) at the pressures of their ports; of the pressure that capillaries leave,
-    arteries take `arterial_share`. `gap_um`, `lowest_um` and `largest_um` are checked on what comes out (None:
-    not). Raises DataRefused, with number and place, where pressures, bounds or neighbours do not allow it.
+    Open trees keep the radius of their trunk; with `terminal_pressure_pa` they get the radii at which their ports'
+    designed flow takes the pressure between port and terminals. Closed networks get radii for `flow_um3_s`
+    in all (None: the designed flow of their inlets) at the pressures of their ports; of the pressure that
+    capillaries leave, arteries take `arterial_share`. `gap_um`, `lowest_um` and `largest_um` are checked on what
+    comes out (None: not). Raises DataRefused, with number and place, where pressures, bounds or neighbours do not
+    allow it.
     """
     order = levels_of(network)
     closed = bool((network.kind == Kind.CAPILLARY).any())
-    trunks = order.levels[0]
     fluid.viscosity_of(network)
     radius = network.radius_um.copy()
     if closed:
+        if terminal_pressure_pa is not None:
+            raise ConfigError("flow: terminal_pressure_pa sizes open trees; a closed network has none")
         chains = capillary_chains(network, order)
         mine = network.kind == Kind.CAPILLARY
         radius[mine] = _even_capillaries(network, chains, fluid)[chains.chain[mine]]
@@ -93,7 +98,7 @@ def rebalance(
     else:
         if flow_um3_s is not None:
             raise ConfigError("flow: flow_um3_s sizes closed networks; an open tree has its port's flow")
-        goal = _Goal(network.radius_um[trunks], None, 0.0)
+        goal = _open_goal(network, order, terminal_pressure_pa)
     radius = _settled(network, order, fluid, radius, goal, exponent)
     balanced = replace(network, radius_um=radius, ports=_ports(network, order, goal))
     _check(network, balanced, gap_um, lowest_um, largest_um)
@@ -177,6 +182,24 @@ def _closed_goal(
     within[is_vein] = float(vein)
     drop = sign * (held - within)
     return _Goal(network.radius_um[trunks], drop, each)
+
+
+def _open_goal(network: Network, order: Levels, terminal_pressure_pa: float | None) -> _Goal:
+    trunks = order.levels[0]
+    if terminal_pressure_pa is None:
+        return _Goal(network.radius_um[trunks], None, 0.0)
+    at = {port.node: port for port in network.ports}
+    is_vein = network.kind[trunks] == Kind.VEIN
+    roots = network.segments[trunks, is_vein.astype(np.int64)].astype(np.int64)
+    ports = [at[node] for node in roots.tolist()]
+    drop = np.where(is_vein, -1.0, 1.0) * (np.array([port.pressure_pa for port in ports]) - terminal_pressure_pa)
+    flow = np.array([port.flow_um3_s for port in ports])
+    for wrong, said in ((~(drop > 0.0), drop), (~((flow > 0.0) & (flow < np.inf)), flow)):
+        if wrong.any():
+            what = "Pa between port and terminals" if said is drop else "um^3/s through its port"
+            raise DataRefused(f"flow: an open tree has {said[wrong][0]:g} {what}; give a number above 0")
+    terminals = np.bincount(roots, order.terminals[trunks])[roots]
+    return _Goal(network.radius_um[trunks], drop, flow / terminals)
 
 
 def _ports(network: Network, order: Levels, goal: _Goal) -> tuple[Port, ...]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from poliqi.base.errors import DataRefused
+from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.print.flow.kirchhoff import balance, free_pressures, pieces
 from poliqi.lab.print.network import Network, Port, Role
 
@@ -66,7 +66,8 @@ def solve_flow(network: Network, fluid: Fluid, *, terminal_pressure_pa: float | 
     """Flow through all vessels; how ports and open ends are held stands above.
 
     Raises DataRefused for pressures that are not finite, two pressures at one point, pieces without a port or
-    without a way out, vessels without length, and blood in vessels of 1.1 um or less.
+    without a way out, vessels without length, and blood in vessels of 1.1 um or less; ConfigError for a terminal
+    pressure that is none, or that no open end is held at.
     """
     viscosity = fluid.viscosity_of(network)
     g = conductance_um3_s_pa(network, viscosity)
@@ -104,6 +105,10 @@ class _Held:
 
 
 def _hold(network: Network, terminal_pressure_pa: float | None) -> _Held:
+    if terminal_pressure_pa is not None and not abs(terminal_pressure_pa) <= _MOST_PA:
+        raise ConfigError(
+            f"flow: the terminal pressure is {terminal_pressure_pa} Pa; give a number within {_MOST_PA:g}"
+        )
     given = _port_pressures(network)
     count, piece = pieces(network.segments, len(network.points_um))
     is_end = (network.degrees() == 1) & np.isnan(given)
@@ -131,6 +136,11 @@ def _hold(network: Network, terminal_pressure_pa: float | None) -> _Held:
     tree = tree_of[piece]
     ends = is_end & (tree >= 0)
     if terminal_pressure_pa is not None:
+        if not ends.any():
+            raise ConfigError(
+                f"flow: a terminal pressure of {terminal_pressure_pa:g} Pa has no effect on a closed network: its "
+                "ports hold it; leave it out"
+            )
         given[ends] = terminal_pressure_pa
         return _Held(given, np.full(len(given), -1, np.int64), np.zeros(len(given), np.bool_), np.zeros(0))
     return _Held(given, tree, ends, np.array(into, np.float64))

@@ -1,10 +1,9 @@
 """The judge of contacts: vessels whose lumens come nearer than a gap where they are not one lumen.
 
-Two points at a distance d, one on the axis of each of two segments, belong to one lumen where the shortest path between
-them along the axes of the network is shorter than three times d, or than 3 (r1 + r2); 3 lets two vessels of a joint part
-at 39 degrees or more. Two segments are in contact where points that are not of one lumen are nearer than r1 + r2 + gap;
-what is in contact at a gap is so at every larger one. See
-docs/explanation/vessel-growth.md.
+Two points at a distance d, one on the axis of each of two segments, belong to one lumen where the shortest path
+between them along the axes of the network is shorter than three times d, or than 3 (r1 + r2); 3 lets two vessels of
+a joint part at 39 degrees or more. Two segments are in contact where points that are not of one lumen are nearer
+than r1 + r2 + gap; what is in contact at a gap is so at every larger one. See docs/explanation/vessel-growth.md.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ class Growing:
         reach[live] *= count[live] ** (1.0 / exponent) * trees.swell[owner[live]]
         many = int((trees.terminals[:used] > 0).sum() + (owner == -1).sum())
         edge = _EDGE * (self.box_um3() / max(many, 8)) ** (1.0 / 3.0)
-        entries = max(4096, 12 * many + 64)
+        entries = 12 * many + 2 * 4096
         while True:
             cells = make_cells(self.bounds(), edge, len(trees.length), entries)
             enlist_all(cells, trees, reach)

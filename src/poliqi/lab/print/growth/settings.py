@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from poliqi.base.errors import ConfigError
+from poliqi.lab.print.domain.primitive import LONGEST_UM
 from poliqi.lab.print.network import Role
 
 __all__ = ["MEDIUM_PA_S", "MOST_TERMINALS", "GrowthSettings", "Inlet"]
@@ -19,7 +20,17 @@ _REALS: Final = (
     "flow_um3_s", "pressure_drop_pa", "terminal_pressure_pa", "viscosity_pa_s", "exponent", "wall_um", "gap_um",
     "on_surface_um",
 )  # fmt: skip
-_EXPONENTS: Final = (2.0, 4.0)
+_RANGES: Final = {
+    "flow_um3_s": (1e-3, 1e18),
+    "pressure_drop_pa": (1e-6, 1e9),
+    "terminal_pressure_pa": (-1e9, 1e9),
+    "viscosity_pa_s": (1e-6, 1e3),
+    "on_surface_um": (1e-6, LONGEST_UM),
+    "wall_um": (0.0, LONGEST_UM),
+    "gap_um": (0.0, LONGEST_UM),
+}
+"""Wide enough for any tissue, narrow enough for every quotient of them."""
+_EXPONENTS: Final = (2.2, 4.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +78,16 @@ class GrowthSettings:
     def __post_init__(self) -> None:
         for name in _REALS:  # kernels are compiled for one type of each
             object.__setattr__(self, name, float(getattr(self, name)))
-        above = ("flow_um3_s", "pressure_drop_pa", "viscosity_pa_s", "on_surface_um")
-        for name in above:
-            _number(name, getattr(self, name), 0.0, above=True)
-        for name in ("wall_um", "gap_um"):
-            _number(name, getattr(self, name), 0.0)
+        for name, (low, high) in _RANGES.items():
+            _number(name, getattr(self, name), low, high)
         for name in ("least_radius_um", "largest_radius_um"):
             if getattr(self, name) is not None:
-                _number(name, getattr(self, name), 0.0, above=True)
-        if not math.isfinite(self.terminal_pressure_pa):
-            raise ConfigError(
-                f"growth: terminal_pressure_pa = {self.terminal_pressure_pa!r}; give a pressure in Pa"
-            )
+                _number(name, getattr(self, name), 1e-3, LONGEST_UM)
         low, high = _EXPONENTS
         if not low <= self.exponent <= high:
             raise ConfigError(
-                f"growth: exponent = {self.exponent!r}; Murray's g is from {low:g} to {high:g}, mostly 3"
+                f"growth: exponent = {self.exponent!r}; Murray's g is from {low:g} to {high:g}, mostly 3: "
+                "below, branches leave so steeply that they share a lumen for long, and no tree grows"
             )
         if not 1 <= len(self.inlets) <= _MOST_INLETS:
             raise ConfigError(f"growth: {len(self.inlets)} inlets; give from 1 to {_MOST_INLETS}")
@@ -106,6 +111,7 @@ class GrowthSettings:
                 f"no flow against "
                 f"the {self.terminal_pressure_pa:g} Pa at the terminals; raise it (an outlet: lower it)"
             )
+        _number(f"inlet {at + 1}: pressure to the terminals", self.drop_pa(inlet), *_RANGES["pressure_drop_pa"])
 
     def _check_shares(self) -> None:
         for role in Role:
@@ -132,6 +138,6 @@ class GrowthSettings:
         return self.terminal_pressure_pa + (1.0 if inlet.role is Role.INLET else -1.0) * self.drop_pa(inlet)
 
 
-def _number(name: str, value: float, low: float, *, above: bool = False) -> None:
-    if not math.isfinite(value) or value < low or (above and value == low):
-        raise ConfigError(f"growth: {name} = {value!r}; give a number {'above' if above else 'from'} {low:g}")
+def _number(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"growth: {name} = {value!r}; give a number from {low:g} to {high:g}")

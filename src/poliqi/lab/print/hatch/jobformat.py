@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -14,6 +14,8 @@ from poliqi.base.errors import DataRefused
 from poliqi.lab.print.hatch.kernels import measure_kernel
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "Totals",
     "check_header",
     "check_record",
+    "most_of",
 ]
 
 FORMAT: Final = "poliqi-print-job-1"
@@ -54,6 +57,7 @@ _LIMIT: Final = 1 << 31
 _MODES: Final = ("solid", "wall", "lumen", "shell")
 _HEX: Final = frozenset("0123456789abcdef")
 _LONGEST_UM: Final = 1e6
+_ROUNDING: Final = 1e-9
 
 Place = tuple[int, int, int]
 
@@ -147,6 +151,17 @@ class Sequence:
         self._last = (record.block, *inner)
 
 
+def most_of(profile: Mapping[str, Any], group: str, name: str) -> float | None:
+    """The largest value that a job's profile tells; None where it tells none. Raises DataRefused for no number."""
+    table = profile.get(group)
+    most = cast("dict[str, Any]", table).get(name) if isinstance(table, dict) else None
+    if most is None:
+        return None
+    if isinstance(most, bool) or not isinstance(most, int | float) or not 0 < most < math.inf:
+        raise DataRefused(f"print job: its profile's {group}.{name} is {most!a:.40}; give a number above 0")
+    return float(most)
+
+
 def check_record(header: Header, record: Record) -> int:
     """Length of its vectors in nm. Raises DataRefused for what does not fit the header, or may not be at all."""
     where = f"print job: block {record.block}, tile {record.tile}, layer {record.layer}"
@@ -160,6 +175,15 @@ def check_record(header: Header, record: Record) -> int:
     for name, value in (("power_mw", record.power_mw), ("speed_mm_s", record.speed_mm_s)):
         if not 0.0 < value < math.inf:
             raise DataRefused(f"{where}: {name} {value}; give a finite one above 0")
+    for group, name, value in (
+        ("laser", "max_power_mw", record.power_mw),
+        ("scanner", "max_speed_mm_s", record.speed_mm_s),
+    ):
+        most = most_of(header.profile, group, name)
+        if most is not None and value > most * (1.0 + _ROUNDING):
+            raise DataRefused(
+                f"{where}: {value:g} is above the profile's {group}.{name} of {most:g}; slice with less"
+            )
     if not 1 <= len(record.vectors) <= MOST_VECTORS:
         raise DataRefused(f"{where}: {len(record.vectors)} vectors; a record has 1 to {MOST_VECTORS}")
     return _check_vectors(header, record, where)

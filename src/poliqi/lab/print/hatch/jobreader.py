@@ -13,6 +13,7 @@ import numpy as np
 from blake3 import blake3
 
 from poliqi.base.errors import DataRefused, words_of
+from poliqi.edge.regularfile import open_regular
 from poliqi.lab.print.hatch.jobformat import (
     END,
     END_BYTES,
@@ -152,7 +153,7 @@ class Job:
 def open_job(path: Path) -> Job:
     """A job to read, and to close (`with`). Raises DataRefused for a header that cannot be used."""
     try:
-        file = path.open("rb")
+        file = open_regular(path)
     except OSError as error:
         raise DataRefused(f"print job {path}: cannot be read ({error.strerror or error}); name a job") from error
     try:

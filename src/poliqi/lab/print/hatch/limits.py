@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.lab.print.dose.walls import WallLimit, wall_limit
+from poliqi.lab.print.focus import check_ripple
 from poliqi.lab.print.hatch.scan import LAYERS_TOGETHER
 from poliqi.lab.print.hatch.settings import HatchSettings, Mode
+from poliqi.lab.print.profile import Action
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +32,7 @@ __all__ = [
     "check_machine",
     "check_vessels",
     "cuts_of",
+    "dose_limit",
     "light_of",
 ]
 
@@ -72,8 +76,17 @@ def light_of(profile: Profile, settings: HatchSettings) -> tuple[float, float]:
     return power, speed
 
 
-def check_machine(plan: Plan, profile: Profile) -> None:
-    """Refuse (ConfigError) a part that the objective cannot reach through, or coordinates beyond nanometres."""
+def dose_limit(profile: Profile, settings: HatchSettings) -> WallLimit:
+    """The thinnest walls that a job's dose prints. Raises ConfigError where it does not reach the threshold."""
+    threshold = profile.threshold_for(settings.power_mw, settings.speed_mm_s, settings.hatch_um, settings.layer_um)
+    return wall_limit(threshold, profile.material.action, profile.w_xy_um, profile.w_z_um)
+
+
+def check_machine(plan: Plan, profile: Profile, settings: HatchSettings) -> None:
+    """Refuse (ConfigError) a dose too uneven, a part that the objective cannot reach through, coordinates beyond
+    nanometres.
+    """
+    check_ripple(plan.hatch_um, plan.layer_um, profile.w_xy_um, profile.w_z_um, settings.most_ripple)
     low, high = plan.bounds_um
     height, most = float(high[2] - low[2]), profile.objective.working_distance_um
     if height > most:
@@ -107,6 +120,22 @@ def check_vessels(network: Network, profile: Profile, settings: HatchSettings) -
                     f"hatch: {name} {value:g} um is below {least:g} um, the least of hatch, layer and the "
                     "profile's [material] min_wall_um; make it thicker"
                 )
+        if profile.material.action is Action.SOLIDIFY:
+            _check_dose(network, profile, settings)
+
+
+def _check_dose(network: Network, profile: Profile, settings: HatchSettings) -> None:
+    """Refuse (ConfigError) walls and skin too thin for their own dose to reach the threshold."""
+    limit = dose_limit(profile, settings)
+    asked = [("wall_um", settings.wall_um, limit.round_um(network))]
+    if settings.mode is Mode.SHELL:
+        asked.append(("skin_um", settings.skin_um, max(limit.lying_um, limit.upright_um)))
+    for name, value, least in asked:
+        if value < least:
+            raise ConfigError(
+                f"hatch: {name} {value:g} um is below {least:.3g} um, the least that the dose prints at threshold "
+                f"{limit.threshold:.2g} (lying walls are blurred along the light); make it thicker"
+            )
 
 
 def cuts_of(network: Network, plan: Plan) -> list[Cut]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from poliqi.base.errors import ConfigError
+from poliqi.lab.print.focus import MOST_RIPPLE, WHOLE_RIPPLE
 from poliqi.lab.print.profile import Action
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class HatchSettings:
     move by so much from layer to layer, there and back. `block_um` None: one block. `merge_gap_um`: shorter gaps
     are lit too; `min_length_um`: shorter vectors are left out. `least_lumen_pitches`: a lumen's diameter has so
     many pitches at least, across and along the light. `cut_vessels`: seams may cut vessels narrower than the
-    overlap.
+    overlap. `most_ripple`: of the dose between lines and layers, as a part of its mean.
     """
 
     mode: Mode
@@ -100,6 +101,7 @@ class HatchSettings:
     speed_mm_s: float | None = None
     least_lumen_pitches: float = 2.0
     cut_vessels: bool = False
+    most_ripple: float = MOST_RIPPLE
 
     def __post_init__(self) -> None:
         for name in ("hatch_um", "layer_um", "wall_um", "skin_um", "lattice_period_um", "lattice_beam_um"):
@@ -109,6 +111,11 @@ class HatchSettings:
         for name in ("tile_um", "block_um", "power_mw", "speed_mm_s"):
             if getattr(self, name) is not None:
                 _check(name, getattr(self, name), 1e-6)
+        if not 0 < self.most_ripple <= WHOLE_RIPPLE:
+            raise ConfigError(
+                f"hatch: most_ripple = {self.most_ripple:g} (--allow-ripple {100 * self.most_ripple:g}); above 0 "
+                f"and up to {WHOLE_RIPPLE:g} is possible"
+            )
         if self.lattice_beam_um >= self.lattice_period_um:
             raise ConfigError(
                 f"hatch: lattice_beam_um {self.lattice_beam_um:g} is not below lattice_period_um "

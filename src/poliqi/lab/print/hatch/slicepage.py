@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from poliqi.lab.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
+from poliqi.lab.print.focus import MOST_RIPPLE, ripple_together
 from poliqi.lab.print.hatch.settings import HatchSettings, Mode, Order
 from poliqi.lab.print.hatch.tiling import Part
 from poliqi.lab.print.profile import Action
@@ -23,6 +24,7 @@ __all__ = ["cautions_of", "slice_lines", "slice_page", "slice_record"]
 _MOST_DRAWN: Final = 40_000
 _WINDOW_PITCHES: Final = 100
 _DOUBTFUL: Final = 0.02
+_UNEVEN: Final = 1e-3
 _TIMES: Final = (
     ("lit", "lit_s", ORANGE),
     ("dark", "dark_s", GREY),
@@ -42,6 +44,7 @@ def slice_record(sliced: Sliced) -> dict[str, Any]:
         "profile": prepared.profile.name,
         "power_mw": prepared.power_mw,
         "speed_mm_s": prepared.speed_mm_s,
+        "ripple": dict(zip(("lines", "layers", "together"), _ripple(prepared), strict=True)),
         "layers": plan.layers,
         "layers_lit": sliced.lit_layers,
         "tiles": list(plan.grid),
@@ -72,7 +75,7 @@ def slice_record(sliced: Sliced) -> dict[str, Any]:
 def slice_lines(sliced: Sliced, name: str) -> list[str]:
     """The job in a few lines for people."""
     plan, time = sliced.prepared.plan, sliced.duration
-    settings, sums = sliced.prepared.settings, sliced.sums
+    prepared, settings, sums = sliced.prepared, sliced.prepared.settings, sliced.sums
     grid = f"{plan.grid[0]} x {plan.grid[1]} tiles" if plan.tiles > 1 else "one tile"
     parts = ", ".join(f"{label} {_words(getattr(time, name))}" for label, name, _ in _TIMES)
     order = f"um apart, {grid}, {'bottom' if plan.is_up else 'top'} first"
@@ -81,11 +84,22 @@ def slice_lines(sliced: Sliced, name: str) -> list[str]:
         f"{name}: {settings.mode}, {plan.layers} layers of {plan.layer_um:g} um, lines {plan.hatch_um:g} {order}",
         f"{sliced.vectors:,} vectors on {sums.lines:,} lines, {sums.length_nm * 1e-9:,.2f} m; {switched} times",
         _volume_line(sliced),
+        _ripple_line(prepared),
         f"time at {sliced.prepared.speed_mm_s:g} mm/s: {_words(time.total_s)} ({parts})",
     ]
     if sliced.job_bytes:
         lines.append(f"job: {sliced.job_bytes / 1e6:,.1f} MB, BLAKE3 {sliced.blake3[:16]}...")
     return lines
+
+
+def _ripple(prepared: Prepared) -> tuple[float, float, float]:
+    one = prepared.profile
+    return ripple_together(prepared.plan.hatch_um, prepared.plan.layer_um, one.w_xy_um, one.w_z_um)
+
+
+def _ripple_line(prepared: Prepared) -> str:
+    lines, layers, together = (100 * one for one in _ripple(prepared))
+    return f"dose ripples by {lines:.2g} % between lines, {layers:.2g} % between layers, {together:.2g} % together"
 
 
 def _volume_line(sliced: Sliced) -> str:
@@ -109,7 +123,7 @@ def cautions_of(sliced: Sliced) -> list[str]:
     """What somebody has to know before printing."""
     prepared, plan = sliced.prepared, sliced.prepared.plan
     settings, scanner = prepared.settings, prepared.profile.scanner
-    said = [*_material(settings, prepared), *_seams(prepared)]
+    said = [*_material(settings, prepared), *_evenness(prepared), *_seams(prepared)]
     if settings.merge_gap_um > 0:
         said.append(f"gaps shorter than {settings.merge_gap_um:g} um are lit too: lumens lose their edges there")
     if sliced.sums.short:
@@ -127,7 +141,34 @@ def cautions_of(sliced: Sliced) -> list[str]:
         said.append(f"the time counts {scanner.foci} foci that write at once; the job holds the vectors of one")
     if sliced.lit_layers < plan.layers:
         said.append(f"{plan.layers - sliced.lit_layers} of {plan.layers} layers are empty")
-    return [*said, *prepared.profile.cautions]
+    return [*said, *prepared.profile.cautions, *_assumed(prepared)]
+
+
+def _evenness(prepared: Prepared) -> list[str]:
+    """A dose that ripples more than 10 %, and layers that do not add up to the height."""
+    plan, said = prepared.plan, list[str]()
+    together = _ripple(prepared)[2]
+    if together > MOST_RIPPLE:
+        said.append(f"the dose ripples by {100 * together:.3g} %, above {100 * MOST_RIPPLE:g} %: walls print rough")
+    height = float(plan.bounds_um[1, 2] - plan.bounds_um[0, 2])
+    printed = plan.layers * plan.layer_um
+    if abs(printed / height - 1) > _UNEVEN:
+        said.append(
+            f"{plan.layers} layers of {plan.layer_um:g} um are {printed:.6g} um, and the domain is {height:.6g} um "
+            f"high ({100 * (printed / height - 1):+.2g} %): take a layer that divides the height"
+        )
+    return said
+
+
+def _assumed(prepared: Prepared) -> list[str]:
+    """Figures of the job that rest on what the profile assumes of the machine."""
+    profile, settings = prepared.profile, prepared.settings
+    said = profile.assumed("scanner", "the time")
+    if settings.power_mw is None:
+        said += profile.assumed("laser", "the power")
+    if prepared.plan.tiles > 1:
+        said += profile.assumed("objective", "the division into tiles")
+    return said
 
 
 def _material(settings: HatchSettings, prepared: Prepared) -> list[str]:

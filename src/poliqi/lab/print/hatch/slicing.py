@@ -123,12 +123,12 @@ def prepare(
 ) -> Prepared:
     """Divide into layers, lines and tiles, and refuse what cannot be printed. Milliseconds to a second.
 
-    Raises ConfigError (power, speed, pitches, tiles, height, budgets) or DataRefused (lumens, seams), with numbers
-    and places.
+    Raises ConfigError (power, speed, pitches, ripple, walls, tiles, height, budgets) or DataRefused (lumens,
+    seams), with numbers and places.
     """
     power, speed = light_of(profile, settings)
     plan = plan_of(domain, profile, settings)
-    check_machine(plan, profile)
+    check_machine(plan, profile, settings)
     check_vessels(network, profile, settings)
     cuts = cuts_of(network, plan)
     if not settings.cut_vessels:
@@ -177,7 +177,7 @@ def slice_job(
         clock.moves,
         int(layers.sum()),
         total.core_nm * cell,
-        (total.length_nm - total.core_nm) * cell,
+        (total.length_nm - total.core_nm) * cell if plan.tiles > 1 and plan.overlap_um > 0 else 0.0,
         _expected(prepared),
         0 if writer is None else writer.bytes,
         digest,

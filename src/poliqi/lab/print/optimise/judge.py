@@ -125,8 +125,7 @@ class Judge:
 def grown(judge: Judge, values: Mapping[str, Value]) -> Network:
     """The vessels of a design. Raises DataRefused where they cannot be grown."""
     from poliqi.lab.print.closure.close import close
-    from poliqi.lab.print.flow.rebalance import rebalance
-    from poliqi.lab.print.growth.grow import grow
+    from poliqi.lab.print.flow.opentree import open_trees
 
     domain = _domain(judge.domain)
     try:
@@ -134,9 +133,7 @@ def grown(judge: Judge, values: Mapping[str, Value]) -> Network:
         if judge.closure is not None:
             kept: dict[str, Any] = {name: values[name] for name in _CLOSURE if name in values}
             return close(domain, growth, replace(judge.closure, **kept), fluid=judge.fluid)
-        network = grow(domain, growth)
-        is_medium = judge.fluid.hematocrit is None
-        return network if is_medium else rebalance(network, judge.fluid, exponent=growth.exponent)
+        return open_trees(domain, growth, judge.fluid)
     except ConfigError as error:
         raise DataRefused(str(error)) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -72,12 +72,16 @@ def study_of(
     targets: Sequence[Target],
     objectives: Sequence[str] = OBJECTIVES,
     *,
+    software: Mapping[str, str] | None = None,
     resume: Path | None = None,
     workers: int | None = None,
     cluster: str | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Study:
-    """Judge all designs, on all cores; the order of `wanted` is kept. Raises what `resumed_sweep` does."""
+    """Judge all designs, on all cores; the order of `wanted` is kept. Raises what `resumed_sweep` does.
+
+    `software` tells the versions of what calculates: a file `resume` of others is refused.
+    """
     if not wanted:
         raise DataRefused("optimise: no design was asked for")
     taken: list[Taken] = []
@@ -85,7 +89,7 @@ def study_of(
         judge,
         [Asked(dict(one)) for one in wanted],
         Judged,
-        task=_task(judge),
+        task={**_task(judge), "software": dict(software or {})},
         resume=resume,
         workers=workers,
         cluster=cluster,

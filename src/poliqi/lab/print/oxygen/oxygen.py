@@ -13,6 +13,7 @@ from poliqi.base.errors import ConfigError, DataRefused
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from poliqi.lab.print.domain.domain import Domain
     from poliqi.lab.print.flow.solve import Flow
     from poliqi.lab.print.network import Network
     from poliqi.lab.print.oxygen.exchange import Exchange
@@ -87,7 +88,7 @@ class _Solved:
 
 
 def oxygen(
-    domain: Any,
+    domain: Domain,
     network: Network | None,
     flow: Flow | None,
     tissue: Tissue,
@@ -133,7 +134,7 @@ def oxygen(
         return _outcome(before, network, tissue)
 
 
-def _spacing(domain: Any, cells: int | None, spacing_um: float | None) -> float:
+def _spacing(domain: Domain, cells: int | None, spacing_um: float | None) -> float:
     from poliqi.lab.print.oxygen.grid import shape_of
 
     bounds = np.asarray(domain.bounds_um, np.float64)
@@ -146,7 +147,7 @@ def _spacing(domain: Any, cells: int | None, spacing_um: float | None) -> float:
     return spacing
 
 
-def _spacings(domain: Any, spacing: float) -> list[float]:
+def _spacings(domain: Domain, spacing: float) -> list[float]:
     """Grids to solve on, coarse ones first."""
     from poliqi.lab.print.oxygen.grid import shape_of
 
@@ -166,7 +167,7 @@ def _check(network: Network, flow: Flow) -> None:
 
 
 def _assembled(
-    domain: Any,
+    domain: Domain,
     network: Network | None,
     flow: Flow | None,
     tissue: Tissue,

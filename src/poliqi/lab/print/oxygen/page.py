@@ -76,7 +76,8 @@ def facts_of(perfusion: Perfusion) -> list[tuple[str, str]]:
         facts.append((f"{one.kind.name.lower()} shear", words))
     covered = perfusion.coverage
     reached = f"{100 * covered.fraction:.4g} % within {covered.reach_um:g} um"
-    facts.append(("coverage", f"{reached}; {covered.worst_um:.0f} um at the worst"))
+    worst = f"{covered.worst_um:.0f} um at the worst of the voxels' centres, nowhere above {covered.most_um:.0f} um"
+    facts.append(("coverage", f"{reached}; {worst}"))
     return facts + _oxygen_facts(perfusion)
 
 

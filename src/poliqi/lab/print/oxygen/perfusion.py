@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from poliqi.lab.print.flow.designed import port_cautions
 from poliqi.lab.print.network import Kind, Role
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ __all__ = ["NL_MIN", "SHEAR_PA", "Perfusion", "Shear", "cautions_of", "ends_of",
 NL_MIN: Final = 1e6 / 60
 """One nanolitre a minute in um^3/s."""
 SHEAR_PA: Final = {Kind.ARTERY: (1.0, 7.0), Kind.VEIN: (0.1, 0.6)}
-"""Usual wall shear in the body."""
+"""Usual wall shear in the body: general knowledge, without a source of its own."""
 _TURBULENT: Final = 2000.0
 _SPREAD: Final = 0.2
 _UNSURE: Final = 0.02
@@ -107,6 +108,7 @@ def cautions_of(perfusion: Perfusion) -> list[str]:
     told: list[str] = []
     if not any(port.role is Role.OUTLET for port in network.ports):
         told.append("no outlet: vessels end open at one pressure, and what leaves them is not followed further")
+    told += port_cautions(network, flow)
     fast = int(np.argmax(flow.reynolds))
     if flow.reynolds[fast] > _TURBULENT:
         told.append(f"Reynolds number {flow.reynolds[fast]:.0f} at {_middle(network, fast)}: not laminar")
@@ -116,11 +118,16 @@ def cautions_of(perfusion: Perfusion) -> list[str]:
     spread = flow_spread(network, flow)
     if spread is not None and spread > _SPREAD:
         told.append(f"flows of terminal vessels differ by {100 * spread:.0f} % (one sigma)")
-    if not coverage.is_full:
+    if coverage.places:
         x, y, z = coverage.worst_point_um
         told.append(
             f"{100 * (1 - coverage.fraction):.2g} % of the tissue is further than {coverage.reach_um:g} um from a "
             f"vessel; worst {coverage.worst_um:.0f} um at ({x:.0f}, {y:.0f}, {z:.0f}) um"
+        )
+    elif not coverage.is_full:
+        told.append(
+            f"between the voxels' centres tissue may be up to {coverage.most_um:.0f} um from a vessel, beyond "
+            f"{coverage.reach_um:g} um; voxels of {coverage.spacing_um:.3g} um cannot tell"
         )
     if perfusion.oxygen is not None and perfusion.tissue is not None:
         told += _oxygen_cautions(perfusion.oxygen, perfusion.tissue, perfusion)

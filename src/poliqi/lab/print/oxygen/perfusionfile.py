@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 
 from poliqi.base.errors import DataRefused
+from poliqi.lab.print.arrayfile import npz_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +27,12 @@ _MOST_HEAD: Final = 1 << 20
 _REMEDY: Final = "write it anew with `poliqi lab print perfuse -o`"
 _SEGMENTS: Final = ("flow_um3_s", "wall_shear_pa", "viscosity_pa_s")
 _FIELDS: Final = ("c_mol_m3", "kind")
+_MOST: Final = {
+    "head": _MOST_HEAD,
+    **dict.fromkeys(("pressure_pa", "oxygen_mol_m3", "given_mol_s", *_SEGMENTS), 1 << 24),
+    **dict.fromkeys(_FIELDS, 1 << 27),
+}
+"""Elements of each array that may be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +69,10 @@ def perfusion_from(data: bytes, name: str = "perfusion") -> PerfusionFile:
     """What a file's content says, checked in size before it is unpacked. Raises DataRefused."""
     if len(data) > _MOST_BYTES:
         raise DataRefused(f"{name}: more than {_MOST_BYTES} bytes; {_REMEDY}")
+    arrays = npz_arrays(data, name, _MOST, _MOST_UNPACKED, _REMEDY)
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            sizes = {info.filename: info.file_size for info in archive.infolist()}
-        if sum(sizes.values()) > _MOST_UNPACKED or sizes.get("head.npy", 0) > _MOST_HEAD:
-            raise DataRefused(f"{name}: unpacks to {sum(sizes.values())} bytes, the limit is {_MOST_UNPACKED}")
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            arrays = {key: np.asarray(archive[key]) for key in archive.files}
         head: Any = json.loads(arrays.pop("head").tobytes())
-    except DataRefused:
-        raise
-    except Exception as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise DataRefused(f"{name}: not a file of a perfusion ({type(error).__name__}); {_REMEDY}") from error
     said = cast("dict[str, Any]", head) if isinstance(head, dict) else {}
     if said.get("format") != FORMAT:

@@ -72,7 +72,8 @@ def carry(
     """March once through all vessels; returns what flows in from outside.
 
     s, t (e,): what a piece gives to its tissue is s c - t. Written: `mean` (e,) concentration of each piece,
-    `given` (e,), `slope` (e,) dC/dc of it, `enter` (e,) dC/dc where it begins, `point` (points,) concentration.
+    `given` (e,), `slope` (e,) dC/dc of it, `enter` (e,) dC/dc where it begins, `point` (points,) concentration; a
+    point through which nothing flows (1e-9 of the most) has that of the piece beside it.
     """
     amount = np.zeros(source.size)
     through = source.copy()
@@ -115,6 +116,12 @@ def carry(
         through[down[e]] += q
         if through[down[e]] > 0.0:
             point[down[e]] = _dissolved(float(amount[down[e]] / through[down[e]]), capacity, half, n)
+    least = 1e-9 * flow.max() if flow.size else 0.0
+    for e in range(up.size):
+        if not through[up[e]] > least:
+            point[up[e]] = mean[first[e]]
+        if not through[down[e]] > least:
+            point[down[e]] = mean[first[e + 1] - 1]
     return into
 
 

@@ -24,8 +24,7 @@ __all__ = ["Settings", "check", "settings_of"]
 class Settings:
     """What the job uses, where it differs from the profile; lengths in um.
 
-    `seams_x_um`, `seams_y_um`: places of the middle of the overlap between neighbouring tiles. `tile_um`: the
-    widest tile; None: fits. `voxel_um`: distance of the scan lines that look for islands; None: chosen.
+    `tile_um`: the widest tile; None: fits. `voxel_um`: between scan lines that look for islands; None: chosen.
     """
 
     pitch_um: float
@@ -33,8 +32,6 @@ class Settings:
     overlap_um: float
     min_wall_um: float
     tile_um: float | None = None
-    seams_x_um: tuple[float, ...] = ()
-    seams_y_um: tuple[float, ...] = ()
     voxel_um: float | None = None
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What the machine reaches and resolves: height, field, lumens against the lines of the laser, seams of tiles."""
+"""What the machine reaches and resolves: height, field, lumens against the lines of the laser."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ def check_machine(domain: Domain, network: Network, profile: Profile, settings: 
         *_reach(domain, profile, settings),
         *_lumens(network, profile, settings),
         *_stubby(network),
-        *_seams(network, settings),
     ]
 
 
@@ -107,49 +106,3 @@ def _stubby(network: Network) -> list[Problem]:
             int(short.sum()),
         )
     ]
-
-
-def _seams(network: Network, settings: Settings) -> list[Problem]:
-    """Vessels narrower than the overlap that cross a seam (caution), or lie within one (refuse)."""
-    found: list[Problem] = []
-    half = 0.5 * settings.overlap_um
-    narrow = 2.0 * network.radius_um < settings.overlap_um
-    for axis, seams in ((0, settings.seams_x_um), (1, settings.seams_y_um)):
-        low = np.minimum(network.start_um[:, axis], network.end_um[:, axis])
-        high = np.maximum(network.start_um[:, axis], network.end_um[:, axis])
-        for seam in seams:
-            within = narrow & (low - network.radius_um > seam - half) & (high + network.radius_um < seam + half)
-            across = (
-                narrow
-                & ~within
-                & (low - network.radius_um < seam + half)
-                & (high + network.radius_um > seam - half)
-            )
-            for hit, severity in ((within, Severity.REFUSE), (across, Severity.CAUTION)):
-                if hit.any():
-                    found.append(_seam(network, settings, hit, severity, axis, seam))
-    return found
-
-
-def _seam(
-    network: Network, settings: Settings, hit: NDArray[np.bool_], severity: Severity, axis: int, seam: float
-) -> Problem:
-    at = np.flatnonzero(hit)
-    worst = int(at[network.radius_um[at].argmin()])
-    start, end = network.start_um[worst], network.end_um[worst]
-    run = end[axis] - start[axis]
-    share = 0.5 if run == 0 else float(np.clip((seam - start[axis]) / run, 0.0, 1.0))
-    detail = f"seam at {'xy'[axis]} = {seam:.1f} um; " + (
-        "the vessel lies within the overlap" if severity is Severity.REFUSE else "the overlap is exposed twice"
-    )
-    return Problem(
-        severity,
-        Flaw.SEAM,
-        float(2.0 * network.radius_um[worst]),
-        settings.overlap_um,
-        place_of(start + share * (end - start)),
-        "shift the tiles, or make the overlap smaller",
-        len(at),
-        "um",
-        detail,
-    )

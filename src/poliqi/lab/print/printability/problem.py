@@ -26,7 +26,6 @@ class Flaw(StrEnum):
     CLOSED_PORT = "port below the surface"
     CAVITY = "closed cavity"
     ISLAND = "floating island"
-    SEAM = "seam across a narrow vessel"
     NARROW_LUMEN = "narrow lumen"
     THIN_WALL = "thin wall between vessels"
     THIN_SHELL = "thin wall to the outside"

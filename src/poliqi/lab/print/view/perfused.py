@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from msgspec.structs import asdict
 
 from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.edge.regularfile import open_regular
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
     from poliqi.lab.print.oxygen.oxygen import Oxygen
     from poliqi.lab.print.oxygen.perfusion import Perfusion
-    from poliqi.lab.print.oxygen.perfusionfile import PerfusionFile
+    from poliqi.lab.print.oxygen.perfusionhead import OxygenHead, PerfusionHead
     from poliqi.lab.print.vesselfile import Vessels
 
 __all__ = ["perfused", "perfused_from"]
@@ -22,8 +28,12 @@ _MOST_BYTES: Final = 1 << 30
 
 
 def perfused(vessels: Vessels, tissue: str | None, cells: int) -> Perfusion:
-    """Medium through the vessels, oxygen of a named tissue (None: without). Raises ConfigError, DataRefused."""
+    """The fluid of their design (else medium) through the vessels, oxygen of a named tissue (None: without).
+
+    Raises ConfigError, DataRefused.
+    """
     from poliqi.lab.print.coverage import coverage
+    from poliqi.lab.print.flow.designed import designed_fluid
     from poliqi.lab.print.flow.fluid import Fluid
     from poliqi.lab.print.flow.solve import solve_flow
     from poliqi.lab.print.oxygen.oxygen import oxygen
@@ -32,13 +42,15 @@ def perfused(vessels: Vessels, tissue: str | None, cells: int) -> Perfusion:
 
     if tissue is not None and tissue not in PRESETS:
         raise ConfigError(f"--tissue {tissue!a:.60}: give one of {', '.join(PRESETS)}")
-    network, domain, fluid = vessels.network, vessels.domain, Fluid()
+    network, domain = vessels.network, vessels.domain
+    fluid = designed_fluid(vessels.made) or Fluid()
+    carrier = Carrier() if fluid.hematocrit is None else Carrier.blood(fluid.hematocrit)
     flow = solve_flow(network, fluid)
     covered = coverage(domain, network)
     if tissue is None:
         return Perfusion(network, domain, fluid, flow, covered, None, None, None)
-    found = oxygen(domain, network, flow, PRESETS[tissue], cells=cells)
-    return Perfusion(network, domain, fluid, flow, covered, PRESETS[tissue], Carrier(), found)
+    found = oxygen(domain, network, flow, PRESETS[tissue], carrier=carrier, cells=cells)
+    return Perfusion(network, domain, fluid, flow, covered, PRESETS[tissue], carrier, found)
 
 
 def perfused_from(path: Path, vessels: Vessels) -> Perfusion:
@@ -47,11 +59,13 @@ def perfused_from(path: Path, vessels: Vessels) -> Perfusion:
     from poliqi.lab.print.flow.fluid import Fluid
     from poliqi.lab.print.flow.solve import solve_flow
     from poliqi.lab.print.oxygen.perfusion import Perfusion
+    from poliqi.lab.print.oxygen.perfusionarrays import ensure_arrays
     from poliqi.lab.print.oxygen.perfusionfile import perfusion_from
+    from poliqi.lab.print.oxygen.perfusionhead import head_of
     from poliqi.lab.print.oxygen.tissue import Carrier, Tissue
 
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise DataRefused(f"--perfusion {path}: cannot be read ({error.strerror}); name another file") from error
@@ -60,54 +74,49 @@ def perfused_from(path: Path, vessels: Vessels) -> Perfusion:
         raise DataRefused(
             f"--perfusion {path}: it is of other vessels; write it anew with `poliqi lab print perfuse`"
         )
-    network = vessels.network
+    head = head_of(told.head, f"--perfusion {path}")
+    network, domain = vessels.network, vessels.domain
+    ensure_arrays(told.arrays, head, network, domain, f"--perfusion {path}")
     try:
-        fluid = Fluid(**told.head["fluid"])
+        fluid = Fluid(**asdict(head.fluid))
         flow = solve_flow(network, fluid)
         names = ("pressure_pa", "flow_um3_s", "wall_shear_pa", "viscosity_pa_s")
-        changed = {name: told.arrays[name] for name in names}
-        if any(changed[name].shape != getattr(flow, name).shape for name in names):
-            raise DataRefused(f"--perfusion {path}: its arrays are not of {len(network.segments)} segments")
-        flow = replace(flow, **changed)
-        covered = coverage(vessels.domain, network, float(told.head["coverage"]["reach_um"]))
-        head: Any = told.head["oxygen"]
-        if head is None:
-            return Perfusion(network, vessels.domain, fluid, flow, covered, None, None, None)
-        tissue = Tissue(**head["tissue"])
-        carrier = None if head["carrier"] is None else Carrier(**head["carrier"])
-        found = _oxygen(told, head, network.segments)
-    except (KeyError, TypeError, ValueError) as error:
+        flow = replace(flow, **{name: told.arrays[name].astype(np.float64) for name in names})
+        covered = coverage(domain, network, head.coverage.reach_um)
+        if head.oxygen is None:
+            return Perfusion(network, domain, fluid, flow, covered, None, None, None)
+        tissue = Tissue(**asdict(head.oxygen.tissue))
+        carrier = None if head.oxygen.carrier is None else Carrier(**asdict(head.oxygen.carrier))
+    except ConfigError as error:
         raise DataRefused(f"--perfusion {path}: its head is not as it has to be ({error})") from error
-    return Perfusion(network, vessels.domain, fluid, flow, covered, tissue, carrier, found)
+    found = _oxygen(told.arrays, head, head.oxygen, network.segments)
+    return Perfusion(network, domain, fluid, flow, covered, tissue, carrier, found)
 
 
-def _oxygen(told: PerfusionFile, head: Any, segments: Any) -> Oxygen:
+def _oxygen(
+    arrays: Mapping[str, NDArray[Any]], head: PerfusionHead, said: OxygenHead, segments: NDArray[np.int32]
+) -> Oxygen:
     """The field with its numbers; a segment's oxygen is the mean of its points'."""
     from poliqi.lab.print.oxygen.oxygen import Balance, Oxygen, Vesselwise
 
-    arrays = told.arrays
-    spacing = float(told.head["spacing_um"])
-    low_x, low_y, low_z = (float(one) for one in told.head["low_um"])
-    at_x, at_y, at_z = (float(one) for one in head["minimum_at_um"])
     vessels = None
     if "oxygen_mol_m3" in arrays:
         point = arrays["oxygen_mol_m3"]
         vessels = Vesselwise(point, point[segments].mean(axis=1), arrays["given_mol_s"])
-    doubt = head["hypoxic_doubt"]
-    balance = Balance(**{name: value for name, value in head["balance"].items() if name != "residual"})
+    balance = {name: value for name, value in asdict(said.balance).items() if name != "residual"}
     return Oxygen(
-        spacing,
-        (low_x, low_y, low_z),
+        said.spacing_um,
+        head.low_um or (0.0, 0.0, 0.0),
         arrays["c_mol_m3"],
         arrays["kind"],
-        (spacing**3 * (arrays["kind"] == 1)).astype(np.float32),
-        head["hypoxic"],
-        float("nan") if doubt is None else doubt,
-        head["minimum_mol_m3"],
-        (at_x, at_y, at_z),
-        head["mean_mol_m3"],
+        (said.spacing_um**3 * (arrays["kind"] == 1)).astype(np.float32),
+        said.hypoxic,
+        float("nan") if said.hypoxic_doubt is None else said.hypoxic_doubt,
+        said.minimum_mol_m3,
+        said.minimum_at_um,
+        said.mean_mol_m3,
         vessels,
-        balance,
-        head["newton_steps"],
-        head["cycles"],
+        Balance(**balance),
+        said.newton_steps,
+        said.cycles,
     )
