@@ -22,7 +22,9 @@ from poliqi.lab.print.hatch.jobreader import read_job
 from poliqi.ops.commands.lab_print_calibrate import command
 from poliqi.ops.print_profile_toml import profile_toml, read_profile
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "lab-print-calibrate.md").read_text()
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "lab-print-calibrate.md").read_text(
+    encoding="utf-8"
+)
 W_XY, W_Z, K = 0.24, 1.3, 3.6
 PROFILE = read_profile("illustrative")
 POWERS, SPEEDS = (5.0, 10.0, 15.0, 20.0, 25.0, 30.0), (10.0, 50.0, 100.0)

@@ -150,6 +150,26 @@ def test_closing_over_seeds(name: str, seed: int) -> None:
     assert_closed(close(domain, growth, SHORT), domain, growth)
 
 
+@pytest.mark.parametrize(
+    "seed", [1, pytest.param(2, marks=pytest.mark.soak), pytest.param(3, marks=pytest.mark.soak)]
+)
+def test_dense_terminals_are_joined(seed: int) -> None:
+    """150 in 1 mm3 at 2 uL/min, terminals of about 5 um radius: nearly all get their vein."""
+    growth = GrowthSettings(
+        (
+            Inlet((-500.0, 0.0, 0.0), pressure_pa=1500.0),
+            Inlet((500.0, 0.0, 0.0), role=Role.OUTLET, pressure_pa=500.0),
+        ),
+        terminals=150, flow_um3_s=2e9 / 60.0, gap_um=10.0, wall_um=10.0, terminal_pressure_pa=1000.0, seed=seed,
+    )  # fmt: skip
+    network = close(box((1000.0,) * 3), growth, ClosureSettings())
+    report = closure_report(network, Fluid(growth.viscosity_pa_s), gap_um=10.0)
+    assert report.is_whole
+    assert report.gap_um >= 10.0
+    assert report.capillary_cv < 1e-6
+    assert report.capillaries >= 0.95 * 150
+
+
 def test_the_same_seed_gives_the_same_network() -> None:
     domain, growth = shapes()["cube"]
     one, other = close(domain, growth, SHORT), close(domain, growth, SHORT)

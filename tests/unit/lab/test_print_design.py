@@ -26,7 +26,9 @@ point_um = [-400, 0, 0]
 terminals = 25
 flow = "0.1 uL/min"
 """
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "lab-print-design.md").read_text()
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "lab-print-design.md").read_text(
+    encoding="utf-8"
+)
 
 
 def _read(text: str):
@@ -141,7 +143,7 @@ def test_the_command_writes_vessels_that_can_be_read(tmp_path: Path) -> None:
     assert any("no outlet" in one for one in record["cautions"])
     assert vessels.made["seed"] == 5
     assert vessels.domain.volume_um3 == pytest.approx(4 / 3 * 3.14159265 * 400**3, rel=1e-6)
-    assert "caution" not in (tmp_path / "d.html").read_text()[:20]
+    assert "caution" not in (tmp_path / "d.html").read_text(encoding="utf-8")[:20]
 
 
 def test_the_example_becomes_one_perfusable_network(tmp_path: Path) -> None:

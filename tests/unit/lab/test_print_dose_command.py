@@ -15,7 +15,9 @@ from poliqi.lab.print.domain.domain import box
 from poliqi.lab.print.vesselfile import read_vessels, vessels_bytes
 from poliqi.ops.commands.lab_print_dose import command
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "lab-print-dose.md").read_text()
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "lab-print-dose.md").read_text(
+    encoding="utf-8"
+)
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def test_compensated_vessels_print_better_and_are_a_file_for_the_next_step(vesse
     assert abs(ratios[1] - 1) < abs(ratios[0] - 1)
     again = run(out, "--threshold", "0.7", "--json")
     assert json.loads(again.stdout)["surface"][0]["rmse_um"] > 0
-    assert "<svg" in page.read_text()
+    assert "<svg" in page.read_text(encoding="utf-8")
 
 
 def test_people_read_numbers_with_units_and_cautions(vessels: Path) -> None:
@@ -105,7 +107,7 @@ def test_the_power_for_walls_in_place_does_not_depend_on_the_power_told(vessels:
     from importlib.resources import files
 
     machine = tmp_path / "m.toml"
-    text = (files("poliqi.lab.print.profiles") / "illustrative.toml").read_text()
+    text = (files("poliqi.lab.print.profiles") / "illustrative.toml").read_text(encoding="utf-8")
     machine.write_text(text.replace("min_wall_um = 1.0", "min_wall_um = 1.0\nline_threshold_mw2_s_mm = 6.25"))
     found = []
     for power in ("25", "30", "40"):

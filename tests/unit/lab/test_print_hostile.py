@@ -552,6 +552,14 @@ def test_an_stl_as_short_as_a_header_less_a_facet_is_refused() -> None:
         stl_corners(bytes(34), "a.stl")
 
 
+def test_a_metaimage_whose_last_key_is_damaged_is_refused() -> None:
+    head = "DimSize = 1 1 1\nElementType = MET_UCHAR\nElementSpacing = 1 1 1\nElementDataFile{} = LOCAL\n"
+    assert labels_of(head.format("").encode() + b"\1", "a.mha", 1, unit="um").volume_um3 == 1
+    for spoilt in ("\0", "s"):
+        with pytest.raises(DataRefused, match="data in another file"):
+            labels_of(head.format(spoilt).encode() + b"\1", "a.mha", 1, unit="um")
+
+
 def test_a_signalling_nan_of_an_stl_is_a_nan() -> None:
     data = bytearray(binary_stl())
     data[96:100] = b"\1\0\x80\x7f"

@@ -22,7 +22,7 @@ from poliqi.lab.print.hatch.jobreader import check_job, open_job, read_job
 from poliqi.lab.print.hatch.jobwriter import JobWriter
 
 FOLDER = Path(__file__).resolve().parents[2] / "vectors" / "print_job"
-CASES = json.loads((FOLDER / "cases.json").read_text())["cases"]
+CASES = json.loads((FOLDER / "cases.json").read_text(encoding="utf-8"))["cases"]
 HEADER = Header(
     FORMAT,
     "test",
@@ -71,7 +71,7 @@ def test_the_cases_are_what_their_program_writes() -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert (FOLDER / "cases.json").read_text() == module.text()
+    assert (FOLDER / "cases.json").read_text(encoding="utf-8") == module.text()
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])

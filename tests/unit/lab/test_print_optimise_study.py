@@ -198,7 +198,7 @@ def test_the_command_grows_chooses_and_writes(tmp_path: Path) -> None:
     best, table = tmp_path / "best.vessels.json", tmp_path / "table.json"
     done = CliRunner().invoke(command, [*asked, "--best", str(best), "-o", str(table)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    record = json.loads(table.read_text())
+    record = json.loads(table.read_text(encoding="utf-8"))
     assert record["targets"] == ["hypoxic<90%", "print<1e+09s", "flaws<=0"]
     assert record["best"] is not None
     chosen = record["designs"][record["best"] - 1]["values"]["terminals"]

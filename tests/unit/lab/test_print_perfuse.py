@@ -30,7 +30,9 @@ from poliqi.lab.print.vesselfile import read_vessels, vessels_bytes
 from poliqi.lab.print.view.perfused import perfused
 from poliqi.ops.commands.lab_print_perfuse import command
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "lab-print-perfuse.md").read_text()
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "lab-print-perfuse.md").read_text(
+    encoding="utf-8"
+)
 SIDE = 200.0
 
 
@@ -90,7 +92,7 @@ def test_flow_shear_and_oxygen_of_a_loop(vessels: Path, tmp_path: Path) -> None:
     assert abs(oxygen["balance"]["residual"]) < 1e-3
     assert oxygen["tissue"]["consumption_mol_m3_s"] == 0.05
     assert "given" in oxygen["tissue"]["source"]
-    words = report.read_text()
+    words = report.read_text(encoding="utf-8")
     assert "Oxygen in the middle plane" in words
     assert "simulated" in words
     made = perfusion_from(out.read_bytes())
@@ -117,7 +119,7 @@ def test_without_oxygen_there_is_flow_alone(vessels: Path, tmp_path: Path) -> No
     assert ran.exit_code == 0, ran.output
     assert json.loads(ran.stdout)["oxygen"] is None
     assert "c_mol_m3" not in perfusion_from(out.read_bytes()).arrays
-    assert plot.read_text().startswith("<?xml")
+    assert plot.read_text(encoding="utf-8").startswith("<?xml")
 
 
 def test_blood_flows_by_pries_and_carries_more(vessels: Path) -> None:

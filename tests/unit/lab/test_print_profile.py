@@ -24,7 +24,9 @@ from poliqi.lab.print.profile import Profile, profile_from
 from poliqi.ops.print_profile_toml import example_names, profile_digest, profile_toml, read_profile
 from poliqi.ops.toml_file import toml_from
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "print-profile-toml.md").read_text()
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "print-profile-toml.md").read_text(
+    encoding="utf-8"
+)
 
 
 def table() -> dict[str, Any]:

@@ -58,7 +58,7 @@ def test_it_tells_what_can_be_worked_out_by_hand(tmp_path: Path) -> None:
     assert record["contacts"] == 0
     assert record["hypoxic"] is None
     assert record["machine"] is None
-    text = (tmp_path / "r.html").read_text()
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "0.785 % " not in text
     assert "<dd>0.789 %</dd>" in text
     assert "42" in text
@@ -72,7 +72,7 @@ def test_oxygen_flaws_and_time_stand_in_the_page(tmp_path: Path) -> None:
     record = json.loads(done.stdout)
     assert record["machine"] == "illustrative"
     assert record["hypoxic"] is not None
-    text = (tmp_path / "r.html").read_text()
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
     scene = json.loads(text.split('id="scene">')[1].split("</script>")[0])
     assert [one["key"] for one in scene["quantities"]] == ["radius", "pressure", "flow", "shear", "oxygen"]
     assert scene["field"]["shape"] == [16, 16, 16]
@@ -100,7 +100,7 @@ def test_vessels_that_touch_are_told_with_their_place(tmp_path: Path) -> None:
     record = json.loads(done.stdout)
     assert record["contacts"] == 1
     assert "pairs of vessels touch" in record["cautions"][0]
-    assert "two vessels touch" in (tmp_path / "r.html").read_text()
+    assert "two vessels touch" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_a_picture_is_made_too(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_perfusion_that_was_written_is_taken(tmp_path: Path) -> None:
     before = json.loads(done.stdout)
     record = json.loads(run(path, "--perfusion", tmp_path / "p.npz", "-o", tmp_path / "r.html", "--json").stdout)
     assert record["hypoxic"] == before["oxygen"]["hypoxic"]
-    assert "hepatocytes" in (tmp_path / "r.html").read_text()
+    assert "hepatocytes" in (tmp_path / "r.html").read_text(encoding="utf-8")
     other = write(tmp_path, thread(), "other.vessels.json")
     with pytest.raises(DataRefused, match="of other vessels"):
         run(other, "--perfusion", tmp_path / "p.npz", "-o", tmp_path / "o.html")
@@ -169,7 +169,7 @@ def test_what_contradicts_itself_is_refused(more: list[str], error: Any, told: s
     at = [str(tmp_path / one) if one.endswith((".html", ".pdf", ".npz", ".job")) else one for one in more]
     with pytest.raises(error, match=told):
         run(path, *at)
-    assert (tmp_path / "there.html").read_text() == "mine"
+    assert (tmp_path / "there.html").read_text(encoding="utf-8") == "mine"
 
 
 def test_flow_is_that_of_poiseuille() -> None:

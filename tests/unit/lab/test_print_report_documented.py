@@ -18,13 +18,13 @@ REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "reference"
     [("lab-print-report.md", lab_print_report.command), ("lab-print-optimise.md", lab_print_optimise.command)],
 )
 def test_every_option_is_on_its_page(page: str, command: object) -> None:
-    text = (REFERENCE / page).read_text()
+    text = (REFERENCE / page).read_text(encoding="utf-8")
     for option in command.params:  # pyright: ignore[reportAttributeAccessIssue]
         if option.name != "file":
             assert any(f"`{name}" in text for name in option.opts), option.name
 
 
 def test_every_variable_and_measure_is_on_its_page() -> None:
-    text = (REFERENCE / "lab-print-optimise.md").read_text()
+    text = (REFERENCE / "lab-print-optimise.md").read_text(encoding="utf-8")
     for name in (*VARIABLES, *MEASURES):
         assert f"`{name}`" in text, name

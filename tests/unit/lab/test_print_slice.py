@@ -48,7 +48,7 @@ PROFILE = Profile(
     Hatching(0.5, 1.0, 5.0, TOLD),
 )
 PAGES = Path(__file__).resolve().parents[3] / "docs"
-PAGE = (PAGES / "reference" / "lab-print-slice.md").read_text()
+PAGE = (PAGES / "reference" / "lab-print-slice.md").read_text(encoding="utf-8")
 BOX = box((80.0, 60.0, 40.0), (40.0, 30.0, 20.0))
 
 
@@ -348,7 +348,7 @@ def test_command_writes_a_job_and_tells_of_it(tmp_path: Path) -> None:
     assert f"{totals.vectors:,} vectors" in done.output
     assert "caution: the focus of profile 'illustrative' is not measured" in done.output
     assert "without lines 0.000183 mm3" in done.output  # 80 x 60 x 40 um less pi 36 80
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     assert text.count("<svg") == 5
     assert "simulated" in text
 
@@ -398,7 +398,7 @@ def test_every_option_is_on_its_page() -> None:
 
 
 def test_every_mode_is_explained() -> None:
-    explained = (PAGES / "explanation" / "hatching.md").read_text()
+    explained = (PAGES / "explanation" / "hatching.md").read_text(encoding="utf-8")
     for mode in Mode:
         assert f"**{mode}**" in explained
 
@@ -418,4 +418,4 @@ def test_command_refuses_a_lying_wall_that_the_dose_does_not_print(tmp_path: Pat
 
 
 def illustrative() -> str:
-    return (files("poliqi.lab.print.profiles") / "illustrative.toml").read_text()
+    return (files("poliqi.lab.print.profiles") / "illustrative.toml").read_text(encoding="utf-8")

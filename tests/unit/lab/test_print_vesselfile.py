@@ -18,7 +18,7 @@ from poliqi.lab.print.network import Network
 from poliqi.lab.print.vesselfile import Vessels, read_vessels, vessels_bytes, vessels_from
 
 VECTORS = Path(__file__).resolve().parents[2] / "vectors" / "vessels"
-CASES = {path.stem: json.loads(path.read_text()) for path in sorted(VECTORS.glob("*.json"))}
+CASES = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(VECTORS.glob("*.json"))}
 REFUSED = [name for name, case in CASES.items() if "refused" in case]
 TAKEN = [name for name in CASES if name not in REFUSED]
 

@@ -112,7 +112,7 @@ def mha_voxels(data: bytes, what: str) -> Voxels:
         turn = [float(number) for number in facts.get("TransformMatrix", "1 0 0 0 1 0 0 0 1").split()]
     except (KeyError, ValueError) as error:
         raise DataRefused(f"{what}: its header lacks or spoils {str(error)[:60]}; save it again") from None
-    if turn != [1, 0, 0, 0, 1, 0, 0, 0, 1] or facts["ElementDataFile"] != "LOCAL":
+    if turn != [1, 0, 0, 0, 1, 0, 0, 0, 1] or facts.get("ElementDataFile") != "LOCAL":
         raise DataRefused(f"{what}: its axes are turned, or its data in another file; save it upright, in one file")
     size = ensure_bytes(shape, np.dtype(kind).itemsize, what)
     body = memoryview(data)[end + 1 :]
