@@ -119,7 +119,7 @@ def _peak_mb() -> float:
     """The most this program held; what the kernel reports of a process still counts the one that started it."""
     status = Path("/proc/self/status")
     if status.exists():
-        kept = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        kept = [line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:")]
         return int(kept[0].split()[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 

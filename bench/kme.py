@@ -42,7 +42,7 @@ def cpu_s(site: LiveSite) -> float:
 def memory_mb(site: LiveSite) -> float:
     """Resident memory of a site's process."""
     assert site.process is not None
-    lines = Path(f"/proc/{site.process.pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{site.process.pid}/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1000
 
 

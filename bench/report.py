@@ -53,12 +53,16 @@ def machine() -> dict[str, Any]:
     cpu = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [ln.split(":", 1)[1].strip() for ln in info.read_text().splitlines() if ln.startswith("model name")]
+        names = [
+            ln.split(":", 1)[1].strip()
+            for ln in info.read_text(encoding="utf-8").splitlines()
+            if ln.startswith("model name")
+        ]
         cpu = names[0] if names else cpu
     load = Path("/proc/loadavg")
     return {
         "cpu": cpu,
         "python": platform.python_version(),
         "memcpy_gb_s": round(source.nbytes / seconds / 1e9, 2),
-        "load_1min": float(load.read_text().split()[0]) if load.exists() else None,
+        "load_1min": float(load.read_text(encoding="utf-8").split()[0]) if load.exists() else None,
     }

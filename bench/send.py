@@ -108,12 +108,12 @@ class Ends:
     def cpu_s(self) -> float:
         """Processor time that both ends have used."""
         mine = resource.getrusage(resource.RUSAGE_SELF)
-        fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self.process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return mine.ru_utime + mine.ru_stime + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def peak_mib(self) -> float:
         """The most memory that the receiver has had."""
-        lines = Path(f"/proc/{self.process}/status").read_text().splitlines()
+        lines = Path(f"/proc/{self.process}/status").read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
     def close(self) -> None:

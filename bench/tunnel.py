@@ -144,7 +144,7 @@ def packets(quick: bool, details: dict[str, Any]) -> list[Metric]:
             server.wait()
     # bbr paces: it slows the bare cable down more than what goes through a tunnel, which costs processor time
     control = Path("/proc/sys/net/ipv4/tcp_congestion_control")
-    details["congestion control"] = control.read_text().strip() if control.exists() else "unknown"
+    details["congestion control"] = control.read_text(encoding="utf-8").strip() if control.exists() else "unknown"
     details["wireguard-go"] = NOT_KERNEL
     if shutil.which("wireguard-go") is None:
         details["tunnel / wireguard-go"] = "null: wireguard-go is not installed"

@@ -78,5 +78,5 @@ def write_record(path: Path, record: CyclingRecord) -> Path:
     """As a BDF table in text."""
     columns = (record.time_s.tolist(), record.voltage_v.tolist(), record.current_a.tolist())
     rows = (f"{t!r},{v!r},{i!r}" for t, v, i in zip(*columns, strict=True))
-    path.write_text("\n".join(["Test Time / s,Voltage / V,Current / A", *rows]) + "\n")
+    path.write_text("\n".join(["Test Time / s,Voltage / V,Current / A", *rows]) + "\n", encoding="utf-8")
     return path

@@ -32,7 +32,7 @@ def measured_stack(family: str) -> list[Curve]:
 
 
 def _measured(path: Path, family: str) -> Curve:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
 
     def number(name: str) -> float:
         found = re.search(rf"^\s*{name}:\s*([0-9.e+]+)", text, re.MULTILINE)

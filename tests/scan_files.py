@@ -30,7 +30,9 @@ XRDML = """<?xml version="1.0" encoding="UTF-8"?>
 
 def write_xrdml(path: Path, x: NDArray[np.float64], counts: NDArray[np.float64], axis: str = "Gonio") -> Path:
     words = " ".join(str(int(count)) for count in counts)
-    path.write_text(XRDML.format(axis=axis, first=f"{x[0]:.6f}", last=f"{x[-1]:.6f}", counts=words))
+    path.write_text(
+        XRDML.format(axis=axis, first=f"{x[0]:.6f}", last=f"{x[-1]:.6f}", counts=words), encoding="utf-8"
+    )
     return path
 
 

@@ -80,5 +80,5 @@ def write_swept(path: Path, e: Floats, i: Floats, head: str = "time / s,E / V,I 
     """A file of text with times by the rate; the head says what `factor` makes of amperes."""
     t = np.concatenate((np.zeros(1), np.cumsum(np.abs(np.diff(e))))) / RATE
     rows = (f"{a:.6f},{b:.6f},{factor * c:.9g}" for a, b, c in zip(t, e, i, strict=True))
-    path.write_text("\n".join([head, *rows]) + "\n")
+    path.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
     return path

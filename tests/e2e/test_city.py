@@ -190,7 +190,7 @@ def test_link_ends_that_were_killed_come_back(city: LiveDemo) -> None:
 
 def memory_of(pid: int) -> Iterator[bytes]:
     """Everything that a process may write to, piece by piece."""
-    with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
+    with Path(f"/proc/{pid}/maps").open(encoding="utf-8") as maps, Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
         for line in maps:
             where, rights = line.split()[:2]
             if not rights.startswith("rw"):
@@ -237,6 +237,6 @@ def test_all_processes_end_with_a_parent_that_is_killed() -> None:
 
 def _lives(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in ("Z", "X")
     except OSError:
         return False

@@ -70,7 +70,7 @@ def test_interrupt_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
     for line in demo.stdout:
         if '"block"' in line:
             break
-    children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
+    children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text(encoding="utf-8").split()
     assert len(children) == 2
     demo.send_signal(signal.SIGINT)
     answer = finish(demo, 30)
@@ -83,7 +83,7 @@ def test_reader_that_goes_away_leaves_no_process() -> None:
     demo = start("link", "demo", "--link", TINY, "--blocks", 100_000, "--json")
     assert demo.stdout is not None
     next(line for line in demo.stdout if '"block"' in line)
-    children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
+    children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text(encoding="utf-8").split()
     demo.stdout.close()
     assert demo.wait(30) == 1
     assert demo.stderr is not None

@@ -211,10 +211,10 @@ def test_what_was_booked_is_told_and_its_plan_written_though_the_command_is_stop
 
 
 def test_a_plan_without_a_place_for_all_is_told_and_not_booked(facility: Path, plan: Path) -> None:
-    text = plan.read_text()
+    text = plan.read_text(encoding="utf-8")
     begin = text.partition('start = "')[2][:10]
     late = (date.fromisoformat(begin) + timedelta(2)).isoformat()
-    plan.write_text(text.replace("margin_percent", f'until = "{late} 08:00"\nmargin_percent'))
+    plan.write_text(text.replace("margin_percent", f'until = "{late} 08:00"\nmargin_percent'), encoding="utf-8")
     told = poliqi("lab", "echem", "campaign", plan)
     assert "ageing: no place before" in told
     assert "% longer" not in told

@@ -128,8 +128,8 @@ def test_the_command_prints_and_stores(made: Path, tmp_path: Path) -> None:
 
 
 def test_a_spectrum_that_says_it_is_simulated_is_believed(made: Path, tmp_path: Path) -> None:
-    head, *rows = made.read_text().splitlines()
-    made.write_text("\n".join([f"{head},Simulated / 1", *(f"{row},1" for row in rows)]) + "\n")
+    head, *rows = made.read_text(encoding="utf-8").splitlines()
+    made.write_text("\n".join([f"{head},Simulated / 1", *(f"{row},1" for row in rows)]) + "\n", encoding="utf-8")
     LabStore.create(tmp_path / "store", "Politecnico di Milano")
     done = eis(made, "--only-kk", "--store", tmp_path / "store", "--json")
     assert json.loads(done.stdout)["simulated"]

@@ -52,7 +52,7 @@ def run(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     done = CliRunner().invoke(cli, words[1:], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     if to is not None:
-        Path(to).write_text(done.stdout)
+        Path(to).write_text(done.stdout, encoding="utf-8")
     return done.stdout
 
 

@@ -121,7 +121,7 @@ def test_from_frames_to_a_build_sheet(tmp_path: Path, monkeypatch: pytest.Monkey
         "--dataset", f"positive={lattice}", "-o", "sheet.toml",
     )  # fmt: skip
 
-    sheet = tomllib.loads(Path("sheet.toml").read_text())
+    sheet = tomllib.loads(Path("sheet.toml").read_text(encoding="utf-8"))
     density = float(sheet["material"]["LMO"]["density"].partition(" ")[0])
     assert density == pytest.approx(DENSITY_KG_M3, rel=5e-4)
     diameter = float(sheet["positive"]["particle_diameter"].partition(" ")[0])

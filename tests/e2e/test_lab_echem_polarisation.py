@@ -211,7 +211,7 @@ def test_options_that_do_not_fit_together_are_refused(
 ) -> None:
     assert drive
     monkeypatch.chdir(tmp_path)
-    Path("bad.toml").write_text(PLANT.replace("mass_kg", "colour"))
+    Path("bad.toml").write_text(PLANT.replace("mass_kg", "colour"), encoding="utf-8")
     with pytest.raises(ConfigError, match=said):
         poliqi("stack", curve, *words)
 

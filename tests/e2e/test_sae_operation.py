@@ -155,7 +155,7 @@ def test_an_ended_certificate_is_named_and_renewed_while_it_runs(
     (received,) = [line for line in aria.lines() if line["event"] == "received"]
     assert (received["peer"], received["files"], received["size_bytes"]) == (leonardo.name, 1, 5)
     assert received["simulated"]
-    assert Path(str(received["path"])).read_text() == "first"
+    assert Path(str(received["path"])).read_text(encoding="utf-8") == "first"
     until(lambda: "poliqi_application_site_up 1" in get(port, "/metrics")[1].splitlines())
     assert get(port, "/ready") == (200, "ready\n")
     figures = get(port, "/metrics")[1].splitlines()
@@ -252,7 +252,7 @@ def test_the_steps_of_the_page_make_a_service_that_takes_files(
             etc.chmod(0o700)
     (arrived,) = [json.loads(line)["path"] for line in out.splitlines() if '"received"' in line]
     assert Path(arrived).is_relative_to(there["/var/lib/poliqi-sae"])
-    assert Path(arrived).read_text() == "first"
+    assert Path(arrived).read_text(encoding="utf-8") == "first"
     assert service.returncode == 0
 
 

@@ -31,7 +31,7 @@ class Log:
     """Appends lines; each is in the file when `write` returns."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a", buffering=1)
+        self._file = path.open("a", encoding="utf-8", buffering=1)
 
     def write(self, **record: Any) -> None:
         self._file.write(json.dumps({"at": time.monotonic(), **record}) + "\n")
@@ -46,7 +46,7 @@ def seen(value: bytes) -> list[object]:
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open() as file:
+    with path.open(encoding="utf-8") as file:
         for line in file:
             yield json.loads(line)
 

@@ -50,7 +50,7 @@ def settle(problem: AllocationProblem, flows: Sequence[Flow], effort: Effort) ->
             for hop, amount in load.items()
         }
         for flow, wanted, hops in members:
-            rate = wanted * min([part[hop] for hop in hops])
+            rate = wanted * min(part[hop] for hop in hops)
             if rate <= _least(problem, flow, hops):
                 continue
             for hop in hops:

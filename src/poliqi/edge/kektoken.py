@@ -29,7 +29,7 @@ def read_pin(path: Path) -> str:
     """The PIN in the first line of a private file. Raises ConfigError."""
     try:
         check_private(path)
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError, StoreError) as error:
         message = f"PIN file {path}: {error}; make one with mode 600 and the PIN in its first line"
         raise ConfigError(message) from error

@@ -118,9 +118,11 @@ def memory_of(pids: Mapping[str, int]) -> dict[str, int | None]:
     readable = True
     for pid in (os.getpid(), *pids.values()):
         with suppress(OSError, ValueError, IndexError):
-            rss += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            rss += int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf(
+                "SC_PAGE_SIZE"
+            )
         try:
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
             pss += 1024 * next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
         except (OSError, StopIteration, ValueError):
             readable = False

@@ -160,7 +160,7 @@ def runs(process: int) -> bool:
     """Whether it is there, and not just unburied."""
     stat = Path(f"/proc/{process}/stat")
     try:
-        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+        return stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
 

@@ -60,7 +60,7 @@ def test_what_is_steered_is_read(plant: Path) -> None:
     ],
 )
 def test_a_file_that_is_none_is_refused(plant: Path, text: str, reason: str) -> None:
-    plant.write_text(text)
+    plant.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=reason):
         read_plant(plant)
 
@@ -88,7 +88,7 @@ def test_a_file_that_breaks_changes_nothing(plant: Path) -> None:
     steer(plant, "a-b", SpanState(cut=True))
     fibres = FibrePlant(plant)
     assert fibres.look(("a-b",)).cut
-    plant.write_text("{")
+    plant.write_text("{", encoding="utf-8")
     time.sleep(0.15)
     assert fibres.look(("a-b",)).cut
     plant.unlink()

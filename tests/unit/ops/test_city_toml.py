@@ -174,7 +174,7 @@ def test_examples_are_read_and_say_that_they_are_invented(path: Path) -> None:
     assert all(span.is_invented for span in (*plan.city.spans, *plan.candidates.spans))
     assert all(site.is_approximate for site in plan.city.sites)
     assert plan.city.is_simulated and plan.costs.is_invented
-    assert "INVENTED" in path.read_text()
+    assert "INVENTED" in path.read_text(encoding="utf-8")
 
 
 def test_default_device_span_and_names() -> None:

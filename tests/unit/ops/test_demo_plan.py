@@ -143,7 +143,7 @@ def test_folders_of_killed_demonstrations_are_removed(tmp_path: Path, monkeypatc
 
 def test_memory_is_that_of_all_processes() -> None:
     own = memory_of({})
-    rss = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    rss = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     assert own["processes"] == 1
     assert own["rss_bytes"] == pytest.approx(rss, rel=0.1)
     twice = memory_of({"again": os.getpid()})

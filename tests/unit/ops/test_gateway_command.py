@@ -108,7 +108,7 @@ def test_a_gateway_that_never_ran_is_said_to_be_so(toml: Path) -> None:
 
 
 def test_an_application_without_a_gateway_is_said_to_be_so(toml: Path) -> None:
-    toml.write_text(FILE)
+    toml.write_text(FILE, encoding="utf-8")
     found = run(toml, "status").exception
     assert isinstance(found, ConfigError)
     assert "[dicom]" in str(found)

@@ -34,7 +34,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def written(path: Path, text: str) -> Path:
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 

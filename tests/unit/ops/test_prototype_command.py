@@ -250,13 +250,13 @@ def test_refusals_name_the_file(coin: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("setting", ["simulated=false", "simulated="])
 def test_a_simulated_sheet_stays_so_whatever_is_set(setting: str, coin: Path) -> None:
-    coin.write_text("simulated = true\n" + coin.read_text())
+    coin.write_text("simulated = true\n" + coin.read_text(encoding="utf-8"), encoding="utf-8")
     with pytest.raises(PoliqiError, match="--set takes that not back"):
         run("coin", coin, "--set", setting)
 
 
 def test_files_that_say_they_are_simulated_are_put_in_so_and_no_others(coin: Path, tmp_path: Path) -> None:
-    coin.write_text("simulated = true\n" + coin.read_text())
+    coin.write_text("simulated = true\n" + coin.read_text(encoding="utf-8"), encoding="utf-8")
     size = Finding("diameter_mean_volume", 900.0, "nm", 50.0)
     LabStore.create(tmp_path / "lab", "A laboratory")
     one = findings(tmp_path / "one.json", size)
@@ -277,7 +277,7 @@ def test_a_file_that_changes_after_it_was_hashed_is_refused(
     LabStore.create(tmp_path / "lab", "A laboratory")
 
     def late(*given: Any) -> tuple[Feed, ...]:
-        coin.write_text(coin.read_text() + "# saved meanwhile\n")
+        coin.write_text(coin.read_text(encoding="utf-8") + "# saved meanwhile\n", encoding="utf-8")
         return feeds_of(*given)
 
     monkeypatch.setattr("poliqi.ops.prototype_feed.feeds_of", late)

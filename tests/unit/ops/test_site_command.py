@@ -105,12 +105,16 @@ def test_a_store_without_its_kek_fails_the_check(site_toml: Path) -> None:
 
 
 def test_a_certificate_of_another_site_fails_the_check(site_toml: Path) -> None:
-    site_toml.write_text(site_toml.read_text().replace('site = "leonardo"', 'site = "milano"'))
+    site_toml.write_text(
+        site_toml.read_text(encoding="utf-8").replace('site = "leonardo"', 'site = "milano"'), encoding="utf-8"
+    )
     assert "certificate" in levels(invoke("check", site_toml, "--json"))["failure"]
 
 
 def test_a_peer_that_nobody_vouches_for_fails_the_check(site_toml: Path) -> None:
-    site_toml.write_text(site_toml.read_text().replace('site = "bovisa"', 'site = "aria"'))
+    site_toml.write_text(
+        site_toml.read_text(encoding="utf-8").replace('site = "bovisa"', 'site = "aria"'), encoding="utf-8"
+    )
     assert levels(invoke("check", site_toml, "--json"))["failure"] == {"peers"}
 
 
@@ -118,7 +122,7 @@ def own_pki(made: tuple[Path, str], site_toml: Path) -> tuple[Path, Path]:
     """A copy of both authorities that a test may change: the site's own folder, and the other's."""
     folder = site_toml.parent / "pki"
     shutil.copytree(made[0], folder)
-    site_toml.write_text(site_toml.read_text().replace(str(made[0]), str(folder)))
+    site_toml.write_text(site_toml.read_text(encoding="utf-8").replace(str(made[0]), str(folder)), encoding="utf-8")
     return folder / "leonardo", folder / "bovisa"
 
 
@@ -145,11 +149,11 @@ authority = "{authority}"
 
 
 def with_neighbours(site_toml: Path, **authorities: Path) -> Result:
-    text = site_toml.read_text().replace(
+    text = site_toml.read_text(encoding="utf-8").replace(
         "[listen]\n", '[listen]\nneighbours = "127.0.0.1:0"\nneighbours_url = "https://127.0.0.1:8020"\n'
     )
     blocks = [NEIGHBOUR.format(name=name, authority=path) for name, path in authorities.items()]
-    site_toml.write_text(text + "".join(blocks))
+    site_toml.write_text(text + "".join(blocks), encoding="utf-8")
     return invoke("check", site_toml, "--json")
 
 
@@ -168,7 +172,9 @@ def test_a_neighbour_without_an_authority_of_its_own_fails_the_check(
 
 
 def test_simulated_light_is_a_warning(site_toml: Path) -> None:
-    site_toml.write_text(site_toml.read_text() + '[policy]\norigins = ["simulated"]\n')
+    site_toml.write_text(
+        site_toml.read_text(encoding="utf-8") + '[policy]\norigins = ["simulated"]\n', encoding="utf-8"
+    )
     assert "policy" in levels(invoke("check", site_toml, "--json"))["warning"]
 
 
@@ -182,7 +188,7 @@ def test_zeroise_asks_first(site_toml: Path) -> None:
 
 def test_zeroise_destroys_every_kek_whatever_the_rest_of_the_file_says(site_toml: Path) -> None:
     fill(site_toml.parent)
-    site_toml.write_text(site_toml.read_text() + '[unknown]\nkey = "x"\n')
+    site_toml.write_text(site_toml.read_text(encoding="utf-8") + '[unknown]\nkey = "x"\n', encoding="utf-8")
     result = invoke("zeroise", site_toml, "--yes", "--json")
     assert result.exit_code == 0, result.output
     assert len(json.loads(result.output)["destroyed"]) >= 1
@@ -256,7 +262,9 @@ def test_status_is_asked_for(
         "x": [],
     }
     monkeypatch.setattr(Page, "answer", json.dumps(answer).encode())
-    site_toml.write_text(site_toml.read_text().replace("127.0.0.1:0", f"127.0.0.1:{port}", 1))
+    site_toml.write_text(
+        site_toml.read_text(encoding="utf-8").replace("127.0.0.1:0", f"127.0.0.1:{port}", 1), encoding="utf-8"
+    )
     result = invoke("status", site_toml)
     assert result.exit_code == code
     assert result.output.splitlines()[1:4] == ["peers:", "  bovisa:", "    connected: 1"]
@@ -265,7 +273,9 @@ def test_status_is_asked_for(
 
 def test_status_of_something_else(site_toml: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Page, "answer", b"<html>")
-    site_toml.write_text(site_toml.read_text().replace("127.0.0.1:0", f"127.0.0.1:{port}", 1))
+    site_toml.write_text(
+        site_toml.read_text(encoding="utf-8").replace("127.0.0.1:0", f"127.0.0.1:{port}", 1), encoding="utf-8"
+    )
     assert isinstance(invoke("status", site_toml).exception, LinkDown)
 
 

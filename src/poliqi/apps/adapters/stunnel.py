@@ -150,7 +150,7 @@ class Stunnel:
             return None
         # the handle stands for the process whose name is read now, or for one that has ended
         with suppress(OSError):
-            if Path(f"/proc/{pid}/comm").read_text().startswith(_PROGRAM):
+            if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").startswith(_PROGRAM):
                 return handle
         os.close(handle)
         return None

@@ -34,7 +34,7 @@ def _grantable() -> tuple[int, ...]:
     granted: list[int] = []
     for option, name in limits:
         with contextlib.suppress(OSError, ValueError):
-            if int(Path("/proc/sys/net/core", name).read_text()) >= _SOCKET_BYTES:
+            if int(Path("/proc/sys/net/core", name).read_text(encoding="utf-8")) >= _SOCKET_BYTES:
                 granted.append(option)
     return tuple(granted)
 

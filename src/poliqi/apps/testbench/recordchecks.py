@@ -310,7 +310,7 @@ def _give_back() -> None:
 
 
 def _resident_bytes() -> int:
-    with open("/proc/self/statm") as file:  # noqa: PTH123  # one line of the kernel's
+    with open("/proc/self/statm", encoding="utf-8") as file:  # noqa: PTH123  # one line of the kernel's
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -188,7 +188,7 @@ def check(status: Path = Path("/proc/self/status"), tun: Path = Path(_TUN)) -> t
 def _net_admin(status: Path) -> Capability:
     held = 0
     with suppress(OSError, ValueError, IndexError):
-        lines = status.read_text().splitlines()
+        lines = status.read_text(encoding="utf-8").splitlines()
         held = int(next(line.split()[1] for line in lines if line.startswith("CapEff:")), 16)
     has = bool(held >> _NET_ADMIN & 1)
     return Capability("CAP_NET_ADMIN", has, "held" if has else f"not held: {_NEEDS}")

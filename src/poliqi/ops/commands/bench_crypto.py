@@ -196,7 +196,7 @@ def _progress() -> Callable[[str], None]:
 def _about(seconds: float, rounds: int) -> dict[str, Any]:
     """What the figures depend on besides the candidates."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     cpu = next(
         (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
     )
@@ -219,6 +219,6 @@ def _subtitle(about: dict[str, Any]) -> str:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"--svg {path}: {error.strerror}; name another file") from error

@@ -94,7 +94,7 @@ def test_no_encryption_is_a_reference_and_is_not_judged() -> None:
 def test_nobody_else_is_a_reference_and_nobody_else_is_excused(tmp_path: Path) -> None:
     for name in ("tcp, not encrypted", "openssl enc"):
         place = written(tmp_path, "return bytes(count)")
-        text = Path(str(place.origin.file)).read_text().replace('"mine"', f'"{name}"')
+        text = Path(str(place.origin.file)).read_text(encoding="utf-8").replace('"mine"', f'"{name}"')
         (tmp_path / "mine.py").write_text(text)
         trial = tried(look_into(place.origin)[0], Plan(is_timed=False))
         assert "repetition" in trial.failed

@@ -68,7 +68,7 @@ def test_every_phrase_is_used_and_every_used_one_is_there() -> None:
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda p: p.name)
 def test_templates_hold_no_words(template: Path) -> None:
     """Text of a template, and of attributes that people read, comes from the catalogue."""
-    tree = Environment(autoescape=True).parse(template.read_text())
+    tree = Environment(autoescape=True).parse(template.read_text(encoding="utf-8"))
     plain = "\x00".join(data.data for data in tree.find_all(jinja2.nodes.TemplateData))
     outside = re.sub(r"<[^<>]*>|<[^<>]*$|^[^<>]*>", " ", plain)
     words = set(re.findall(r"[^\W\d_]{2,}", re.sub(r"<[a-z][^>]*", " ", outside)))

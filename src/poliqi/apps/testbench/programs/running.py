@@ -45,7 +45,7 @@ def is_listening(port: int) -> bool:
     """True where somebody listens on this TCP port (found without calling it)."""
     wanted = f":{port:04X}"
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in Path(table).read_text().splitlines()[1:]:
+        for line in Path(table).read_text(encoding="utf-8").splitlines()[1:]:
             words = line.split()
             if words[1].endswith(wanted) and words[3] == _LISTEN:
                 return True

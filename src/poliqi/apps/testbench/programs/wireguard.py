@@ -140,7 +140,7 @@ def _do(program: str, *words: str) -> None:
 def _within(pid: int, make: Callable[[], T]) -> T:
     """What `make` gives, made by this thread while it stands in the namespace of a process."""
     libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/thread-self/ns/net") as home, open(f"/proc/{pid}/ns/net") as there:  # noqa: PTH123  # handles
+    with Path("/proc/thread-self/ns/net").open("rb") as home, Path(f"/proc/{pid}/ns/net").open("rb") as there:
         if libc.setns(there.fileno(), _NEW_NETWORK):
             raise LinkDown(f"the network namespace cannot be entered: {os.strerror(ctypes.get_errno())}")
         try:
