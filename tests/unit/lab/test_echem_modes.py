@@ -286,8 +286,10 @@ def test_a_store_keeps_the_losses_with_records_and_half_cells(tmp_path: Path) ->
         str(write_record(tmp_path / f"{name}.csv", cell.record()))
         for name, cell in (("fresh", FRESH), ("aged", AGED))
     ]
-    head, *rows = Path(files[1]).read_text().splitlines()
-    Path(files[1]).write_text("\n".join([f"{head},Simulated / 1", *(f"{row},1" for row in rows)]) + "\n")
+    head, *rows = Path(files[1]).read_text(encoding="utf-8").splitlines()
+    Path(files[1]).write_text(
+        "\n".join([f"{head},Simulated / 1", *(f"{row},1" for row in rows)]) + "\n", encoding="utf-8"
+    )
     told = [*_half_cell_files(tmp_path), "--store", str(root), "--json"]
     done = CliRunner().invoke(command, [*files, *told])
     assert done.exit_code == 0, done.output

@@ -32,7 +32,7 @@ def cell(tmp_path: Path) -> Path:
 def test_columns_that_say_the_same_are_read_when_they_are_asked_for(
     cell: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cell.write_text(csv_text((*NAMES, *MANY), TIME, VOLTAGE, CURRENT, *[TIME] * len(MANY)))
+    cell.write_text(csv_text((*NAMES, *MANY), TIME, VOLTAGE, CURRENT, *[TIME] * len(MANY)), encoding="utf-8")
     monkeypatch.setattr("poliqi.lab.echem.readers.textcolumns._MOST_NUMBERS", 4 * TIME.size)
     assert read_record(cell).temperature_c is not None
     monkeypatch.setattr("poliqi.lab.echem.readers.textcolumns._MOST_NUMBERS", 4 * TIME.size - 1)
@@ -57,7 +57,7 @@ def test_a_text_of_empty_lines_is_refused_before_it_is_parsed(
 def test_some_empty_lines_are_left_out_and_padded_rows_are_not(cell: Path) -> None:
     text = csv_text(NAMES, *([f"  {one}" for one in column] for column in (TIME, VOLTAGE, CURRENT)))
     head, first, *rest = text.splitlines()
-    cell.write_text("\n".join([head, "", first, " ,\t;", *rest, "", ",,\x1a"]))
+    cell.write_text("\n".join([head, "", first, " ,\t;", *rest, "", ",,\x1a"]), encoding="utf-8")
     record = read_record(cell)
     assert record.time_s == pytest.approx(TIME)
     assert record.rows is not None

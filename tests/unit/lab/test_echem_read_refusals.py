@@ -22,7 +22,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def write(path: Path, time_s: np.ndarray, *more: np.ndarray, names: tuple[str, ...] = BDF) -> None:
-    path.write_text(csv_text(names, time_s, *(more or (VOLTAGE, CURRENT))))
+    path.write_text(csv_text(names, time_s, *(more or (VOLTAGE, CURRENT))), encoding="utf-8")
 
 
 def test_a_current_against_the_voltage_is_refused_with_the_row(path: Path) -> None:
@@ -187,18 +187,18 @@ def test_a_file_cut_off_in_a_line_is_refused_with_it(path: Path) -> None:
 
 def test_a_field_that_is_no_number_is_refused_with_its_row(path: Path) -> None:
     write(path, TIME)
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     lines[17] = "160.0,Fehler,1.0"
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with pytest.raises(DataRefused, match="line 18: 'Fehler' in column 'Voltage / V' is no number"):
         read_record(path)
 
 
 def test_an_empty_field_is_refused_with_its_row(path: Path) -> None:
     write(path, TIME)
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     lines[17] = "160.0,,1.0"
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with pytest.raises(DataRefused, match="line 18: no number in column 'Voltage / V'"):
         read_record(path)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import locale
 import math
 import struct
 import tomllib
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.lab.print.domain.threemf import threemf_mesh
 from poliqi.lab.print.export.centrelines import csv_bytes, swc_bytes
 from poliqi.lab.print.export.digits import MOST_BYTES, line_of, lines_of
 from poliqi.lab.print.export.gwl import gwl_size, write_gwl
@@ -31,6 +33,7 @@ from poliqi.lab.print.export.targets import What, targets_of
 from poliqi.lab.print.export.threemf import beams_bytes, meshes_bytes
 from poliqi.lab.print.hatch.jobformat import FORMAT, Header, Record
 from poliqi.lab.print.hatch.jobwriter import JobWriter
+from poliqi.lab.print.localekept import locale_kept
 from poliqi.lab.print.network import Network, Port, Role
 from poliqi.ops.print_profile_toml import read_profile
 
@@ -176,6 +179,20 @@ def test_a_beam_lattice_holds_points_radii_and_balls_by_its_xml() -> None:
 
 
 @needs("lib3mf")
+def test_the_locale_stays_as_it_was() -> None:
+    before = locale.setlocale(locale.LC_ALL)
+    beams = beams_bytes(tree(), TOLD)
+    assert locale.setlocale(locale.LC_ALL) == before
+    mesh = meshes_bytes({"tissue": block(1, 2, 3)}, TOLD)
+    assert locale.setlocale(locale.LC_ALL) == before
+    assert threemf_mesh(mesh, "a.3mf")[2] == "um"
+    with pytest.raises(DataRefused):
+        threemf_mesh(beams, "a.3mf")
+    assert locale.setlocale(locale.LC_ALL) == before
+
+
+@needs("lib3mf")
+@locale_kept()
 def test_a_beam_lattice_is_read_by_the_consortiums_library() -> None:
     import lib3mf
 

@@ -17,7 +17,7 @@ from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.print.flow.fluid import Fluid
 from poliqi.lab.print.growth.settings import GrowthSettings, Inlet
 from poliqi.lab.print.optimise.judge import Asked, Judge, Judged, grown
-from poliqi.lab.print.optimise.page import study_page
+from poliqi.lab.print.optimise.page import cautions_of, study_page
 from poliqi.lab.print.optimise.study import Study, study_csv, study_of
 from poliqi.lab.print.optimise.targets import read_target
 from poliqi.lab.print.oxygen.tissue import Tissue
@@ -104,6 +104,10 @@ def test_the_power_of_pumping_is_pressure_times_flow(study: Study) -> None:
     for number in range(4):
         assert study.measure(number, "power") == pytest.approx(400.0 * 2e7 * 1e-18, rel=1e-6)
         assert study.measure(number, "drop") == pytest.approx(400.0, rel=1e-6)
+
+
+def test_times_say_that_the_machine_is_assumed(study: Study) -> None:
+    assert [one for one in cautions_of(study) if "assumes its scanner, which the time rests on" in one]
 
 
 def test_the_table_has_a_row_for_every_design(study: Study) -> None:

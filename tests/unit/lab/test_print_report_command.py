@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from print_scenes import CUBE_UM, cube, thread, y_network
 
 from poliqi.base.errors import ConfigError, DataRefused, StoreError
-from poliqi.lab.print.hatch.settings import settings_for
+from poliqi.lab.print.hatch.settings import Order, settings_for
 from poliqi.lab.print.hatch.slicing import prepare, slice_job
 from poliqi.lab.print.network import Network
 from poliqi.lab.print.vesselfile import read_vessels, vessels_bytes
@@ -136,7 +136,8 @@ def test_a_job_tells_its_lines_and_has_to_be_of_these_vessels(tmp_path: Path) ->
         sliced = slice_job(prepared, file, vessels_blake3=vessels.digest)
     printing, read = printing_of_job(tmp_path / "t.job", vessels.network, vessels.digest)
     assert printing.vectors == sliced.vectors
-    assert printing.duration.lit_s == pytest.approx(sliced.duration.lit_s, rel=1e-6)
+    assert sliced.duration.dark_s > 0 and sliced.duration.turn_s > 0
+    assert printing.duration.record == pytest.approx(sliced.duration.record, rel=1e-9)
     assert read.name == profile.name
     assert printing.layer is not None
     assert printing.layer.z_um == pytest.approx(CUBE_UM / 2, abs=5)
@@ -145,8 +146,36 @@ def test_a_job_tells_its_lines_and_has_to_be_of_these_vessels(tmp_path: Path) ->
         run(path, "--no-oxygen", "--job", tmp_path / "t.job", "-o", tmp_path / "r.html", "--json").stdout
     )
     assert record["vectors"] == sliced.vectors
+    assert record["print_s"] == pytest.approx(sliced.duration.total_s, rel=1e-9)
+    assert any("assumes its scanner, which the time rests on" in one for one in record["cautions"])
     with pytest.raises(DataRefused, match="of other vessels"):
         printing_of_job(tmp_path / "t.job", vessels.network, "0" * 64)
+
+
+def test_a_job_that_does_not_tell_its_vessels_is_not_taken_for_theirs(tmp_path: Path) -> None:
+    vessels, profile = read_vessels(write(tmp_path, y_network())), read_profile("illustrative")
+    settings = settings_for(profile, hatch_um=4.0, layer_um=5.0, cut_vessels=True, most_ripple=8.0)
+    with (tmp_path / "t.job").open("wb") as file:
+        slice_job(prepare(vessels.domain, vessels.network, profile, settings), file)
+    with pytest.raises(DataRefused, match="does not tell of which vessels"):
+        printing_of_job(tmp_path / "t.job", vessels.network, vessels.digest)
+
+
+@pytest.mark.parametrize("order", ["tile", "layer"])
+def test_the_time_of_a_job_in_tiles_is_the_one_it_was_sliced_with(order: str, tmp_path: Path) -> None:
+    vessels, profile = read_vessels(write(tmp_path, y_network())), read_profile("illustrative")
+    scanner = replace(profile.scanner, acceleration_mm_s2=1e6, max_speed_mm_s=10 * profile.scanner.speed_mm_s)
+    profile = replace(profile, scanner=scanner)
+    settings = settings_for(
+        profile, hatch_um=4.0, layer_um=5.0, tile_um=160.0, cut_vessels=True, most_ripple=8.0, order=Order(order)
+    )
+    with (tmp_path / "t.job").open("wb") as file:
+        sliced = slice_job(
+            prepare(vessels.domain, vessels.network, profile, settings), file, vessels_blake3=vessels.digest
+        )
+    assert sliced.duration.jump_s > 0 and sliced.duration.tile_s > scanner.tile_overhead_s
+    printing, _ = printing_of_job(tmp_path / "t.job", vessels.network, vessels.digest)
+    assert printing.duration.record == pytest.approx(sliced.duration.record, rel=1e-9)
 
 
 @pytest.mark.parametrize(

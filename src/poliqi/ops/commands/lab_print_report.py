@@ -120,6 +120,7 @@ def _check_asked(options: dict[str, Any]) -> None:
 
 def _report(file: Path, options: dict[str, Any]) -> Report:
     from poliqi.lab.print.growth.contacts import contacts
+    from poliqi.lab.print.hatch.duration import time_cautions
     from poliqi.lab.print.printability.check import check
     from poliqi.lab.print.vesselfile import read_vessels
     from poliqi.lab.print.view.printing import printing_of_job
@@ -147,9 +148,11 @@ def _report(file: Path, options: dict[str, Any]) -> Report:
         checked=profile.name,
         said=profile.cautions,
     )
-    if printing is not None:
-        return replace(report, printing=printing)
-    return _estimated(report, profile, options["mode"])
+    if printing is None:
+        report = _estimated(report, profile, options["mode"])
+    else:
+        report = replace(report, printing=printing)
+    return report if report.printing is None else replace(report, said=(*report.said, *time_cautions(profile)))
 
 
 def _estimated(report: Report, profile: Profile, mode: str | None) -> Report:

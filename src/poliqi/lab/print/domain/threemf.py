@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.print.domain.meshform import MOST_TRIANGLES
+from poliqi.lab.print.localekept import locale_kept
 
 __all__ = ["MOST_UNPACKED", "threemf_mesh"]
 
@@ -25,6 +26,7 @@ _UNITS: Final = {
 Mesh = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
+@locale_kept()
 def threemf_mesh(data: bytes, what: str) -> tuple[NDArray[np.float64], NDArray[np.int64], str]:
     """Corners (n, 3), triangles (m, 3) and the unit of everything that is built. Raises DataRefused."""
     _ensure_container(data, what)

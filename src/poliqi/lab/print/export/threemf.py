@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.lab.print.localekept import locale_kept
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +33,7 @@ _LEAST_LENGTH_UM: Final = 1e-4
 _DIGITS: Final = 9
 
 
+@locale_kept()
 def meshes_bytes(solids: Mapping[str, Solid], told: Mapping[str, str]) -> bytes:
     """An object for each solid, named; `told` is metadata with names that 3MF knows (Title, Description,
     Application). Raises ConfigError without lib3mf, DataRefused."""
@@ -48,6 +50,7 @@ def meshes_bytes(solids: Mapping[str, Solid], told: Mapping[str, str]) -> bytes:
     return _written(model)
 
 
+@locale_kept()
 def beams_bytes(network: Network, told: Mapping[str, str]) -> bytes:
     """The vessels as beams: radii at both ends, round caps, a ball of the thickest vessel at every point."""
     library, wrapper, model = _model(told)

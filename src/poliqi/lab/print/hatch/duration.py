@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from poliqi.lab.print.hatch.scan import Sums
+
 if TYPE_CHECKING:
-    from poliqi.lab.print.hatch.scan import Sums
+    from poliqi.lab.print.hatch.jobformat import Record
     from poliqi.lab.print.profile import Profile, Scanner
 
-__all__ = ["Clock", "Duration", "jump_limit_um", "turn_s"]
+__all__ = ["Clock", "Duration", "job_clock", "jump_limit_um", "time_cautions", "turn_s"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,16 @@ def jump_limit_um(profile: Profile, speed_mm_s: float) -> float:
     """
     saved = 1.0 / speed_mm_s - 1.0 / profile.scanner.max_speed_mm_s
     return 1000.0 * turn_s(profile.scanner, speed_mm_s) / saved if saved > 0 else math.inf
+
+
+def time_cautions(profile: Profile) -> list[str]:
+    """What a time for this machine rests on."""
+    scanner, said = profile.scanner, list[str]()
+    if scanner.line_overhead_us == 0 and scanner.acceleration_mm_s2 is None:
+        said.append(f"profile {profile.name!r} tells no time for turning at line ends: the time is a lower bound")
+    if scanner.foci > 1:
+        said.append(f"the time counts {scanner.foci} foci that write at once; a job holds the vectors of one")
+    return [*said, *profile.assumed("scanner", "the time")]
 
 
 class Clock:
@@ -95,3 +110,43 @@ class Clock:
             self._layers * scale * self._scanner.layer_overhead_ms * 1e-3,
             self._moves * self._scanner.tile_overhead_s,
         )
+
+
+def job_clock(records: Iterable[Record], clock: Clock, profile: Profile) -> Iterator[Record]:
+    """The records as they pass, and their time added to `clock`.
+
+    Vectors one after the other at the same height across are one line; a layer of a tile may have several records.
+    """
+    place: tuple[int, int, int] | None = None
+    waiting, speed = Sums(), 0.0
+    for record in records:
+        here = (record.block, record.tile, record.layer)
+        found = _sums(record, 1000.0 * jump_limit_um(profile, record.speed_mm_s))
+        if here == place and record.speed_mm_s == speed:
+            waiting = Sums(*(one + other for one, other in zip(waiting, found, strict=True)))
+        else:
+            if place is not None:
+                clock.add(place[:2], waiting, speed)
+            place, waiting, speed = here, found, record.speed_mm_s
+        yield record
+    if place is not None:
+        clock.add(place[:2], waiting, speed)
+
+
+def _sums(record: Record, jump_nm: float) -> Sums:
+    """What the vectors of a record add up to; each is along x or y."""
+    start, end = record.vectors[:, :2].astype(np.int64), record.vectors[:, 2:].astype(np.int64)
+    if not len(start):
+        return Sums()
+    axis = (start[:, 0] == end[:, 0]).astype(np.int64)
+    across = np.where(axis == 0, start[:, 1], start[:, 0])
+    goes_on = (axis[1:] == axis[:-1]) & (across[1:] == across[:-1])
+    gap = np.abs(start[1:] - end[:-1]).sum(axis=1)[goes_on]
+    far = gap > jump_nm
+    return Sums(
+        length_nm=int(np.abs(end - start).sum()),
+        lines=len(start) - int(goes_on.sum()),
+        dark_nm=int(gap[~far].sum()),
+        jump_nm=int(gap[far].sum()),
+        jumps=int(far.sum()),
+    )

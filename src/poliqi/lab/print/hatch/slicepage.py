@@ -8,6 +8,7 @@ import numpy as np
 
 from poliqi.lab.onepage import BLUE, GREEN, GREY, ORANGE, Page, Panel
 from poliqi.lab.print.focus import MOST_RIPPLE, ripple_together
+from poliqi.lab.print.hatch.duration import time_cautions
 from poliqi.lab.print.hatch.settings import HatchSettings, Mode, Order
 from poliqi.lab.print.hatch.tiling import Part
 from poliqi.lab.print.profile import Action
@@ -122,7 +123,7 @@ def _words(seconds: float) -> str:
 def cautions_of(sliced: Sliced) -> list[str]:
     """What somebody has to know before printing."""
     prepared, plan = sliced.prepared, sliced.prepared.plan
-    settings, scanner = prepared.settings, prepared.profile.scanner
+    settings = prepared.settings
     said = [*_material(settings, prepared), *_evenness(prepared), *_seams(prepared)]
     if settings.merge_gap_um > 0:
         said.append(f"gaps shorter than {settings.merge_gap_um:g} um are lit too: lumens lose their edges there")
@@ -133,12 +134,6 @@ def cautions_of(sliced: Sliced) -> list[str]:
         said.append(
             f"the hatched volume is {100 * sliced.deviation:+.2g} % off: the pitch is coarse for these vessels"
         )
-    if scanner.line_overhead_us == 0 and scanner.acceleration_mm_s2 is None:
-        said.append(
-            f"profile {prepared.profile.name!r} tells no time for turning at line ends: the time is a lower bound"
-        )
-    if scanner.foci > 1:
-        said.append(f"the time counts {scanner.foci} foci that write at once; the job holds the vectors of one")
     if sliced.lit_layers < plan.layers:
         said.append(f"{plan.layers - sliced.lit_layers} of {plan.layers} layers are empty")
     return [*said, *prepared.profile.cautions, *_assumed(prepared)]
@@ -163,7 +158,7 @@ def _evenness(prepared: Prepared) -> list[str]:
 def _assumed(prepared: Prepared) -> list[str]:
     """Figures of the job that rest on what the profile assumes of the machine."""
     profile, settings = prepared.profile, prepared.settings
-    said = profile.assumed("scanner", "the time")
+    said = time_cautions(profile)
     if settings.power_mw is None:
         said += profile.assumed("laser", "the power")
     if prepared.plan.tiles > 1:

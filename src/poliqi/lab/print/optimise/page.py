@@ -85,6 +85,7 @@ def cautions_of(study: Study) -> list[str]:
     unknown = [one.unknown for one in judged if one.unknown]
     if unknown:
         told.append(f"{len(unknown)} designs have no estimate of the print; the first: {unknown[0]}")
+    told += study.said
     if study.taken is not None:
         told.append(f"{study.taken.count} designs were taken from the resume file, not calculated now")
     told.append("one growth a design: another seed gives a somewhat different one (vary seed to see)")

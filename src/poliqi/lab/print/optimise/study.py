@@ -14,6 +14,7 @@ import numpy as np
 
 from poliqi.base.csvcell import csv_cell
 from poliqi.base.errors import DataRefused
+from poliqi.lab.print.hatch.duration import time_cautions
 from poliqi.lab.print.optimise.front import front_of, knee_of
 from poliqi.lab.print.optimise.judge import Asked, Judge, Judged
 from poliqi.lab.print.optimise.targets import MEASURES, Target, missed, read_target
@@ -59,6 +60,8 @@ class Study:
     best: int | None
     is_within: bool
     taken: Taken | None
+    said: tuple[str, ...] = ()
+    """Cautions of the machine, where times of prints are known."""
 
     def measure(self, number: int, name: str) -> float | None:
         """Of a design, in the unit of the record; None where it is not known."""
@@ -100,8 +103,23 @@ def study_of(
     designs = tuple(_verdict(dict(one), outcome, kept) for one, outcome in zip(wanted, outcomes, strict=True))
     front, best, is_within = _chosen(designs, tuple(objectives))
     return Study(
-        tuple(wanted[0]), kept, tuple(objectives), designs, front, best, is_within, taken[0] if taken else None
+        tuple(wanted[0]),
+        kept,
+        tuple(objectives),
+        designs,
+        front,
+        best,
+        is_within,
+        taken[0] if taken else None,
+        _said(designs, judge),
     )
+
+
+def _said(designs: Sequence[Verdict], judge: Judge) -> tuple[str, ...]:
+    """What the times of prints rest on."""
+    if not any(isinstance(one.outcome, Judged) and "print" in one.outcome.measures for one in designs):
+        return ()
+    return tuple(time_cautions(judge.profile))
 
 
 def _task(judge: Judge) -> dict[str, Any]:

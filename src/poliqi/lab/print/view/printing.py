@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from poliqi.lab.print.domain.domain import Domain
     from poliqi.lab.print.hatch.duration import Duration
-    from poliqi.lab.print.hatch.jobformat import Header
     from poliqi.lab.print.network import Network
     from poliqi.lab.print.profile import Profile
 
@@ -84,41 +83,33 @@ def printing_of_job(path: Path, network: Network, vessels_digest: str) -> tuple[
 
     Raises DataRefused for a job of other vessels, or that is damaged.
     """
+    from poliqi.lab.print.hatch.duration import Clock, job_clock
     from poliqi.lab.print.hatch.jobreader import open_job
     from poliqi.lab.print.profile import profile_from
 
     with open_job(path) as job:
         header = job.header
         of = header.vessels_blake3
-        if of and of != vessels_digest:
+        if not of:
+            raise DataRefused(
+                f"{path}: this job does not tell of which vessels it is; write it with poliqi lab print slice"
+            )
+        if of != vessels_digest:
             raise DataRefused(f"{path}: this job is of other vessels ({of[:16]}...); give the file it was made of")
         profile = profile_from(header.profile, str(path))
-        middle, z_um, lit_s = header.layers // 2, 0.0, 0.0
+        middle, z_um, clock = header.layers // 2, 0.0, Clock(profile)
         lines: list[NDArray[np.int32]] = []
-        for record in job.records():
-            ends = record.vectors.astype(np.float64)
-            lit_s += float(np.hypot(*(ends[:, 2:] - ends[:, :2]).T).sum()) * 1e-6 / record.speed_mm_s
+        for record in job_clock(job.records(), clock, profile):
             if record.layer == middle:
                 lines.append(record.vectors)
                 z_um = record.z_nm * 1e-3
         vectors = 0 if job.totals is None else job.totals.vectors
         layer = _lines(np.concatenate(lines), z_um, network) if lines else None
-        duration = _duration(lit_s, profile, header)
-        words = f"job {path.name}, dark ways not counted"
+        words = f"job {path.name}"
         printing = Printing(
-            words, vectors, duration, header.mode, header.hatch_um, header.layer_um, layer, job.blake3
+            words, vectors, clock.duration(), header.mode, header.hatch_um, header.layer_um, layer, job.blake3
         )
         return printing, profile
-
-
-def _duration(lit_s: float, profile: Profile, header: Header) -> Duration:
-    """Light, layers and tiles; what goes on between lines does not stand in a job."""
-    from poliqi.lab.print.hatch.duration import Duration
-
-    scanner = profile.scanner
-    layers = header.layers * header.tiles * scanner.layer_overhead_ms * 1e-3
-    tiles = header.tiles * header.blocks * scanner.tile_overhead_s
-    return Duration(lit_s / scanner.foci, 0.0, 0.0, 0.0, layers, tiles)
 
 
 def _lines(vectors: NDArray[np.int32], z_um: float, network: Network) -> LayerLines | None:
