@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import spsolve
+from vessel_contacts import contacts_by_definition
 
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.print.domain.domain import box, sphere, torus
@@ -53,28 +51,6 @@ def _terminal_flows(network: Network, settings: GrowthSettings) -> np.ndarray:
     inflow = laplace @ pressure
     leaf = (network.degrees() == 1) & ~np.isin(np.arange(n), [port.node for port in network.ports])
     return -inflow[leaf]
-
-
-def _contacts_by_definition(network: Network, gap: float, slack: float = 0.0) -> set[tuple[int, int]]:
-    """All pairs, on 61 points of each axis, with whole-graph shortest paths; `slack` (um) lets more count."""
-    n = len(network.points_um)
-    i, j = network.segments.T
-    ways = dijkstra(coo_matrix((network.length_um, (i, j)), shape=(n, n)), directed=False)
-    part = np.linspace(0.0, 1.0, 61)
-    found = set()
-    for a, b in itertools.combinations(range(len(network.segments)), 2):
-        thick = network.radius_um[a] + network.radius_um[b]
-        p, q = (network.start_um[k] + part[:, None] * (network.end_um[k] - network.start_um[k]) for k in (a, b))
-        apart = np.linalg.norm(p[:, None] - q[None], axis=2)
-        if apart.min() > thick + gap + slack:
-            continue
-        between = ways[np.ix_(network.segments[a], network.segments[b])]
-        s, t = (np.stack((part, 1.0 - part)) * network.length_um[k] for k in (a, b))
-        path = (s[:, None, :, None] + between[:, :, None, None] + t[None, :, None, :]).min(axis=(0, 1))
-        one_lumen = path < 3.0 * np.maximum(apart, thick) - slack
-        if bool((~one_lumen & (apart < thick + gap + slack)).any()):
-            found.add((a, b))
-    return found
 
 
 def test_terminals_flow_and_murray(tree: Network) -> None:
@@ -124,9 +100,9 @@ def test_judge_agrees_with_all_pairs_on_a_tree_with_contacts(tree: Network) -> N
     swollen = Network(tree.points_um, tree.segments, tree.radius_um * 3.0, tree.kind, tree.tree, tree.ports)
     found = contacts(swollen, 25.0)
     pairs = {tuple(pair) for pair in found.pairs.tolist()}
-    sampled = _contacts_by_definition(swollen, 25.0)
+    sampled = contacts_by_definition(swollen, 25.0)
     assert sampled
-    assert sampled <= pairs <= _contacts_by_definition(swollen, 25.0, slack=12.0)
+    assert sampled <= pairs <= contacts_by_definition(swollen, 25.0, slack=12.0)
     assert len(pairs) < 1.1 * len(sampled)
     assert (found.distance_um < 25.0).all()
 
@@ -143,7 +119,7 @@ def test_what_is_in_contact_is_so_at_every_larger_gap(tree: Network) -> None:
 
 def test_judge_finds_none_in_what_was_grown(tree: Network) -> None:
     assert not len(contacts(tree, GAP))
-    assert not _contacts_by_definition(tree, GAP)
+    assert not contacts_by_definition(tree, GAP)
 
 
 def test_judge_takes_meshes_and_parallel_vessels() -> None:
