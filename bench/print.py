@@ -107,7 +107,7 @@ def hatched(path: str) -> str:
     once()
     made: list[Any] = []
     seconds = best(lambda: made.append(once()), runs=2)
-    written = float("nan")
+    written = None
     if asked["job"]:
         with Path(asked["job"]).open("wb") as file:
             prepared = prepare(read.domain, read.network, profile, settings)
