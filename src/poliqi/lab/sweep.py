@@ -62,6 +62,7 @@ def resumed_sweep(
     cluster: str | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
     taken: Callable[[Taken], None] = lambda _taken: None,
+    fault: Callable[[_Result], str] = lambda _result: "",
 ) -> list[_Result | Failed]:
     """`function` of every input, in their order; Failed where it raised DataRefused.
 
@@ -69,14 +70,15 @@ def resumed_sweep(
     and containers of those, with numbers that are finite (None where there is none): they are known by, and kept
     as, JSON. `task` is all that decides results beside the inputs: a file of another task is refused. Equal inputs
     are calculated once. `workers`, `cluster` and `progress` are those of `poliqi.edge.sweep.sweep`; what the file
-    `resume` holds counts as done from the start and is believed; `taken` is told of it. Raises SweepFailed,
+    `resume` holds counts as done from the start and is believed; `taken` is told of it. `fault` says what a result
+    of that file has that none can have, "" where it has nothing: its line is refused. Raises SweepFailed,
     ConfigError, LinkDown, DataRefused (a resume file that is none), StoreError, and KeyboardInterrupt with all
     results so far in the file.
     """
     if resume is None:
-        return _swept(function, inputs, result, None, workers, cluster, progress, taken)
+        return _swept(function, inputs, result, None, workers, cluster, progress, taken, fault)
     with SweepFile(resume, {**task, "result": f"{result.__module__}.{result.__qualname__}"}) as file:
-        return _swept(function, inputs, result, file, workers, cluster, progress, taken)
+        return _swept(function, inputs, result, file, workers, cluster, progress, taken, fault)
 
 
 def _swept(
@@ -88,13 +90,14 @@ def _swept(
     cluster: str | None,
     progress: Callable[[int, int], None],
     taken: Callable[[Taken], None],
+    fault: Callable[[_Result], str],
 ) -> list[_Result | Failed]:
     keys = [key_of(one) for one in inputs]
     by_key = dict(zip(keys, inputs, strict=True))
     outcomes: dict[str, _Result | Failed] = {}
     if file is not None:
         told = {key: file.lines[key] for key in by_key if key in file.lines}
-        outcomes |= {key: _outcome(line, result) for key, line in told.items()}
+        outcomes |= {key: _told(file, line, result, fault) for key, line in told.items()}
         if told:
             taken(Taken(sum(key in told for key in keys), key_of(list(told.values()))))
     todo = [key for key in by_key if key not in outcomes]
@@ -125,11 +128,26 @@ def _line(key: str, made: object) -> Line:
     return Line(key, msgspec.Raw(msgspec.json.encode(made)))
 
 
-def _outcome(line: Line, result: type[_Result]) -> _Result | Failed:
-    if line.failed:
-        return Failed(line.failed)
+def _told(file: SweepFile, line: Line, result: type[_Result], fault: Callable[[_Result], str]) -> _Result | Failed:
+    """The outcome of a line that was read. Raises DataRefused, naming its row."""
+    row = file.rows[line.key]
     try:
-        return msgspec.json.decode(line.result, type=result)
+        made = _decoded(line, result)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise file.no_outcome(row, words_of(error)) from error
+    why = "" if isinstance(made, Failed) else fault(made)
+    if why:
+        raise file.no_outcome(row, why)
+    return made
+
+
+def _decoded(line: Line, result: type[_Result]) -> _Result | Failed:
+    return Failed(line.failed) if line.failed else msgspec.json.decode(line.result, type=result)
+
+
+def _outcome(line: Line, result: type[_Result]) -> _Result | Failed:
+    try:
+        return _decoded(line, result)
     except msgspec.DecodeError as error:
         raise DataRefused(
             f"the result of input {line.key} cannot be kept ({words_of(error)}); numbers have to be finite"

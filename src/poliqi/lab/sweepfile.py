@@ -55,6 +55,8 @@ class SweepFile:
 
     def __init__(self, path: Path, task: Mapping[str, Any]) -> None:
         self._path: Final = path
+        self.rows: Final = dict[str, int]()
+        """Where the line of each key stands, from 1."""
         try:
             self._file: Final = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -72,6 +74,12 @@ class SweepFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._file)
+
+    def no_outcome(self, row: int, why: str) -> DataRefused:
+        """The refusal of one line."""
+        return DataRefused(
+            f"--resume {self._path}: row {row} is no outcome ({why}); remove that row, or name another file"
+        )
 
     def append(self, line: Line) -> None:
         """One more outcome, on disk when this returns. Raises StoreError."""
@@ -115,7 +123,7 @@ class SweepFile:
     def _read(self, rows: list[bytes], task: str) -> dict[str, Line]:
         try:
             head = msgspec.json.decode(rows[0], type=_Head)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise DataRefused(
                 f"--resume {self._path}: row 1 is no head of a sweep ({words_of(error)}); name another file"
             ) from error
@@ -133,11 +141,10 @@ class SweepFile:
         for number, row in enumerate(rows[1:], 2):
             try:
                 line = read.decode(row)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise DataRefused(
-                    f"--resume {self._path}: row {number} is no outcome ({words_of(error)}); cut the file before it"
-                ) from error
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise self.no_outcome(number, words_of(error)) from error
             found[line.key] = line
+            self.rows[line.key] = number
         return found
 
     def _write(self, row: bytes) -> None:

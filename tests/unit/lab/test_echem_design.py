@@ -223,6 +223,8 @@ def test_a_sweep_goes_on_from_its_file(tmp_path: Path, study: Study) -> None:
     assert again.taken is not None
     assert any("1 of 1 designs were not calculated now" in line for line in cautions_of(again, []))
     assert seen == [(1, 1)]
+    with pytest.raises(DataRefused, match="kept"):
+        study_of(simple(1.0), wanted, resume=file, software={"poliqi": "another"})
 
 
 def test_from_a_dataset_to_a_result_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 from dataclasses import dataclass
@@ -162,6 +163,48 @@ def test_a_damaged_row_is_named(tmp_path: Path) -> None:
     file.write_bytes(b"\n".join(rows))
     with pytest.raises(DataRefused, match="row 3"):
         resumed_sweep(root, DESIGNS, Root, task=TASK, resume=file, workers=1)
+
+
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "row",
+    [DEEP, b'{"key":"%s","result":' + DEEP, b'{"key":"%s","result":{"value":' + DEEP + b"]" * 100_000 + b"}}",
+     b'{"key":"%s","result":{"value":"two"}}', b'{"key":"%s"}', b'{"key":"%s","result":{"value":9e999}}'],
+    ids=["open", "open result", "deep result", "text", "nothing", "infinite"],
+)  # fmt: skip
+def test_a_row_that_cannot_be_read_is_named(tmp_path: Path, row: bytes) -> None:
+    file = tmp_path / "sweep.jsonl"
+    resumed_sweep(root, DESIGNS, Root, task=TASK, resume=file, workers=1)
+    rows = file.read_bytes().split(b"\n")
+    rows[3] = row.replace(b"%s", json.loads(rows[3])["key"].encode())
+    file.write_bytes(b"\n".join(rows))
+    with pytest.raises(DataRefused, match=r"row 4 is no outcome.*remove that row"):
+        resumed_sweep(root, DESIGNS, Root, task=TASK, resume=file, workers=1)
+    file.write_bytes(b"\n".join([*rows[:3], b""]))
+    assert resumed_sweep(root, DESIGNS, Root, task=TASK, resume=file, workers=1) == ROOTS
+
+
+def test_a_head_that_is_nested_deep_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sweep.jsonl").write_bytes(DEEP + b"\n")
+    with pytest.raises(DataRefused, match="row 1 is no head"):
+        resumed_sweep(root, DESIGNS, Root, task=TASK, resume=tmp_path / "sweep.jsonl", workers=1)
+
+
+def test_a_result_that_none_can_have_is_refused_by_its_row(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.jsonl"
+
+    def run() -> list[Root | Failed]:
+        return resumed_sweep(
+            root, DESIGNS, Root, task=TASK, resume=file, workers=1,
+            fault=lambda one: f"value is {one.value:g}, below 0" if one.value < 0 else "",
+        )  # fmt: skip
+
+    assert run() == run() == ROOTS
+    file.write_text(file.read_text().replace("2.0", "-2.0"))
+    with pytest.raises(DataRefused, match=r"row 2 is no outcome \(value is -2, below 0\)"):
+        run()
 
 
 def test_a_file_in_use_is_refused(tmp_path: Path) -> None:

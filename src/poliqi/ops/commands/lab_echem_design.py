@@ -126,6 +126,7 @@ def _study(options: dict[str, Any], chosen: Inflow) -> Study:
     from poliqi.lab.echem.design.tradeoff import study_of
     from poliqi.lab.echem.design.variables import grid_of, read_range, sampled
     from poliqi.lab.echem.models.cellmodel import ModelKind
+    from poliqi.ops.lab_filing import computing
 
     ranges = [read_range(one) for one in options["ranges"]]
     wanted = grid_of(ranges) if options["samples"] is None else sampled(ranges, options["samples"])
@@ -140,6 +141,7 @@ def _study(options: dict[str, Any], chosen: Inflow) -> Study:
         doubts=chosen.doubts,
         assumed=chosen.assumed,
         by_volume=options["by"] == "volume",
+        software=computing(),
         resume=options["resume"],
         workers=options["workers"],
         cluster=options["cluster"],

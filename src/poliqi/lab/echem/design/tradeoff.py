@@ -98,12 +98,15 @@ def study_of(
     doubts: Sequence[Doubt] = (),
     assumed: Sequence[str] = (),
     by_volume: bool = False,
+    software: Mapping[str, str] | None = None,
     resume: Path | None = None,
     workers: int | None = None,
     cluster: str | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Study:
     """Every one of `wanted` with what is `fixed`, on all cores where it is worth it.
+
+    `software` tells the versions of what calculates: a file `resume` of others is refused.
 
     Raises DataRefused where the set's own cell cannot be calculated or no design can, and what `resumed_sweep`
     raises.
@@ -119,7 +122,7 @@ def study_of(
         calculate,
         jobs,
         Designed,
-        task=_task(ordered),
+        task={**_task(ordered), "software": dict(software or {})},
         resume=resume,
         workers=1 if alone else workers,
         cluster=cluster,
