@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from poliqi.base.errors import ConfigError, StoreError
 
 __all__ = ["check_target", "whole_file"]
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -31,9 +34,8 @@ def whole_file(path: Path, *, overwrite: bool = False) -> Generator[BinaryIO]:
             partial.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise StoreError(
-            f"{path} cannot be written: {error.strerror or error}; make room, or name another place"
-        ) from error
+        remedy = "make room, or name" if error.errno in _FULL else "name"
+        raise StoreError(f"{path} cannot be written: {error.strerror or error}; {remedy} another place") from error
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
+import sys
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
 import click
 
+from poliqi.base.errors import ConfigError
 from poliqi.ops.commands.lab_store_open import filing_options
 
 if TYPE_CHECKING:
@@ -18,10 +22,34 @@ if TYPE_CHECKING:
     from poliqi.lab.store.findings import Findings
     from poliqi.ops.lab_filing import Filing
 
-__all__ = ["PATH", "Outputs", "Result", "deliver", "outputs_of", "outputs_options", "tell"]
+__all__ = [
+    "PATH",
+    "Outputs",
+    "Result",
+    "deliver",
+    "ensure_apart",
+    "outputs_of",
+    "outputs_options",
+    "tell",
+    "tell_compiling",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
-PATH: Final = click.Path(path_type=Path)
+
+
+class _NamedPath(click.Path):
+    """A path whose name is text: it stands in pages, records and errors."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"{str(path)!a:.300}: its name is not UTF-8; rename it") from None
+        return path
+
+
+PATH: Final = _NamedPath(path_type=Path)
 _OUTPUTS: Final = (
     click.option("-o", "--output", type=PATH, metavar="FILE", help="write the result for other tools"),
     click.option("--plot", type=PATH, metavar="FILE.svg|png", help="draw it"),
@@ -77,8 +105,7 @@ def outputs_of(options: dict[str, Any]) -> Outputs:
     from poliqi.edge.wholefile import check_target
     from poliqi.lab.onepage import check_page
 
-    if click.get_current_context().command_path.startswith("poliqi lab print"):
-        _tell_compiling()
+    tell_compiling()
     outputs = Outputs(**{name: options.pop(name) for name in _NAMES})
     if outputs.plot is not None:
         check_format(outputs.plot)
@@ -87,26 +114,56 @@ def outputs_of(options: dict[str, Any]) -> Outputs:
     for path in (outputs.output, outputs.plot, outputs.report):
         if path is not None:
             check_target(path, overwrite=outputs.force)
+    ensure_apart()
+    _end_tidily()
     return outputs
 
 
-def _tell_compiling() -> None:
-    """That the first run of a command compiles its kernels: told once for each version of them."""
+def ensure_apart() -> None:
+    """No file is named twice in the line: results would replace each other, or what was read (ConfigError)."""
+    seen: dict[Path, str] = {}
+    params: dict[str, object] = click.get_current_context().params
+    for name, value in params.items():
+        for path in cast("tuple[object, ...]", value if isinstance(value, tuple) else (value,)):
+            if isinstance(path, Path) and (path.is_file() or name in _NAMES):
+                if path.resolve() in seen:
+                    raise ConfigError(f"{path} is named twice ({seen[path.resolve()]}, {name}); name another file")
+                seen[path.resolve()] = name
+
+
+def _end_tidily() -> None:
+    """Asked to end, a command takes back what it has half written, as after Ctrl-C."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _end)
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
+def tell_compiling() -> None:
+    """That the first run of a command that prints tissue compiles its kernels: told until one came to its end."""
+    mark = _compiled_mark()
+    if _is_compiling() and (mark is None or not mark.exists()):
+        click.echo("compiling for this processor, once: up to half a minute ...", err=True)
+
+
+def _is_compiling() -> bool:
+    return click.get_current_context().command_path.startswith("poliqi lab print")
+
+
+def _compiled_mark() -> Path | None:
+    """What stands in the folder of kernels once this command has run through; None where none are kept."""
     from poliqi.base.jit import cache_folder
 
-    folder = cache_folder()
-    told = None if folder is None else folder / f"told-{click.get_current_context().info_name}"
-    if told is None or not told.exists():
-        click.echo("compiling for this processor, once: up to half a minute ...", err=True)
-    if told is not None:
-        with contextlib.suppress(OSError):
-            told.touch()
+    folder = cache_folder() if _is_compiling() else None
+    return None if folder is None else folder / f"told-{click.get_current_context().info_name}"
 
 
 def tell(words: str) -> None:
     """What is under way, on standard error where somebody watches."""
-    import sys
-
     if sys.stderr.isatty():
         click.echo(f"{words} ...", err=True)
 
@@ -151,6 +208,10 @@ def deliver(
         inputs=inputs,
         leave=leave,
     )
+    mark = _compiled_mark()
+    if mark is not None:
+        with contextlib.suppress(OSError):
+            mark.touch()
     if outputs.as_json:
         click.echo(json.dumps({**result.record, "dataset": dataset}, indent=1, allow_nan=False))
         return

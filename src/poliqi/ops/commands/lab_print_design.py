@@ -117,13 +117,12 @@ def _grown(design: Design) -> Any:
 
 
 def _progress() -> Callable[[int, int], None]:
-    """A line a second on standard error, where somebody watches."""
+    """A line a second on standard error."""
     last = time.monotonic()
-    watched = sys.stderr.isatty()
 
     def progress(done: int, total: int) -> None:
         nonlocal last
-        if watched and time.monotonic() - last > _BEAT_S:
+        if time.monotonic() - last > _BEAT_S:
             last = time.monotonic()
             click.echo(f"vessels: {done} of {total}", err=True)
 

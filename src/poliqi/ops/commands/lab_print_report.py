@@ -10,7 +10,7 @@ import click
 
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.ops.commands.lab_store_open import filing_options
-from poliqi.ops.lab_outputs import PATH, Outputs, Result, deliver, tell
+from poliqi.ops.lab_outputs import PATH, Outputs, Result, deliver, ensure_apart, tell, tell_compiling
 
 if TYPE_CHECKING:
     from poliqi.lab.print.oxygen.perfusion import Perfusion
@@ -61,8 +61,10 @@ def command(file: Path, **options: Any) -> None:
     from poliqi.ops.lab_filing import Filing, Read
 
     output: Path = options["output"]
+    tell_compiling()
     check_page(output)
     check_target(output, overwrite=options["force"])
+    ensure_apart()
     _check_asked(options)
     reads = [Read("vessels", (file,), is_simulated=True)]
     reads += [
