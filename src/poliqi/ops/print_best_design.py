@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
+from poliqi.lab.print.flow.designed import NL_MIN
 from poliqi.ops.print_design_toml import Design, flow_of
 from poliqi.ops.toml_file import toml_from
 from poliqi.ops.toml_text import toml_text
 
 __all__ = ["best_toml"]
 
-_NL_MIN_UM3_S: Final = 1e6 / 60
 _GROWTH: Final = ("terminals", "exponent", "wall_um", "gap_um", "seed", "pressure_drop_pa")
 _CLOSURE: Final = ("capillary_radius_um", "longest_um")
 
@@ -31,7 +31,7 @@ def best_toml(data: bytes, where: Path, design: Design, values: Mapping[str, flo
         file.setdefault("closure", {}).update({name: values[name] for name in _CLOSURE if name in values})
     ports = [port for name in ("inlet", "outlet") for port in cast("list[Table]", file.get(name, []))]
     if "flow_nl_min" in values:
-        _set_flow(growth, ports, float(values["flow_nl_min"]) * _NL_MIN_UM3_S, design.growth.flow_um3_s)
+        _set_flow(growth, ports, float(values["flow_nl_min"]) * NL_MIN, design.growth.flow_um3_s)
     if "pressure_drop_pa" in values:
         growth["terminal_pressure_pa"] = design.growth.terminal_pressure_pa
         for port in ports:

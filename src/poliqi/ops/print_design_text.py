@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from poliqi.lab.onepage import BLUE, ORANGE, Page, Panel
+from poliqi.lab.onepage import Page, Panel
+from poliqi.lab.print.coverage import percent_within
 from poliqi.lab.print.flow.designed import fluid_record
 from poliqi.lab.print.network import Kind, Network, Port, Role
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["cautions_of", "design_lines", "design_page", "design_record", "made_record"]
 
 _NARROW_UM: Final = 1.0
-_SHEAR_PA: Final = 7.0
 _UL_MIN: Final = 1e9 / 60.0
 
 
@@ -105,6 +105,10 @@ def _port_record(network: Network, port: Port) -> dict[str, Any]:
 
 def cautions_of(design: Design, network: Network) -> list[str]:
     """What is legal and yet to be looked at."""
+    from poliqi.lab.print.flow.designed import blood_cautions
+    from poliqi.lab.print.flow.solve import solve_flow
+    from poliqi.lab.print.oxygen.perfusion import shear_cautions
+
     found: list[str] = list(design.domain.cautions)
     least = float(network.radius_um.min())
     if least < _NARROW_UM:
@@ -124,7 +128,8 @@ def cautions_of(design: Design, network: Network) -> list[str]:
         found.append(
             f"{out} of {design.growth.terminals} capillaries left out; the ports carry {100.0 * less:.3g} % less"
         )
-    found += _shear_cautions(design, network)
+    found += blood_cautions(network, design.fluid)
+    found += shear_cautions(network, solve_flow(network, design.fluid))
     for at, port in enumerate(network.ports, 1):
         if not design.domain.clearance_um(network.points_um[port.node][None, :])[0] < 0.0:
             found.append(f"{port.role} {at} lies inside the tissue: nothing reaches it from outside")
@@ -139,57 +144,41 @@ def left_out(design: Design, network: Network) -> int:
     return design.growth.terminals - int((first & (network.kind == Kind.CAPILLARY)).sum())
 
 
-def _shear_cautions(design: Design, network: Network) -> list[str]:
-    """Wall shear, with each vessel's own viscosity: arteries by length, and what stands at the inlets."""
-    from poliqi.lab.print.flow.solve import solve_flow
-    from poliqi.lab.print.oxygen.perfusion import shears_of
-
-    flow = solve_flow(network, design.fluid)
-    found = [
-        f"wall shear of {one.median_pa:.3g} Pa in the arteries (median by length), above {_SHEAR_PA:g} Pa; lower "
-        "the pressure"
-        for one in shears_of(network, flow)
-        if one.kind is Kind.ARTERY and one.median_pa > _SHEAR_PA
-    ]
-    for at, port in enumerate(network.ports, 1):
-        shear = float(flow.wall_shear_pa[(network.segments == port.node).any(axis=1)].max())
-        if shear > _SHEAR_PA and port.role is Role.INLET:
-            found.append(
-                f"inlet {at}: wall shear of {shear:.3g} Pa in the trunk, above {_SHEAR_PA:g} Pa; lower the pressure"
-            )
-    return found
-
-
 def design_lines(record: Mapping[str, Any]) -> list[str]:
     """For people."""
     radius = record["radius_um"]
     kinds = f"{record['arteries']} arteries, {record['capillaries']} capillaries, {record['veins']} veins"
     part = 100.0 * record["vessel_fraction"]
     flow = record["flow_um3_s"] / _UL_MIN
-    covered = 100.0 * record["covered_within_200_um"]
+    covered = percent_within(record["covered_within_200_um"])
     farthest = f"farthest {record['farthest_um']:.4g} um, nowhere above {record['nowhere_above_um']:.4g} um"
     lines = [
         f"{record['segments']} vessels: {kinds}; {record['length_mm']:.4g} mm",
         f"radius {radius['least']:.3g} to {radius['largest']:.3g} um; {part:.3g} % of the tissue's volume",
         f"flow {flow:.4g} uL/min; contacts nearer than {record['gap_um']:g} um: {record['contacts']}",
-        f"{covered:.4g} % of the tissue within 200 um of a vessel; {farthest}",
+        f"{covered} of the tissue within 200 um of a vessel; {farthest}",
     ]
     return [*lines, *(f"caution: {one}" for one in record["cautions"])]
 
 
 def design_page(record: Mapping[str, Any], design: Design, network: Network, name: str) -> Page:
     """One page: numbers, vessels, radii."""
+    from matplotlib.ticker import LogFormatter
+
+    from poliqi.lab.print.view.palette import KIND_COLOURS
     from poliqi.lab.print.view.pictures import draw_vessels
 
     def radii(axes: Any) -> None:
         low = math.log(float(network.radius_um.min()) * 0.98)
         high = math.log(float(network.radius_um.max()) * 1.02)
         bins = np.exp(np.linspace(low, high, 30))
-        for kind, colour in ((Kind.ARTERY, ORANGE), (Kind.VEIN, BLUE)):
+        for kind, colour in KIND_COLOURS.items():
             one = network.radius_um[network.kind == kind]
             if len(one):
-                axes.hist(one, bins=bins, histtype="step", color=colour, label=kind.name.lower())
+                axes.hist(one, bins=bins, histtype="step", color=colour, label=kind.name.lower(), linewidth=1.5)
         axes.set_xscale("log")
+        for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            ticks(LogFormatter(minor_thresholds=(2, 0.5)))
         axes.set_xlabel("radius (um)")
         axes.set_ylabel("vessels")
         axes.legend()

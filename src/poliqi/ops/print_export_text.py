@@ -41,6 +41,11 @@ def cautions_of(told: Told) -> list[str]:
         for one in told.written
         if one.target.suffix in _UNVERIFIED_FORMATS
     ]
+    said += [
+        f"{one.target.path.name}: z = 0, the substrate, is the design's lowest plane"
+        for one in told.written
+        if one.target.suffix == ".nano"
+    ]
     if told.job is not None:
         said += told.job.cautions
     if any(one.target.suffix == ".stl" for one in told.written):

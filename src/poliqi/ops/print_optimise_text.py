@@ -50,6 +50,7 @@ def study_record(study: Study) -> dict[str, Any]:
                     {
                         "measures": one.outcome.measures,
                         "hypoxic_doubt": one.outcome.hypoxic_doubt,
+                        "unbalanced": one.outcome.unbalanced,
                         "segments": one.outcome.segments,
                         "flaws": one.outcome.flaws,
                         "unknown": one.outcome.unknown or None,

@@ -276,7 +276,7 @@ def test_the_commands_from_array_to_profile(tmp_path: Path) -> None:
     profile = read_profile(made)
     assert profile.w_xy_um == pytest.approx(W_XY, abs=0.02)
     assert "calibrated from a.csv, simulated (blake3 " in profile.focus.source
-    assert profile.focus.is_measured
+    assert not profile.focus.is_measured
     assert len(profile.material.measured) == 54
     assert profile.material.threshold == pytest.approx(profile.threshold_for())
     assert read_profile(made) == profile

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.base.jit import load_compiler
 from poliqi.lab.print.network import Role
 from poliqi.lab.print.vesselfile import read_vessels
 from poliqi.ops.commands.lab_print_design import command
@@ -171,3 +172,17 @@ def test_every_option_and_key_is_on_its_page() -> None:
         key = line.split("=")[0].strip()
         if key and not key.startswith(("#", "[")):
             assert f"`{key}`" in PAGE, key
+
+
+def test_compiling_is_told_until_a_run_came_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_compiler()  # with the folder of this machine
+    monkeypatch.setattr("poliqi.base.jit.cache_folder", lambda: tmp_path)
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text(OPEN, encoding="utf-8")
+    bad.write_text("[domain]\n", encoding="utf-8")
+
+    def told(path: Path) -> bool:
+        done = CliRunner().invoke(command, [str(path)], prog_name="poliqi lab print design")
+        return "compiling for this processor" in done.stderr
+
+    assert [told(one) for one in (bad, good, good, bad)] == [True, True, False, False]

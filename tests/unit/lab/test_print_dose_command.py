@@ -74,7 +74,7 @@ def test_people_read_numbers_with_units_and_cautions(vessels: Path) -> None:
         (["--region", "5,5,5,1,9,9"], "no box"),
         (["--around", "99"], "numbered 0 to 4"),
         (["--power", "60"], "at most 50"),
-        (["--power", "20"], "calibrate it"),
+        (["--power", "10"], "10 mW at 100 mm/s gives 0.32 of the dose"),
         (["--speed", "-1"], "above 0"),
         (["--threshold", "1.2"], "threshold 1.2"),
         (["--threshold", "nan"], "threshold nan"),
@@ -82,6 +82,7 @@ def test_people_read_numbers_with_units_and_cautions(vessels: Path) -> None:
         (["--wall", "4"], "--mode wall"),
         (["--mode", "wall", "--wall", "0.15"], "wall 0.15 um is below"),
         (["--allow-ripple", "0"], "--allow-ripple 0"),
+        (["--allow-ripple", "1e6"], "at most 100000 percent"),
     ],
 )
 def test_refusals(vessels: Path, words: list[str], said: str) -> None:

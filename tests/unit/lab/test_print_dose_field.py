@@ -27,6 +27,7 @@ from poliqi.lab.print.dose.field import (
 from poliqi.lab.print.dose.pointdose import dose_at_points
 from poliqi.lab.print.focus import check_ripple, largest_pitch_um, ripple_of, ripple_together
 from poliqi.lab.print.hatch.settings import HatchSettings, Mode
+from poliqi.lab.print.network import Network, Port, Role
 from poliqi.lab.print.profile import Action
 from poliqi.ops.print_profile_toml import read_profile
 
@@ -48,16 +49,16 @@ def test_lines_half_a_micrometre_apart_ripple_as_measured() -> None:
     assert found.max() == pytest.approx(1.299, abs=0.002)
 
 
-@given(pitch=st.floats(0.3, 2.5))
+@given(pitch=st.floats(0.3, 25.0))
 def test_ripple_in_closed_form_is_that_of_summed_gaussians(pitch: float) -> None:
-    """With s = w/sqrt2; the second harmonic, its fourth power, is what the closed form leaves out."""
+    """The largest is in the middle of a line; midway between two the even harmonics take some of it back."""
     w = 1.0
     place = np.linspace(0, pitch, 33)[:, None] - pitch * np.arange(-60, 61)
     dose = np.exp(-((place / w) ** 2)).sum(axis=1) * pitch / (w * math.sqrt(math.pi))
     closed = ripple_of(pitch, w)
-    second = 2 * (closed / 2) ** 4 + 1e-12
-    assert dose.max() - 1 == pytest.approx(closed, abs=1.2 * second)
-    assert 1 - dose.min() == pytest.approx(closed, abs=1.2 * second)
+    second = 2 * min(closed / 2, 1.0) ** 4 + 1e-12
+    assert dose.max() - 1 == pytest.approx(closed, rel=1e-9, abs=1e-12)
+    assert 1 - dose.min() == pytest.approx(min(closed, 1.0), abs=2.4 * second)
 
 
 def test_ten_percent_of_ripple_is_at_two_and_a_half_deviations() -> None:
@@ -178,14 +179,14 @@ def volume_ratio(vessels: object, threshold: float, mode: Mode = Mode.SOLID, **c
     light = exposure(threshold, mode, **changed)
     grid = grid_of(in_box([-3, -7, -9], [3, 7, 9]), light)
     field = dose_field(TISSUE, vessels, light, grid)
-    return open_volume_um3(field, light, TISSUE, vessels) / design_volume_um3(vessels, grid)
+    return open_volume_um3(field, light, TISSUE, vessels) / design_volume_um3(vessels, grid, TISSUE)
 
 
 def test_thresholds_move_the_lumen_as_the_prototype_measured() -> None:
-    """.87/1.02/1.23 for .3/.5/.7 of the bulk dose, a vessel of 3.9 um, lines .5 um apart: roughly, in order."""
+    """.87/1.00/1.15 (+-.03 by place) for .3/.5/.7 of the bulk dose, a vessel of 3.9 um, lines .5 um apart."""
     vessels = rod([-50, 0.13, 0.2], [50, 0.13, 0.2], 3.9)
     found = [volume_ratio(vessels, one, hatch=0.5) for one in (0.3, 0.5, 0.7)]
-    assert found == pytest.approx([0.87, 1.02, 1.23], abs=0.07)
+    assert found == pytest.approx([0.869, 1.003, 1.154], abs=0.06)
     assert found == sorted(found)
 
 
@@ -229,6 +230,23 @@ def test_voxels_outside_the_domain_are_no_lumen() -> None:
 def test_what_lies_beyond_a_wall_is_no_lumen() -> None:
     vessels = rod([-50, 0.13, 0.2], [50, 0.13, 0.2], 3.9)
     assert volume_ratio(vessels, 0.5, Mode.WALL) == pytest.approx(volume_ratio(vessels, 0.5), rel=0.01)
+
+
+def test_a_line_across_hundreds_of_vessels_loses_none() -> None:
+    n = 400
+    x = np.repeat(np.arange(n, dtype=float), 2)
+    points = np.column_stack([x, np.tile([-9.0, 9.0], n), np.zeros(2 * n)])
+    nothing = np.zeros(n)
+    comb = Network(
+        points,
+        np.arange(2 * n, dtype=np.int32).reshape(n, 2),
+        np.full(n, 0.25),
+        nothing.astype(np.uint8),
+        nothing.astype(np.int32),
+        (Port(0, Role.INLET, 100.0, 1.0),),
+    )
+    grid = Grid((-0.5, 0.0, 0.0), (1.0, 1.0, 1.0), (1, 1, n + 1))
+    assert design_volume_um3(comb, grid, box((2.0 * n, 4.0, 4.0), (n / 2, 0.0, 0.0))) == pytest.approx(0.5 * n)
 
 
 def test_a_region_that_is_none_or_too_large_is_refused_before_work() -> None:

@@ -142,6 +142,14 @@ def test_a_line_meets_a_capsule_where_bisection_finds_it(
         assert np.allclose([runs.start_um[0], runs.end_um[0]], [first, last], atol=1e-6)
 
 
+def test_a_vessel_without_length_is_a_ball() -> None:
+    start = np.array([[0.0, 0, 0], [10, 3, 0]])
+    ball = network_of(start, np.array([[0.0, 0, 0], [20, 3, 0]]), np.array([2.0, 3.0]))
+    runs = lumen_runs(ball, np.array([0.0]), np.array([0.0]))
+    assert np.allclose(runs.start_um, [-2.0, 10.0]) and np.allclose(runs.end_um, [2.0, 20.0])
+    assert near_pairs(ball, 20.0).gap_um.tolist() == pytest.approx([math.hypot(10, 3) - 5])
+
+
 def test_the_lumen_on_a_line_is_the_union_of_its_capsules() -> None:
     network = scattered(3, 60)
     ys, zs = np.linspace(5, 55, 11), np.linspace(3, 57, 9)

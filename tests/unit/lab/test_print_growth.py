@@ -269,3 +269,17 @@ def test_small_trees_are_relaxed_too() -> None:
         pull = (thick**2)[:, None] * way / np.linalg.norm(way, axis=1)[:, None]
         pulls.append(np.linalg.norm(pull.sum(axis=0)) / (thick**2).sum())
     assert np.median(pulls) < 0.1  # of forces r^2 along the vessels, nought at the least sum of r^2 l
+
+
+@pytest.mark.parametrize(
+    ("inlet", "told"),
+    [
+        ((-600.0, 40.0, 30.0), r"100 um outside .*such as \(-500, 40, 30\)\)"),
+        ((-490.0, 10.0, 0.0), r"such as \(-500, 10, 0\)"),
+    ],
+)
+def test_an_inlet_beside_the_surface_is_told_the_nearest_point_of_it(
+    inlet: tuple[float, float, float], told: str
+) -> None:
+    with pytest.raises(DataRefused, match=told):
+        grow(CUBE, _settings(Inlet(inlet)))

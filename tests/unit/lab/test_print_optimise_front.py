@@ -110,6 +110,16 @@ def test_samples_fill_the_ranges_evenly() -> None:
     )
 
 
+def test_a_variable_that_counts_takes_whole_numbers() -> None:
+    with pytest.raises(ConfigError, match=r"1\.5 is no whole number\).*whole, from 1"):
+        read_range("terminals=1.5,2")
+    with pytest.raises(ConfigError, match=r"2\.5 is no whole number"):
+        read_range("seed=1:2.5:2")
+    assert read_range("terminals=2,2e1").values == (2, 20)
+    assert read_range("terminals=1:4:3").values == (1, 2, 4)  # 2.5 between the ends is rounded to even
+    assert read_range("exponent=2.5,3").values == (2.5, 3.0)
+
+
 @pytest.mark.parametrize(
     "text",
     ["terminals", "terminal=1,2", "terminals=0:5:3", "terminals=5:1:3", "terminals=1:5:1", "exponent=nan,3",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tomllib
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from click.testing import CliRunner
 from print_scenes import CUBE_UM, cube
 
 from poliqi.base.errors import ConfigError, DataRefused
+from poliqi.lab.print.domain.table import domain_of
 from poliqi.lab.print.flow.fluid import Fluid
 from poliqi.lab.print.growth.settings import GrowthSettings, Inlet
 from poliqi.lab.print.optimise.judge import Asked, Judge, Judged, grown
@@ -213,9 +216,77 @@ def test_the_command_grows_chooses_and_writes(tmp_path: Path) -> None:
     assert f"wrote design {record['best']}" in done.output
 
 
+def test_the_chosen_design_is_the_one_that_was_read_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, best = tmp_path / "d.toml", tmp_path / "best.toml"
+    file.write_bytes(DESIGN)
+
+    def edited(*args: Any, **options: Any) -> Study:
+        found = study_of(*args, **options)
+        file.write_bytes(DESIGN.replace(b"[400, 400, 400]", b"[1500, 400, 400]").replace(b"seed = 2", b"seed = 3"))
+        return found
+
+    monkeypatch.setattr("poliqi.lab.print.optimise.study.study_of", edited)
+    asked = [
+        str(file), "--profile", "illustrative", "--mode", "wall", "--vary", "terminals=2", "--cells", "12",
+        "--workers", "1", "--best", str(best),
+    ]  # fmt: skip
+    done = CliRunner().invoke(command, asked, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    written = tomllib.loads(best.read_text(encoding="utf-8"))
+    assert written["domain"]["size_um"] == [400, 400, 400]
+    assert (written["growth"]["seed"], written["growth"]["terminals"]) == (2, 2)
+
+
+def test_thin_tissue_gets_as_many_cells_as_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "d.toml").write_bytes(DESIGN.replace(b"[400, 400, 400]", b"[400, 400, 30]"))
+    seen = list[int]()
+
+    def asked(judge: Judge, *_args: Any, **_options: Any) -> Study:
+        seen.append(judge.cells)
+        raise ConfigError("enough")
+
+    monkeypatch.setattr("poliqi.lab.print.optimise.study.study_of", asked)
+    line = [str(tmp_path / "d.toml"), "--profile", "illustrative", "--vary", "terminals=2"]
+    with pytest.raises(ConfigError, match="enough"):
+        CliRunner().invoke(command, line, catch_exceptions=False)
+    assert seen == [54]  # 4 x 400/30 = 53.3
+    with pytest.raises(ConfigError, match="--cells 53: a tissue of 400 x 400 x 30 um needs at least 54"):
+        CliRunner().invoke(command, [*line, "--cells", "53"], catch_exceptions=False)
+
+
+def test_oxygen_that_cannot_be_solved_puts_the_design_out() -> None:
+    table = {"kind": "box", "size_um": [400, 400, 75], "center_um": [200, 200, 200]}
+    thin = json.dumps(domain_of(table, Path()).record)
+    found = study_of(judge(domain=thin), [{"wall_um": 5.0}], [], ("hypoxic",), workers=1)
+    assert isinstance(found.designs[0].outcome, Failed)
+    assert "3 cells of 25 um across" in found.designs[0].outcome.why
+
+
+def test_what_oxygen_leaves_unsure_is_said(study: Study) -> None:
+    assert [one for one in cautions_of(study) if "too few cells to tell how sure" in one]  # 16 cells: a single grid
+    outcome = study.designs[0].outcome
+    assert isinstance(outcome, Judged)
+    off = replace(study.designs[0], outcome=replace(outcome, unbalanced=0.25, hypoxic_doubt=0.0))
+    told = cautions_of(replace(study, designs=(off,), front=(0,), best=0))
+    assert [one for one in told if "1 designs: oxygen given and consumed differ by up to 25 %" in one]
+    assert not [one for one in told if "how sure" in one]
+
+
+def test_a_best_that_there_is_not_is_told(tmp_path: Path) -> None:
+    (tmp_path / "d.toml").write_bytes(DESIGN)
+    asked = [
+        str(tmp_path / "d.toml"), "--profile", "illustrative", "--vary", "wall_um=190", "--cells", "12",
+        "--workers", "1", "--best", str(tmp_path / "best.toml"),
+    ]  # fmt: skip
+    done = CliRunner().invoke(command, asked, catch_exceptions=False)
+    assert "best.toml was not written: there is no design to begin with" in done.output
+    assert not (tmp_path / "best.toml").exists()
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [
+        (["--vary", "terminals=1,2", "-o", "foo.txt"], "-o foo.txt: give a name that ends in .csv or .json"),
         (["--vary", "terminals=1,2", "--least", "shear"], "--least"),
         (["--vary", "longest_um=50,60"], "an \\[\\[outlet\\]\\]"),
         (["--vary", "terminals=1,2", "--best", "b.csv"], "--best"),

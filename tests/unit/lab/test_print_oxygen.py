@@ -180,6 +180,35 @@ def test_what_the_fluid_loses_is_what_the_tissue_takes(radius: float) -> None:
     assert np.hypot(*found.minimum_at_um[:2]) > 0.8 * outer
 
 
+@pytest.mark.parametrize("cells", [16, 24])
+def test_a_thin_vessel_along_an_edge_feeds_its_tissue(cells: int) -> None:
+    """Cells of 25 and 17 um: of the cells that a thin vessel is spread over, two thirds lie outside."""
+    m0, q = 0.002, 4e5
+    domain, network = box((240.0, 240.0, 400.0)), vessel((-105, -105, -200), (-105, -105, 200), 5.0)
+    found = oxygen(domain, network, flow(q), Tissue(D, m0, 1e-6), carrier=BARE, cells=cells)
+    assert found.vessels is not None
+    wanted = m0 * (240 * 240 - np.pi * 25) * 400 / q
+    assert C0 - found.vessels.point_mol_m3[1] == pytest.approx(wanted, rel=0.01)
+    assert abs(found.balance.residual) < 1e-3
+
+
+@pytest.mark.parametrize("thin", [0, 1, 2])
+def test_tissue_that_is_thin_has_cells_enough_across_or_is_refused(thin: int) -> None:
+    size, start, end = [300.0, 300.0, 300.0], np.zeros(3), np.zeros(3)
+    along = (thin + 1) % 3
+    size[thin], size[along] = 60.0, 1500.0
+    start[along], end[along] = -750, 750
+    domain = box((size[0], size[1], size[2]))
+    args = (domain, vessel(tuple(start.tolist()), tuple(end.tolist()), 5.0), flow(1e6), Tissue(D, 0.004, 1e-6))
+    found = oxygen(*args, carrier=BARE)
+    assert min(found.c_mol_m3.shape) >= 8
+    assert found.vessels is not None
+    wanted = 0.004 * (60 * 300 - np.pi * 25) * 1500 / 1e6
+    assert C0 - found.vessels.point_mol_m3[1] == pytest.approx(wanted, rel=0.01)
+    with pytest.raises(ConfigError, match=r"2 cells of 46.9 um across .* give at least 100 cells"):
+        oxygen(*args, carrier=BARE, cells=32)
+
+
 def test_blood_loses_less_of_its_dissolved_oxygen() -> None:
     outer, long, m0, q, radius = 40.0, 200.0, 0.02, 1e4, 4.0
     tissue = Tissue(D, m0, 1e-6, inlet_mol_m3=0.13)

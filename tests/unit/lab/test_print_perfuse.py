@@ -191,7 +191,7 @@ def packed(**arrays: Any) -> bytes:
 
 
 def head(**more: Any) -> Any:
-    return np.frombuffer(json.dumps({"format": "poliqi-perfusion-1", **more}).encode(), np.uint8)
+    return np.frombuffer(json.dumps({"format": "poliqi-perfusion-2", **more}).encode(), np.uint8)
 
 
 FLOWS = {name: np.ones(2) for name in ("pressure_pa", "flow_um3_s", "wall_shear_pa", "viscosity_pa_s")}

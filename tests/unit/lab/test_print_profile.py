@@ -14,12 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poliqi.base.errors import ConfigError, PoliqiError
-from poliqi.lab.print.focus import (
-    voxel_diameter_um,
-    voxel_length_um,
-    zipfel_w_xy_um,
-    zipfel_w_z_um,
-)
+from poliqi.lab.print.focus import zipfel_w_xy_um, zipfel_w_z_um
 from poliqi.lab.print.profile import Profile, profile_from
 from poliqi.ops.print_profile_toml import example_names, profile_digest, profile_toml, read_profile
 from poliqi.ops.toml_file import toml_from
@@ -62,15 +57,6 @@ def test_zipfel_widths() -> None:
     assert zipfel_w_z_um(0.8, 780, 1.33) == pytest.approx(0.532 * 0.78 / math.sqrt(2) / (1.33 - 1.062497), rel=1e-5)
     profile = read_profile("illustrative")
     assert (profile.w_xy_um, profile.w_z_um) == pytest.approx((0.2196, 1.0969), abs=1e-4)
-
-
-def test_voxels_of_serbin() -> None:
-    """At e times the threshold d = w0 = 2 w; far above, a Lorentzian is longer than a Gaussian of the same w_z."""
-    assert voxel_diameter_um(0.2, math.e) == pytest.approx(0.4)
-    assert voxel_length_um(1.0, 4.0, is_lorentz=True) == pytest.approx(2.0)
-    assert voxel_length_um(1.0, math.e) == pytest.approx(2.0)
-    assert voxel_length_um(1.0, 50.0, is_lorentz=True) / voxel_length_um(1.0, 50.0) > 1.2
-    assert voxel_diameter_um(0.2, 0.9) == voxel_length_um(1.0, 0.9, is_lorentz=True) == 0.0
 
 
 def test_an_uncalibrated_focus_is_told() -> None:

@@ -19,7 +19,7 @@ from poliqi.lab.print.hatch.settings import Order, settings_for
 from poliqi.lab.print.hatch.slicing import prepare, slice_job
 from poliqi.lab.print.network import Network
 from poliqi.lab.print.vesselfile import read_vessels, vessels_bytes
-from poliqi.lab.print.view.perfused import perfused
+from poliqi.lab.print.view.perfused import perfused, perfused_from
 from poliqi.lab.print.view.printing import printing_of, printing_of_job
 from poliqi.ops.commands.lab_print_perfuse import command as perfuse
 from poliqi.ops.commands.lab_print_report import command
@@ -117,6 +117,9 @@ def test_a_perfusion_that_was_written_is_taken(tmp_path: Path) -> None:
     before = json.loads(done.stdout)
     record = json.loads(run(path, "--perfusion", tmp_path / "p.npz", "-o", tmp_path / "r.html", "--json").stdout)
     assert record["hypoxic"] == before["oxygen"]["hypoxic"]
+    told = perfused_from(tmp_path / "p.npz", read_vessels(path)).oxygen
+    assert told is not None and told.vessels is not None
+    assert float(told.vessels.segment_mol_m3.min()) == before["oxygen"]["lowest_vessel_mol_m3"]
     assert "hepatocytes" in (tmp_path / "r.html").read_text(encoding="utf-8")
     other = write(tmp_path, thread(), "other.vessels.json")
     with pytest.raises(DataRefused, match="of other vessels"):
@@ -130,7 +133,8 @@ def test_a_perfusion_that_was_written_is_taken(tmp_path: Path) -> None:
 def test_a_job_tells_its_lines_and_has_to_be_of_these_vessels(tmp_path: Path) -> None:
     path = write(tmp_path, y_network())
     vessels, profile = read_vessels(path), read_profile("illustrative")
-    settings = settings_for(profile, hatch_um=4.0, layer_um=5.0, cut_vessels=True, most_ripple=8.0)
+    profile = replace(profile, material=replace(profile.material, threshold=0.01))  # for lines so far apart
+    settings = settings_for(profile, hatch_um=4.0, layer_um=5.0, cut_vessels=True, most_ripple=100.0)
     prepared = prepare(vessels.domain, vessels.network, profile, settings)
     with (tmp_path / "t.job").open("wb") as file:
         sliced = slice_job(prepared, file, vessels_blake3=vessels.digest)
@@ -154,7 +158,8 @@ def test_a_job_tells_its_lines_and_has_to_be_of_these_vessels(tmp_path: Path) ->
 
 def test_a_job_that_does_not_tell_its_vessels_is_not_taken_for_theirs(tmp_path: Path) -> None:
     vessels, profile = read_vessels(write(tmp_path, y_network())), read_profile("illustrative")
-    settings = settings_for(profile, hatch_um=4.0, layer_um=5.0, cut_vessels=True, most_ripple=8.0)
+    profile = replace(profile, material=replace(profile.material, threshold=0.01))  # for lines so far apart
+    settings = settings_for(profile, hatch_um=4.0, layer_um=5.0, cut_vessels=True, most_ripple=100.0)
     with (tmp_path / "t.job").open("wb") as file:
         slice_job(prepare(vessels.domain, vessels.network, profile, settings), file)
     with pytest.raises(DataRefused, match="does not tell of which vessels"):
@@ -165,9 +170,9 @@ def test_a_job_that_does_not_tell_its_vessels_is_not_taken_for_theirs(tmp_path: 
 def test_the_time_of_a_job_in_tiles_is_the_one_it_was_sliced_with(order: str, tmp_path: Path) -> None:
     vessels, profile = read_vessels(write(tmp_path, y_network())), read_profile("illustrative")
     scanner = replace(profile.scanner, acceleration_mm_s2=1e6, max_speed_mm_s=10 * profile.scanner.speed_mm_s)
-    profile = replace(profile, scanner=scanner)
+    profile = replace(profile, scanner=scanner, material=replace(profile.material, threshold=0.01))
     settings = settings_for(
-        profile, hatch_um=4.0, layer_um=5.0, tile_um=160.0, cut_vessels=True, most_ripple=8.0, order=Order(order)
+        profile, hatch_um=4.0, layer_um=5.0, tile_um=160.0, cut_vessels=True, most_ripple=100.0, order=Order(order)
     )
     with (tmp_path / "t.job").open("wb") as file:
         sliced = slice_job(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from poliqi.lab.print.domain.domain import Domain
     from poliqi.lab.print.network import Network
 
-__all__ = ["REACH_UM", "Coverage", "Place", "coverage"]
+__all__ = ["REACH_UM", "Coverage", "Place", "coverage", "percent_within"]
 
 REACH_UM: Final = 200.0
 """Usual limit of oxygen's reach in tissue, capillary to cell."""
@@ -31,6 +31,11 @@ _MOST_VOXELS: Final = 100_000_000
 _DEFAULT_VOXELS: Final = 200_000
 _SLAB: Final = 500_000
 _MOST_UNCOVERED: Final = 10_000_000
+
+
+def percent_within(fraction: float) -> str:
+    """In words, to four digits; 100 only where it is all."""
+    return "100 %" if fraction >= 1.0 else f"{min(100.0 * fraction, 99.99):.4g} %"
 
 
 @dataclass(frozen=True, slots=True)

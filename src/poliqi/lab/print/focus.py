@@ -21,20 +21,20 @@ __all__ = [
     "MOST_RIPPLE",
     "WHOLE_RIPPLE",
     "blur_along_um",
+    "check_na",
     "check_ripple",
     "largest_pitch_um",
     "ripple_of",
     "ripple_together",
-    "voxel_diameter_um",
-    "voxel_length_um",
     "zipfel_w_xy_um",
     "zipfel_w_z_um",
 ]
 
 MOST_RIPPLE: Final = 0.10
 """Of the mean dose, between lines and layers together: more is refused unless it is asked for."""
-WHOLE_RIPPLE: Final = 8.0
-"""More is not told: each direction has 2 at most, (1 + 2)(1 + 2) - 1 together."""
+WHOLE_RIPPLE: Final = 1000.0
+"""More cannot be asked for: of lines 56 w_xy and layers 56 w_z apart."""
+_TERMS: Final = 4
 _HIGH_NA: Final = 0.7
 
 
@@ -65,42 +65,33 @@ def zipfel_w_z_um(na: float, wavelength_nm: float, immersion_index: float) -> fl
     return 0.532 * wavelength_nm / 1000.0 / math.sqrt(2.0) / depth
 
 
-def voxel_diameter_um(w_xy_um: float, excess: float) -> float:
-    """Width of an isolated voxel whose dose in the middle is `excess` times the threshold; 0 where none is left.
-
-    Serbin et al., Opt. Lett. 28, 301 (2003): d = w0 sqrt(ln(sigma2 N0^2 n tau/C)), with w0 = 2 w_xy.
-    """
-    return 2.0 * w_xy_um * math.sqrt(math.log(excess)) if excess > 1.0 else 0.0
-
-
-def voxel_length_um(w_z_um: float, excess: float, *, is_lorentz: bool = False) -> float:
-    """Its length along the light: 2 w_z sqrt(ln excess) of a Gaussian, Serbin's 2 zR sqrt(sqrt(excess) - 1) else.
-
-    `w_z_um` is zR for the Lorentz profile. The two differ by about two: the length is to be measured.
-    """
-    if excess <= 1.0:
-        return 0.0
-    if is_lorentz:
-        return 2.0 * w_z_um * math.sqrt(math.sqrt(excess) - 1.0)
-    return 2.0 * w_z_um * math.sqrt(math.log(excess))
-
-
 def ripple_of(pitch_um: float, w_um: float) -> float:
     """Largest deviation from the mean dose between lines (or layers) a pitch apart, as a part of the mean.
 
-    By Poisson's sum the dose of lines w wide is 1 + 2 sum_k exp(-2 pi^2 k^2 s^2/p^2) cos(2 pi k y/p), s = w/sqrt2;
-    the first term stands for all (the second is its fourth power).
+    By Poisson's sum the dose of lines w wide is 1 + 2 sum_k exp(-(pi k w/p)^2) cos(2 pi k y/p), largest in the
+    middle of a line. Of coarse lines that is the sum of the lines itself, p/(sqrt(pi) w) (1 + 2 sum_k
+    exp(-(k p/w)^2)). Whichever converges faster is taken: its fifth term is below 1e-33.
     """
-    return 2.0 * math.exp(-((math.pi * w_um / pitch_um) ** 2))
+    fine = math.pi * (w_um / pitch_um) ** 2
+    nome = math.exp(-math.pi * max(fine, 1.0 / fine))
+    rest = 2.0 * sum(nome ** (k * k) for k in range(1, _TERMS + 1))
+    return rest if fine >= 1.0 else (1.0 + rest) / math.sqrt(fine) - 1.0
 
 
 def largest_pitch_um(w_um: float, most_ripple: float = MOST_RIPPLE) -> float:
-    """The pitch at which the ripple is `most_ripple` (between 0 and 2): 2.57 s, or 1.815 w, for 10 %."""
-    return math.pi * w_um / math.sqrt(math.log(2.0 / most_ripple))
+    """The pitch at which the ripple is `most_ripple` (above 0): 2.57 s, or 1.815 w, for 10 %."""
+    low, high = 0.0, math.sqrt(math.pi) * (1.0 + most_ripple) * w_um  # a line's own dose is 1 + ripple there
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if ripple_of(middle, w_um) < most_ripple else (low, middle)
+    return low
 
 
 def ripple_together(hatch_um: float, layer_um: float, w_xy_um: float, w_z_um: float) -> tuple[float, float, float]:
-    """Ripple between lines, a, between layers, b, and of both at once, at most (1 + a)(1 + b) - 1 of the mean."""
+    """Ripple between lines, a, between layers, b, and of both at once, (1 + a)(1 + b) - 1 of the mean.
+
+    That is reached in the middle of a layer, where its lines cross those of the layers beside it.
+    """
     lines, layers = ripple_of(hatch_um, w_xy_um), ripple_of(layer_um, w_z_um)
     return lines, layers, (1.0 + lines) * (1.0 + layers) - 1.0
 

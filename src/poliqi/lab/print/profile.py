@@ -60,6 +60,11 @@ class Objective:
         _check("objective", "field_um", self.field_um, 0.1, 1e6)
         check_na(self.na, self.immersion_index)
 
+    @property
+    def side_um(self) -> float:
+        """Side of the largest square in the field."""
+        return self.field_um / math.sqrt(2) if self.is_round else self.field_um
+
 
 @dataclass(frozen=True, slots=True)
 class Scanner:
@@ -148,7 +153,8 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What is printed. `threshold` is the dose at which it acts, as a part of the mean dose within a solid.
+    """What is printed. `threshold` is the dose at which it acts, as a part of the mean dose within a solid that the
+    profile's own power, speed, pitch and layer give.
 
     `line_threshold_mw2_s_mm` (power^2/speed at which a lone line begins to print) is what a calibration finds; a
     job's threshold then follows from its power, speed, hatch and layer.
@@ -261,25 +267,45 @@ class Profile:
         """Threshold as a part of the mean dose within a solid printed so; what is left out is the profile's own.
 
         Of a calibrated material K_th/((P^2/v) pi w_xy w_z/(pitch layer)): lines a pitch and layers a layer apart
-        give so much on the mean for each P^2/v in the middle of a lone line. Else as told in the profile.
+        give so much on the mean for each P^2/v in the middle of a lone line. Else the profile's `threshold`, in
+        the inverse ratio of P^2/(v pitch layer) to the profile's own.
         Raises ConfigError where the dose would not reach the threshold.
         """
-        constant = self.material.line_threshold_mw2_s_mm
-        if constant is None:
-            return self.material.threshold
         power = self.laser.power_mw if power_mw is None else power_mw
         speed = self.scanner.speed_mm_s if speed_mm_s is None else speed_mm_s
         pitch = self.hatch.pitch_um if pitch_um is None else pitch_um
         layer = self.hatch.layer_um if layer_um is None else layer_um
-        gain = math.pi * self.w_xy_um * self.w_z_um / (pitch * layer)
-        found = constant / (power**2 / speed * gain)
+        dose = power**2 / (speed * pitch * layer)
+        constant = self.material.line_threshold_mw2_s_mm
+        if constant is None:
+            own = self.laser.power_mw**2 / (self.scanner.speed_mm_s * self.hatch.pitch_um * self.hatch.layer_um)
+            found = self.material.threshold * (own / dose)
+        else:
+            found = constant / (dose * math.pi * self.w_xy_um * self.w_z_um)
         if found >= 1.0:
-            least = math.sqrt(constant * speed / gain)
+            least = power * math.sqrt(found)
+            is_given = least < self.laser.max_power_mw
+            remedy = f"more than {least:.3g} mW" if is_given else f"a speed below {speed / found:.3g} mm/s"
             raise ConfigError(
-                f"profile: {power:g} mW at {speed:g} mm/s gives {1 / found:.2f} of the dose at which "
-                f"{self.material.name} acts; give more than {least:.3g} mW, or lines closer together"
+                f"profile: {power:g} mW at {speed:g} mm/s gives {1 / found:.2g} of the dose at which "
+                f"{self.material.name} acts, with lines {pitch:g} and layers {layer:g} um apart; give {remedy}, or "
+                "lines closer together"
             )
         return found
+
+    def scaled(self, power_mw: float, speed_mm_s: float, pitch_um: float, layer_um: float) -> list[str]:
+        """A caution where the threshold of a job is the stated one, carried to another dose by calculation."""
+        one = self.hatch
+        own = (self.laser.power_mw, self.scanner.speed_mm_s, one.pitch_um, one.layer_um)
+        asked = (power_mw, speed_mm_s, pitch_um, layer_um)
+        if self.material.line_threshold_mw2_s_mm is not None or asked == own:
+            return []
+        said = (
+            f"the threshold {self.material.threshold:g} of profile {self.name!r} is stated at {own[0]:g} mW, "
+            f"{own[1]:g} mm/s, lines {own[2]:g} and layers {own[3]:g} um apart; scaled by the dose it is "
+            f"{self.threshold_for(*asked):.3g} here: poliqi lab print calibrate"
+        )
+        return [said]
 
 
 def profile_from(table: Mapping[str, Any], where: str = "profile") -> Profile:

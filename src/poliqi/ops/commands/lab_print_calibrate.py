@@ -62,6 +62,7 @@ def array_command(**options: Any) -> None:
         if sheet == outputs.output:
             raise ConfigError(f"--sheet {sheet}: the job has the same name; name another")
         check_target(sheet, overwrite=outputs.force)
+        _ensure_unfilled(sheet)
     profile = read_profile(options["profile"])
     array = array_of(
         profile,
@@ -74,6 +75,7 @@ def array_command(**options: Any) -> None:
     digest = write_array(array, profile, job)
     rows = sheet_bytes(array.rows)
     if sheet is not None:
+        _ensure_unfilled(sheet)
         with whole_file(sheet, overwrite=outputs.force) as file:
             file.write(rows)
     reads = [Read("profile", (Path(options["profile"]),))] if Path(options["profile"]).is_file() else []
@@ -115,6 +117,27 @@ def array_command(**options: Any) -> None:
     )
 
 
+def _ensure_unfilled(sheet: Path) -> None:
+    """Refuse (ConfigError) to replace a sheet in which somebody put a measurement."""
+    from poliqi.edge.regularfile import open_regular
+    from poliqi.lab.print.calibrate.sheet import MOST_BYTES, read_sheet
+
+    if not sheet.exists():
+        return
+    remedy = "it is not replaced, not even with --force: name another --sheet, or move it away"
+    try:
+        with open_regular(sheet) as file:
+            data = file.read(MOST_BYTES + 1)
+        rows = read_sheet(data, str(sheet)) if data else []
+    except OSError as error:
+        raise ConfigError(f"{sheet} cannot be read ({error.strerror or error}), so {remedy}") from None
+    except DataRefused as error:
+        raise ConfigError(f"{error}; it may hold measurements, so {remedy}") from None
+    filled = [row for row in rows if row.width_um is not None or row.height_um is not None]
+    if filled:
+        raise ConfigError(f"{sheet} holds measurements of {len(filled)} lines; {remedy}")
+
+
 @command.command("fit", help="Focus and threshold from the sheet's widths and heights, into a profile.")
 @click.argument("sheet", type=PATH)
 @click.option("--profile", required=True, metavar="FILE.toml|NAME", help="Profile that gets them.")
@@ -150,7 +173,7 @@ def fit_command(**options: Any) -> None:
     fit = fit_lines(rows, profile.w_z_um if options["keep_length"] else None)
     digest = blake3(data).hexdigest()
     name = f"{path.name}, simulated" if is_simulated else path.name
-    made = calibrated(profile, fit, rows, name, digest)
+    made = calibrated(profile, fit, rows, name, digest, is_simulated=is_simulated)
     reads = [Read("sheet", (path,), is_simulated)]
     if Path(options["profile"]).is_file():
         reads.append(Read("profile", (Path(options["profile"]),)))
@@ -163,7 +186,7 @@ def fit_command(**options: Any) -> None:
                 *(f"{label}: {words}" for label, words in calibration_facts(fit)),
                 *(f"caution: {one}" for one in cautions),
             ],
-            calibration_page(fit, rows, made, path.name),
+            calibration_page(fit, rows, made, path.name, is_simulated=is_simulated),
             {"calibrated.toml": profile_toml(made)},
             is_simulated,
         ),
@@ -195,6 +218,10 @@ def _fit_record(fit: LineFit, digest: str) -> dict[str, Any]:
         "chi2": fit.chi2,
         "degrees": fit.degrees,
         "p_value": fit.p_value,
+        "repeats_p_value": fit.repeats_p,
+        "doubts_raised": fit.raised,
+        "dose_scatter": fit.dose_scatter,
+        "left_out": len(fit.left_out),
         "widths": len(fit.width_rows),
         "heights": len(fit.height_rows),
     }

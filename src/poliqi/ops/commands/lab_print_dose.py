@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from poliqi.lab.print.dose.exposure import Exposure
     from poliqi.lab.print.dose.study import DoseStudy
+    from poliqi.lab.print.hatch.settings import HatchSettings
     from poliqi.lab.print.profile import Profile
     from poliqi.lab.print.vesselfile import Vessels
 
@@ -60,6 +61,7 @@ def command(**options: Any) -> None:
     """Read, simulate, write, print."""
     from poliqi.lab.print.dose.page import cautions_of, dose_page, facts_of
     from poliqi.lab.print.dose.study import dose_study
+    from poliqi.lab.print.dose.written import COMPENSATION, check_design, written_cautions
     from poliqi.lab.print.vesselfile import read_vessels, vessels_bytes
     from poliqi.ops.lab_filing import Filing, Read
     from poliqi.ops.print_profile_toml import profile_digest, read_profile
@@ -75,7 +77,14 @@ def command(**options: Any) -> None:
         reads.append(Read("profile", (Path(options["profile"]),)))
     profile = read_profile(options["profile"])
     vessels = read_vessels(path)
-    exposure = _exposure(options, profile, vessels)
+    if options["compensate"] is not None:
+        check_design(vessels.made, str(path))
+    settings = _settings(options, profile)
+    exposure = _exposure(options, profile, settings, vessels)
+    more = written_cautions(vessels.made, '"designed" means written here')
+    if options["threshold"] is None:
+        speed = profile.scanner.speed_mm_s if settings.speed_mm_s is None else settings.speed_mm_s
+        more += profile.scaled(exposure.power_mw, speed, settings.hatch_um, settings.layer_um)
     box = _region(options, vessels, exposure)
     study = dose_study(
         vessels.domain,
@@ -89,15 +98,15 @@ def command(**options: Any) -> None:
     record = _record(study, profile, vessels, profile_digest(options["profile"]))
     files: dict[str, bytes] = {}
     if study.compensation is not None:
-        made = {**vessels.made, "dose_compensation": {**record, "vessels_blake3": vessels.digest}}
+        made = {**vessels.made, COMPENSATION: {**record, "vessels_blake3": vessels.digest}}
         files["compensated.vessels.json"] = vessels_bytes(study.written, vessels.domain, made)
     lines = [f"{label}: {words}" for label, words in facts_of(study)]
     deliver(
         outputs,
         Result(
             record,
-            [*lines, *(f"caution: {one}" for one in cautions_of(study, profile))],
-            dose_page(study, profile, path.name),
+            [*lines, *(f"caution: {one}" for one in cautions_of(study, profile, more))],
+            dose_page(study, profile, path.name, more),
             files,
             True,
         ),
@@ -113,18 +122,13 @@ def command(**options: Any) -> None:
     )
 
 
-def _exposure(options: dict[str, Any], profile: Profile, vessels: Vessels) -> Exposure:
-    from poliqi.lab.print.dose.exposure import exposure_of
-    from poliqi.lab.print.focus import MOST_RIPPLE, WHOLE_RIPPLE
+def _settings(options: dict[str, Any], profile: Profile) -> HatchSettings:
     from poliqi.lab.print.hatch.settings import Mode, settings_for
 
     for name, most in (("power", profile.laser.max_power_mw), ("speed", profile.scanner.max_speed_mm_s)):
         value = options[name]
         if value is not None and not 0 < value <= most:
             raise ConfigError(f"--{name} {value:g}: above 0 and at most {most:g}, the profile's largest")
-    allowed = options["allow_ripple"]
-    if allowed is not None and not 0 < allowed < 100 * WHOLE_RIPPLE:
-        raise ConfigError(f"--allow-ripple {allowed:g}: above 0 and below {100 * WHOLE_RIPPLE:g} percent")
     settings = settings_for(
         profile,
         None if options["mode"] is None else Mode(options["mode"]),
@@ -136,12 +140,16 @@ def _exposure(options: dict[str, Any], profile: Profile, vessels: Vessels) -> Ex
     )
     if options["wall"] is not None and settings.mode is not Mode.WALL:
         raise ConfigError("--wall belongs to --mode wall; leave one of them out")
-    uncalibrated = profile.material.line_threshold_mw2_s_mm is None
-    if uncalibrated and options["threshold"] is None and (options["power"] or options["speed"]):
-        raise ConfigError(
-            "--power and --speed change the dose by a threshold that the profile does not know: calibrate it "
-            "(poliqi lab print calibrate), or give --threshold"
-        )
+    return settings
+
+
+def _exposure(options: dict[str, Any], profile: Profile, settings: HatchSettings, vessels: Vessels) -> Exposure:
+    from poliqi.lab.print.dose.exposure import exposure_of
+    from poliqi.lab.print.focus import MOST_RIPPLE, WHOLE_RIPPLE
+
+    allowed = options["allow_ripple"]
+    if allowed is not None and not 0 < allowed <= 100 * WHOLE_RIPPLE:
+        raise ConfigError(f"--allow-ripple {allowed:g}: above 0 and at most {100 * WHOLE_RIPPLE:g} percent")
     return exposure_of(
         profile,
         settings,

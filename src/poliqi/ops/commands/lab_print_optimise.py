@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,9 @@ _PROGRAM: Final = "poliqi lab print optimise"
 _BEAT_S: Final = 1.0
 _MOST_BYTES: Final = 1 << 20
 _DEFAULT_CELLS: Final = 32
+_MOST_CELLS: Final = 256
+_LEAST_ACROSS: Final = 4
+"""Cells along the shortest side: vessels thinner than a cell are spread over as many."""
 
 
 @click.command(
@@ -56,10 +60,8 @@ _DEFAULT_CELLS: Final = 32
 @click.option("--tissue", metavar="NAME", help="In place of the design's; a wrong one lists all.")
 @click.option(
     "--cells",
-    type=click.IntRange(8, 256),
-    default=_DEFAULT_CELLS,
-    show_default=True,
-    help="Of the oxygen's grid, along the longest side.",
+    type=click.IntRange(8, _MOST_CELLS),
+    help=f"Of the oxygen's grid, along the longest side ({_DEFAULT_CELLS}, more for thin tissue).",
 )
 @click.option("--best", type=PATH, metavar="FILE.toml|.vessels.json", help="Write the design to begin with.")
 @click.option("--resume", type=PATH, metavar="FILE", help="Keep designs here; go on from it after a stop.")
@@ -71,18 +73,24 @@ def command(file: Path, **options: Any) -> None:
     from poliqi.lab.print.optimise.page import study_page
     from poliqi.lab.print.optimise.study import study_csv
     from poliqi.ops.lab_filing import Filing, Read
-    from poliqi.ops.print_design_toml import design_files
+    from poliqi.ops.print_design_toml import design_files, read_design
     from poliqi.ops.print_optimise_text import study_lines, study_record
     from poliqi.ops.print_profile_toml import profile_digest
+    from poliqi.ops.toml_file import file_bytes
 
     outputs = outputs_of(options)
+    if outputs.output is not None and outputs.output.suffix.lower() not in (".csv", ".json"):
+        raise ConfigError(f"-o {outputs.output}: give a name that ends in .csv or .json")
     _check_best(options["best"], force=outputs.force)
     named = design_files(file)
     reads = [Read("design", (file,)), Read("shape", named)]
     if Path(options["profile"]).is_file():
         reads.append(Read("profile", (Path(options["profile"]),)))
     filing = Filing(outputs.store, outputs.tenant, reads)
-    design, judge = _read(file, options)
+    data = file_bytes(file, _MOST_BYTES, "a design of a tissue")
+    design = read_design(data, str(file), file.parent)
+    options["cells"] = _cells(design, options["cells"])
+    judge = _judge(design, options)
     if design.files != named:
         raise DataRefused(f"{file} changed while it was worked on; run it again")
     try:
@@ -95,8 +103,10 @@ def command(file: Path, **options: Any) -> None:
         raise
     lines = study_lines(study)
     if options["best"] is not None and study.best is not None:
-        _write_best(file, design, judge, study, options["best"], force=outputs.force)
+        _write_best(data, file, design, judge, study, options["best"], force=outputs.force)
         lines.append(f"wrote design {study.best + 1} to {options['best']}")
+    elif options["best"] is not None:
+        lines.append(f"caution: {options['best']} was not written: there is no design to begin with")
     record = study_record(study)
     as_json = outputs.output is not None and outputs.output.suffix.lower() == ".json"
     files = {
@@ -129,13 +139,11 @@ def _check_best(best: Path | None, *, force: bool) -> None:
     check_target(best, overwrite=force)
 
 
-def _read(file: Path, options: dict[str, Any]) -> tuple[Design, Judge]:
+def _judge(design: Design, options: dict[str, Any]) -> Judge:
     from poliqi.lab.print.optimise.judge import Judge
     from poliqi.lab.print.oxygen.tissue import PRESETS, Tissue
-    from poliqi.ops.print_design_toml import load_design
     from poliqi.ops.print_profile_toml import read_profile
 
-    design = load_design(file)
     name = options["tissue"] or design.tissue.name or "fibrin-1e13"
     if name not in PRESETS:
         raise ConfigError(f"tissue {name!a:.60}: give one of {', '.join(PRESETS)}")
@@ -150,9 +158,24 @@ def _read(file: Path, options: dict[str, Any]) -> tuple[Design, Judge]:
         tissue = replace(tissue, **given)
     domain = json.dumps(design.domain.record)
     profile = read_profile(options["profile"])
-    return design, Judge(
+    return Judge(
         domain, design.growth, design.closure, design.fluid, tissue, profile, options["mode"], options["cells"]
     )
+
+
+def _cells(design: Design, asked: int | None) -> int:
+    """Along the longest side; so many that the shortest has enough. Raises ConfigError."""
+    low, high = design.domain.bounds_um
+    sides = [float(b - a) for a, b in zip(low, high, strict=True)]
+    needed = math.ceil(_LEAST_ACROSS * max(sides) / min(sides))
+    cells = min(max(_DEFAULT_CELLS, needed), _MOST_CELLS) if asked is None else asked
+    if cells < needed:
+        told = " x ".join(f"{side:.4g}" for side in sides)
+        raise ConfigError(
+            f"--cells {cells}: a tissue of {told} um needs at least {needed}, {_LEAST_ACROSS} across its shortest "
+            f"side" + (f"; above {_MOST_CELLS} use perfuse" if needed > _MOST_CELLS else "")
+        )
+    return cells
 
 
 def _study(judge: Judge, design: Design, options: dict[str, Any]) -> Study:
@@ -203,23 +226,28 @@ def _targets(design: Design, texts: tuple[str, ...]) -> list[Target]:
     return [*told, *(one for one in map(read_target, stand) if one.name not in named)]
 
 
-def _write_best(file: Path, design: Design, judge: Judge, study: Study, best: Path, *, force: bool) -> None:
+def _write_best(
+    data: bytes, file: Path, design: Design, judge: Judge, study: Study, best: Path, *, force: bool
+) -> None:
+    """`data` is what was read from `file` before the study: it may have been edited since."""
     from poliqi.edge.wholefile import whole_file
     from poliqi.lab.print.flow.designed import fluid_record
     from poliqi.lab.print.optimise.judge import grown
     from poliqi.lab.print.vesselfile import vessels_bytes
     from poliqi.ops.print_best_design import best_toml
-    from poliqi.ops.toml_file import file_bytes
+    from poliqi.ops.print_design_toml import read_design
 
     assert study.best is not None
     values = study.designs[study.best].values
     if best.suffix == ".toml":
-        data = best_toml(file_bytes(file, _MOST_BYTES, "a design"), file, design, values)
+        if design.files and read_design(data, str(file), file.parent).domain.record != design.domain.record:
+            raise DataRefused(f"{file}: a file of its shape changed while it was worked on; run it again")
+        written = best_toml(data, file, design, values)
     else:
         made = {"program": _PROGRAM, "design": file.name, "values": values, "fluid": fluid_record(design.fluid)}
-        data = vessels_bytes(grown(judge, values), design.domain, made)
+        written = vessels_bytes(grown(judge, values), design.domain, made)
     with whole_file(best, overwrite=force) as out:
-        out.write(data)
+        out.write(written)
 
 
 def _progress() -> Callable[[int, int], None]:

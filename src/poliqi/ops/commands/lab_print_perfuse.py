@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,6 +58,7 @@ _DEFAULT_TISSUE: Final = "fibrin-1e13"
 def command(file: Path, **options: Any) -> None:
     """Read, calculate, write, print."""
     from poliqi.lab.print.coverage import coverage
+    from poliqi.lab.print.dose.written import written_cautions
     from poliqi.lab.print.flow.designed import designed_fluid
     from poliqi.lab.print.flow.solve import solve_flow
     from poliqi.lab.print.oxygen.oxygen import oxygen
@@ -92,12 +94,17 @@ def command(file: Path, **options: Any) -> None:
         )
     perfusion = Perfusion(network, domain, fluid, flow, covered, tissue, carrier, found)
     record = perfusion_record(perfusion, vessels.digest)
+    written = written_cautions(
+        vessels.made, "flow, shear and oxygen are of other radii than the print's: give the design"
+    )
+    record["cautions"] = [*written, *record["cautions"]]
+    page = perfusion_page(perfusion, file.name)
     deliver(
         outputs,
         Result(
             record,
-            perfusion_lines(perfusion),
-            perfusion_page(perfusion, file.name),
+            [*perfusion_lines(perfusion), *(f"caution: {one}" for one in written)],
+            replace(page, cautions=[*written, *page.cautions]),
             {"perfusion.npz": perfusion_bytes(perfusion, record)},
             True,
         ),
@@ -111,8 +118,6 @@ def command(file: Path, **options: Any) -> None:
 
 def _fluid(options: dict[str, Any], designed: Fluid | None) -> Fluid:
     """What the options say; of the fluid that the vessels were designed for what they leave open."""
-    from dataclasses import replace
-
     from poliqi.lab.print.flow.fluid import Fluid
 
     viscosity, hematocrit = options["viscosity"], options["hematocrit"]
@@ -132,8 +137,6 @@ def _fluid(options: dict[str, Any], designed: Fluid | None) -> Fluid:
 
 def _tissue(options: dict[str, Any]) -> Tissue | None:
     """The named one with what was given in its place; None with --no-oxygen."""
-    from dataclasses import replace
-
     from poliqi.lab.print.oxygen.tissue import PRESETS
 
     given = {
@@ -160,8 +163,6 @@ def _tissue(options: dict[str, Any]) -> Tissue | None:
 
 
 def _carrier(options: dict[str, Any], fluid: Fluid) -> Carrier:
-    from dataclasses import replace
-
     from poliqi.lab.print.oxygen.tissue import Carrier
 
     carrier = Carrier() if fluid.hematocrit is None else Carrier.blood(fluid.hematocrit)

@@ -164,7 +164,16 @@ def _problems(vessels: Vessels, prepared: Prepared, *, despite: bool) -> list[st
 
     plan, chosen = prepared.plan, prepared.settings
     wanted = Settings(
-        chosen.hatch_um, chosen.layer_um, plan.overlap_um, prepared.profile.material.min_wall_um, plan.field_um
+        chosen.hatch_um,
+        chosen.layer_um,
+        plan.overlap_um,
+        prepared.profile.material.min_wall_um,
+        plan.field_um,
+        mode=chosen.mode,
+        wall_um=chosen.wall_um,
+        skin_um=chosen.skin_um,
+        lattice_period_um=chosen.lattice_period_um,
+        lattice_beam_um=chosen.lattice_beam_um,
     )
     problems = [*check(vessels.domain, vessels.network, prepared.profile, wanted), *_dose_walls(prepared)]
     refused = [one for one in problems if one.severity is Severity.REFUSE]

@@ -95,7 +95,7 @@ def array_of(
     wide = length_um + 2 * _RAIL_UM + 4.0
     deep = lines * spacing + 4.0
     size = (len(speeds_mm_s) * wide + _RAIL_UM, len(powers_mw) * deep + _RAIL_UM)
-    side = profile.objective.field_um / (math.sqrt(2) if profile.objective.is_round else 1.0)
+    side = profile.objective.side_um
     if max(size) > side:
         raise ConfigError(
             f"array: {size[0]:.0f} x {size[1]:.0f} um is more than the field of {side:.0f} um; give fewer powers, "
@@ -109,7 +109,7 @@ def array_of(
         raise ConfigError(f"array: {height:.0f} um high, above the working distance; use thinner layers")
     rows = tuple(
         Row(
-            f"{chr(65 + at % 26)}{at // 26 or ''}{column + 1}.{line + 1}",
+            f"{_letters(at)}{column + 1}.{line + 1}",
             power,
             speed,
             x_um=_RAIL_UM + column * wide + _RAIL_UM + length_um / 2,
@@ -132,6 +132,11 @@ def array_of(
         layers,
         rows,
     )
+
+
+def _letters(at: int) -> str:
+    """A to Z, then AA, AB and so on: digits would run into those of the column."""
+    return (_letters(at // 26 - 1) if at >= 26 else "") + chr(65 + at % 26)
 
 
 def write_array(array: Array, profile: Profile, file: BinaryIO) -> str:

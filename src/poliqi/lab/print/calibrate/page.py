@@ -23,16 +23,22 @@ __all__ = ["calibrated", "calibration_cautions", "calibration_facts", "calibrati
 
 _UNLIKELY: Final = 0.01
 _LONG: Final = 1.5
+_HARDLY: Final = 1.01
 
 
-def calibrated(profile: Profile, fit: LineFit, rows: Sequence[Row], name: str, digest: str) -> Profile:
-    """The profile with focus, threshold and measured widths; their source names the sheet and its BLAKE3."""
+def calibrated(
+    profile: Profile, fit: LineFit, rows: Sequence[Row], name: str, digest: str, *, is_simulated: bool = False
+) -> Profile:
+    """The profile with focus, threshold and measured widths; their source names the sheet and its BLAKE3.
+
+    Of a sheet that was calculated (`is_simulated`) nothing counts as measured.
+    """
     source = f"calibrated from {name} (blake3 {digest})"
     focus = Focus(
         source if not fit.is_length_kept else f"{source}; w_z_um kept: {profile.focus.source}",
         fit.w_xy_um,
         fit.w_z_um,
-        is_measured=not fit.is_length_kept,
+        is_measured=not fit.is_length_kept and not is_simulated,
     )
     measured = tuple(
         Measured(row.power_mw, row.speed_mm_s, row.width_um, row.height_um)
@@ -67,8 +73,12 @@ def calibration_facts(fit: LineFit) -> list[tuple[str, str]]:
     if fit.p_value is None:
         scatter = float(np.sqrt(np.mean(fit.residuals_um[: len(fit.width_rows)] ** 2)))
         facts.append(("scatter", f"{scatter:.3g} um of widths, estimated from the fit"))
+        if fit.repeats_p is not None:
+            facts.append(("repeats", f"cells against lines within them: p = {fit.repeats_p:.2g}"))
     else:
         facts.append(("misfit", f"chi2 {fit.chi2:.1f} of {fit.degrees} degrees, p = {fit.p_value:.2g}"))
+    if fit.dose_scatter > 0:
+        facts.append(("dose", f"taken to scatter by {fit.dose_scatter:.1%} between cells, for that misfit"))
     return facts
 
 
@@ -80,6 +90,13 @@ def calibration_cautions(fit: LineFit, profile: Profile) -> list[str]:
             f"the lines do not follow the model within their doubts (p = {fit.p_value:.1g}): doubts too small, or "
             "lines not lone, not hung free, or a dose that does not go with power^2/speed"
         )
+    if fit.repeats_p is not None and fit.repeats_p < _UNLIKELY:
+        said.append(
+            f"cells of one power and speed part from the fit by more than their lines do from each other (p = "
+            f"{fit.repeats_p:.1g}): power or speed off in some, or a dose that does not go with power^2/speed"
+        )
+    if fit.raised > _HARDLY:
+        said.append(f"doubts of focus and threshold are raised {fit.raised:.2g} times for that misfit")
     if fit.is_length_kept:
         said.append("w_z is not measured; Gaussian and Lorentz focus differ by two in it: measure heights")
     else:
@@ -101,7 +118,9 @@ def calibration_cautions(fit: LineFit, profile: Profile) -> list[str]:
     return said
 
 
-def calibration_page(fit: LineFit, rows: Sequence[Row], profile: Profile, name: str) -> Page:
+def calibration_page(
+    fit: LineFit, rows: Sequence[Row], profile: Profile, name: str, *, is_simulated: bool = False
+) -> Page:
     """Widths and heights against dose with the fit, and residuals."""
     return Page(
         f"Calibration of {profile.name}",
@@ -112,6 +131,7 @@ def calibration_page(fit: LineFit, rows: Sequence[Row], profile: Profile, name: 
             Panel("Measured less fitted", lambda axes: _residuals(axes, fit, rows)),
         ],
         calibration_cautions(fit, profile),
+        simulated=is_simulated,
     )
 
 
@@ -121,6 +141,9 @@ def _lines(axes: Any, fit: LineFit, rows: Sequence[Row]) -> None:
     span = np.geomspace(fit.line_threshold_mw2_s_mm, 1.2 * top, 200)
     axes.plot(span, line_um(span, fit.w_xy_um, fit.line_threshold_mw2_s_mm), color=BLUE, label="width, fitted")
     axes.plot(doses, [rows[at].width_um for at in fit.width_rows], "o", color=BLUE, ms=4, label="width")
+    if fit.left_out:
+        out = [rows[at] for at in fit.left_out]
+        axes.plot([row.dose for row in out], [row.width_um for row in out], "x", color=GREY, ms=5, label="left out")
     if fit.height_rows:
         high = np.array([rows[at].dose for at in fit.height_rows])
         axes.plot(

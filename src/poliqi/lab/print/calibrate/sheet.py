@@ -21,6 +21,15 @@ _NEEDED: Final = ("power_mw", "speed_mm_s", "width_um")
 MOST_BYTES: Final = 4 << 20
 _MOST_ROWS: Final = 10_000
 _LARGEST: Final = 1e6
+_LIMITS: Final = {
+    "power_mw": (1e-6, 1e6),
+    "speed_mm_s": (1e-4, 1e6),
+    "width_um": (1e-4, 1e4),
+    "width_sigma_um": (1e-6, 1e4),
+    "height_um": (1e-4, 1e4),
+    "height_sigma_um": (1e-6, 1e4),
+}
+"""Least and most of what is above 0; those of a profile."""
 _LABEL: Final = 40
 
 
@@ -111,6 +120,12 @@ def _row(head: list[str], line: list[str], where: str) -> Row:
         value = numbers.get(column)
         if value is not None and value <= 0:
             raise DataRefused(f"{where}: {column} {value:g} is not above 0; leave it empty where it is not known")
+    for column, (least, most) in _LIMITS.items():
+        value = numbers.get(column)
+        if value is not None and value > 0 and not least <= value <= most:
+            raise DataRefused(
+                f"{where}: {column} {value:g} is outside {least:g} to {most:g}; check it and its unit"
+            )
     rest = {column: value for column, value in numbers.items() if column not in ("power_mw", "speed_mm_s")}
     return Row(cells.get("label", "")[:_LABEL], power, speed, **rest)
 

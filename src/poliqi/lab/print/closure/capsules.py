@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.jit import kernel, part
+from poliqi.lab.print.growth.cells import point_distance
 
 if TYPE_CHECKING:
     from poliqi.lab.print.network import Network
@@ -43,18 +44,6 @@ class Capsules(NamedTuple):
 
 
 @part(inline=True)
-def _axis_distance(ends: NDArray[np.float64], i: Any, x: float, y: float, z: float) -> float:
-    ux, uy, uz = ends[i, 3] - ends[i, 0], ends[i, 4] - ends[i, 1], ends[i, 5] - ends[i, 2]
-    wx, wy, wz = x - ends[i, 0], y - ends[i, 1], z - ends[i, 2]
-    squared = ux * ux + uy * uy + uz * uz
-    t = 0.0
-    if squared > 0.0:
-        t = min(max((ux * wx + uy * wy + uz * wz) / squared, 0.0), 1.0)
-    wx, wy, wz = wx - t * ux, wy - t * uy, wz - t * uz
-    return math.sqrt(wx * wx + wy * wy + wz * wz)
-
-
-@part(inline=True)
 def _cell(place: float, origin: float, edge: float, count: int) -> int:
     return min(max(math.floor((place - origin) / edge), 0), count - 1)
 
@@ -81,7 +70,7 @@ def add(capsules: Capsules, first: int, last: int) -> None:
                     x = c.origin[0] + (kx + 0.5) * edge
                     y = c.origin[1] + (ky + 0.5) * edge
                     z = c.origin[2] + (kz + 0.5) * edge
-                    if _axis_distance(c.ends, i, x, y, z) <= reach:
+                    if point_distance(x, y, z, c.ends[i, :3], c.ends[i, 3:]) <= reach:
                         at = c.used[1]
                         c.used[1] += 1
                         if at < c.entry.size:
@@ -128,7 +117,8 @@ def surface_distance(capsules: Capsules, x: float, y: float, z: float, limit: fl
                         one = c.entry[entry]
                         entry = c.follow[entry]
                         if one != skip:
-                            best = min(best, _axis_distance(c.ends, one, x, y, z) - c.radius[one])
+                            far = point_distance(x, y, z, c.ends[one, :3], c.ends[one, 3:])
+                            best = min(best, far - c.radius[one])
     return best
 
 

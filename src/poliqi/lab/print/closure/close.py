@@ -23,6 +23,7 @@ from poliqi.lab.print.flow.levels import levels_of
 from poliqi.lab.print.flow.rebalance import rebalance
 from poliqi.lab.print.growth.contacts import contacts
 from poliqi.lab.print.growth.grow import grow
+from poliqi.lab.print.growth.room import at_wall
 from poliqi.lab.print.network import Kind, Network
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["close"]
 
 _CUTS: Final = 12
+_TOLERANCE: Final = 0.02
+"""Of the distance to the wall: twice what `at_wall` asks more than it is told."""
 
 
 def close(
@@ -52,8 +55,9 @@ def close(
     `growth` names inlets and outlets, with their pressures; its terminal pressure and pressure drop serve only
     where a port has none. The flow of a capillary is `growth.flow_um3_s` over the terminals, and stays so when
     terminals are left out: the ports tell what flows in all. Every segment lies on a way from an inlet to an
-    outlet, lumens keep `growth.gap_um`, capillaries carry the same flow. `fluid` None: a medium of the growth's
-    viscosity. Raises ConfigError for settings, DataRefused with number and place where this cannot be had.
+    outlet, lumens keep `growth.gap_um` and `growth.wall_um`, capillaries carry the same flow. `fluid` None: a
+    medium of the growth's viscosity. Raises ConfigError for settings, DataRefused with number and place where this
+    cannot be had.
     """
     fluid = Fluid(growth.viscosity_pa_s) if fluid is None else fluid
     plan = planned(growth, closure, fluid)
@@ -72,15 +76,28 @@ def close(
             lowest_um=growth.least_radius_um,
             largest_um=growth.largest_radius_um,
         )
-        near = contacts(balanced, growth.gap_um)
+        near, narrow = contacts(balanced, growth.gap_um), _at_wall(balanced, domain, growth.wall_um)
         spare = int((network.kind == Kind.CAPILLARY).sum()) - growth.terminals
         if len(near):
             network = _without(network, near.pairs.ravel(), least=True)
+        elif len(narrow):
+            network = _without(network, narrow)
         elif spare > 0:
             network = _without(network, _thinnest(balanced, spare))
         else:
             return _whole(balanced, growth, closure)
-    raise DataRefused("closure: vessels still come too near to each other; lower the gap or grow fewer terminals")
+    raise DataRefused(
+        "closure: vessels still come too near to each other or to the wall; lower the gap or the wall, "
+        "or grow fewer terminals"
+    )
+
+
+def _at_wall(network: Network, domain: Domain, wall_um: float) -> NDArray[np.int64]:
+    """Segments that came too near to the wall as their radii were balanced; those at ports lead through it."""
+    found = np.zeros(len(network.segments), np.bool_)
+    need = (1.0 - _TOLERANCE) * (network.radius_um + wall_um)
+    at_wall(domain.field, network.start_um, network.end_um, need, found)
+    return np.flatnonzero(found & ~np.isin(network.segments, [port.node for port in network.ports]).any(axis=1))
 
 
 def _joined(arteries: Network, grown: Grown) -> Network:
@@ -111,7 +128,10 @@ def _without(network: Network, segments: NDArray[np.integer[Any]], *, least: boo
     drop = bad[chains.artery] | bad[chains.vein]
     drop[chains.chain[bad & is_capillary]] = True
     if drop.all():
-        raise DataRefused("closure: no capillary keeps its distance from other vessels; lower the gap or the flow")
+        raise DataRefused(
+            "closure: no capillary keeps its distance from other vessels and the wall; lower the gap, the wall or "
+            "the flow"
+        )
     keep = np.ones(len(is_capillary), np.bool_)
     keep[is_capillary] = ~drop[chains.chain[is_capillary]]
     return cut_back(network, np.concatenate([chains.artery[drop], chains.vein[drop]]), keep)

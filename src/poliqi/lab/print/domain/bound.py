@@ -24,7 +24,7 @@ from poliqi.base.jit import kernel, part
 from poliqi.lab.print.domain.lattice import is_under
 from poliqi.lab.print.domain.nearest import nearest_square
 
-__all__ = ["FACTS", "LABELS", "MESH", "NEAR", "grid_distances", "surface_bound", "surface_depth", "surface_depths"]
+__all__ = ["FACTS", "LABELS", "MESH", "NEAR", "grid_distances", "surface_bound", "surface_depth"]
 
 NEAR: Final = 2.5
 MESH: Final = 7
@@ -121,34 +121,6 @@ def surface_bound(
     known = 1 if value > root * (1 + _ROUNDING) else (-1 if value < -root * (1 + _ROUNDING) else 0)
     reach = (abs(value) + root) * (1 + _ROUNDING) + _ROUNDING * h
     return turn * surface_depth(parts, frames, n, nodes, first, elements, mask, point, reach, known)
-
-
-@kernel
-def surface_depths(
-    parts: NDArray[np.int64],
-    frames: NDArray[np.float64],
-    n: int,
-    nodes: NDArray[np.float64],
-    first: NDArray[np.int64],
-    elements: NDArray[np.float64],
-    mask: NDArray[np.uint8],
-    points: NDArray[np.float64],
-    found: NDArray[np.float64],
-) -> None:
-    """`surface_depth` of each of `points` (n, 3); the one before bounds the next."""
-    last = np.inf
-    for i in range(len(points)):
-        point = (points[i, 0], points[i, 1], points[i, 2])
-        reach = np.inf
-        if i > 0:
-            dx, dy, dz = (
-                points[i, 0] - points[i - 1, 0],
-                points[i, 1] - points[i - 1, 1],
-                points[i, 2] - points[i - 1, 2],
-            )
-            reach = (abs(last) + math.sqrt(dx * dx + dy * dy + dz * dz)) * (1 + _ROUNDING) + _ROUNDING
-        last = surface_depth(parts, frames, n, nodes, first, elements, mask, point, reach, 0)
-        found[i] = last
 
 
 @kernel

@@ -23,6 +23,7 @@ __all__ = ["npz_voxels", "tif_voxels"]
 
 _MOST: Final = {"labels": MOST_FILE_VOXELS, "spacing": 3, "unit": 1, "names": 65_536}
 _REMEDY: Final = "save it again by numpy"
+_MOST_PAGES: Final = 16_384
 _PIXELS: Final = {"1": "u1", "L": "u1", "P": "u1", "I": "i4", "I;16": "u2", "I;16B": "u2"}
 
 
@@ -60,6 +61,8 @@ def tif_voxels(data: bytes, what: str) -> Voxels:
             warnings.simplefilter("error")
             with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
                 pages = int(getattr(image, "n_frames", 1))
+                if pages > _MOST_PAGES:
+                    raise DataRefused(f"{what}: {pages} pages; at most {_MOST_PAGES}: save it as .nrrd or .npz")
                 shape = ensure_shape((*image.size, pages), what)
                 mode = str(image.mode)
                 kind = np.dtype(_PIXELS.get(mode, "i4"))

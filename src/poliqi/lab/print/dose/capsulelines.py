@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from poliqi.base.jit import inlined
 from poliqi.lab.print.network import Network
 
-__all__ = ["MOST_PARTS", "capsule_table", "line_in_capsule", "line_in_union"]
+__all__ = ["capsule_table", "line_in_capsule", "line_in_union"]
 
-MOST_PARTS = 256
-"""Most intervals of one line that are told apart within a few micrometres; more capsules do not meet there."""
 _PARALLEL = 1e-14
 
 
@@ -97,7 +95,7 @@ def line_in_union(
     """Disjoint ascending intervals of a line along x (axis 0) or y (1), within [low, high], in the union.
 
     Of the capsules `near[:count]`, each `wide` thicker; places are coordinates along `axis`. They are put into
-    `parts` (MOST_PARTS, 2); returns how many.
+    `parts` (n, 2), n >= `count`, which suffices as each capsule adds one at most; returns how many.
     """
     found = 0
     dx = 1.0 if axis == 0 else 0.0
@@ -120,8 +118,6 @@ def line_in_union(
             two = max(two, parts[stop, 1])
             stop += 1
         if stop == at:
-            if found == MOST_PARTS:
-                continue
             for k in range(found, at, -1):
                 parts[k, 0] = parts[k - 1, 0]
                 parts[k, 1] = parts[k - 1, 1]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.jit import kernel
-from poliqi.lab.print.dose.capsulelines import MOST_PARTS, line_in_union
+from poliqi.lab.print.dose.capsulelines import line_in_union
 from poliqi.lab.print.dose.exposure import REACH
 
 __all__ = ["add_plane_kernel", "add_vectors_kernel", "layer_dose", "lit_kernel", "union_length_kernel"]
@@ -125,8 +125,8 @@ def lit_kernel(
     The domain's intervals of line i are offsets[i] to offsets[i + 1] of `starts` and `ends`. `kind` and `wall` are
     the exposure's. Returns -1 where `out` is too short.
     """
-    cut = np.empty((MOST_PARTS, 2))
-    keep = np.empty((MOST_PARTS, 2))
+    cut = np.empty((near.size, 2))
+    keep = np.empty((near.size + 1, 2))
     count = 0
     for i in range(across.size):
         p = (0.0, across[i], z) if axis == 0 else (across[i], 0.0, z)
@@ -172,7 +172,7 @@ def union_length_kernel(
     high: float,
 ) -> float:
     """Sum over lines along x at all (y, z) of their lengths between `low` and `high` within the union."""
-    parts = np.empty((MOST_PARTS, 2))
+    parts = np.empty((near.size, 2))
     total = 0.0
     for k in range(z.size):
         for j in range(y.size):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from poliqi.base.errors import ConfigError
-from poliqi.lab.print.focus import MOST_RIPPLE, blur_along_um, check_ripple
+from poliqi.lab.print.focus import MOST_RIPPLE, check_ripple
 from poliqi.lab.print.hatch.settings import HatchSettings, Mode
 from poliqi.lab.print.profile import Action
 
@@ -73,10 +73,6 @@ class Exposure:
     def kind(self) -> int:
         """For kernels: 0 all but the lumen, 1 a wall round the lumen, 2 the lumen."""
         return {Mode.SOLID: 0, Mode.WALL: 1, Mode.LUMEN: 2}[self.mode]
-
-    def w_along_um(self, unit: NDArray[np.float64]) -> NDArray[np.float64]:
-        """1/e radius of a plane's blur across it, for unit normals (n, 3)."""
-        return blur_along_um(unit, self.w_xy_um, self.w_z_um)
 
 
 def exposure_of(

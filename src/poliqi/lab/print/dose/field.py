@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from poliqi.base.errors import DataRefused
-from poliqi.lab.print.dose.capsulelines import MOST_PARTS, capsule_table
+from poliqi.lab.print.dose.capsulelines import capsule_table
 from poliqi.lab.print.dose.depositing import (
     add_plane_kernel,
     add_vectors_kernel,
     lit_kernel,
-    union_length_kernel,
 )
 from poliqi.lab.print.dose.exposure import REACH, Exposure
 from poliqi.lab.print.hatch.settings import Mode
@@ -184,10 +184,16 @@ def _lit_lines(
     at_height = near[(np.minimum(one, two) - reach <= z) & (np.maximum(one, two) + reach >= z)]
     window = (float(low[axis]), float(high[axis]))
     fixed = (table, at_height, exposure.kind, exposure.wall_um, axis, across, z)
-    room = max(_FIRST_ROOM, 2 * len(spans.start_um))
+    fill = partial(lit_kernel, *fixed, spans.offsets, spans.start_um, spans.end_um, window)
+    return _lit(fill, 2 * len(spans.start_um))
+
+
+def _lit(fill: Callable[[NDArray[np.float64]], int], room: int) -> NDArray[np.float64]:
+    """Rows that `fill` puts into an array, in as much room as it takes."""
+    room = max(_FIRST_ROOM, room)
     while True:
         out = np.empty((room, 3))
-        count = lit_kernel(*fixed, spans.offsets, spans.start_um, spans.end_um, window, out)
+        count = fill(out)
         if count >= 0:
             return out[:count]
         room *= 4
@@ -235,10 +241,10 @@ def _inside(grid: Grid, domain: Domain, network: Network, exposure: Exposure) ->
     near = _near_box(table, low, high, 0.0)
     whole = np.arange(len(y) + 1, dtype=np.int64)
     starts, ends = np.full(len(y), low[0]), np.full(len(y), high[0])
-    out = np.empty((MOST_PARTS * len(y), 3))
+    window = (float(low[0]), float(high[0]))
     for k, plane in enumerate(z):
-        fixed = (table, near, 2, 0.0, 0, y, float(plane), whole, starts, ends, (float(low[0]), float(high[0])))
-        found = out[: lit_kernel(*fixed, out)]
+        fill = partial(lit_kernel, table, near, 2, 0.0, 0, y, float(plane), whole, starts, ends, window)
+        found = _lit(fill, 2 * len(y))
         inside[k] &= _between(x, len(y), np.searchsorted(y, found[:, 0]), found[:, 1], found[:, 2])
     return inside
 
@@ -257,13 +263,20 @@ def _between(
     return np.cumsum(change, axis=1)[:, :-1] > 0
 
 
-def design_volume_um3(network: Network, grid: Grid) -> float:
-    """Volume of the designed lumen in the grid's box: exact along x, the midpoint rule across."""
+def design_volume_um3(network: Network, grid: Grid, domain: Domain) -> float:
+    """Volume of the designed lumen in the grid's box and the domain: exact along x, the midpoint rule across."""
     table = capsule_table(network)
     half = grid.step_um[0] / 2
     x, y, z = (grid.places_um(axis) for axis in range(3))
     low = np.array([x[0] - half, y[0], z[0]])
     high = np.array([x[-1] + half, y[-1], z[-1]])
     near = _near_box(table, low, high, 0.0)
-    length = union_length_kernel(table, near, y, z, float(low[0]), float(high[0]))
+    window = (float(low[0]), float(high[0]))
+    length = 0.0
+    for plane in z.tolist():
+        spans = domain.spans(0, y, np.full(len(y), plane))
+        inside = (spans.offsets, spans.start_um, spans.end_um)
+        fill = partial(lit_kernel, table, near, 2, 0.0, 0, y, plane, *inside, window)
+        found = _lit(fill, 2 * len(y))
+        length += float((found[:, 2] - found[:, 1]).sum())
     return length * grid.step_um[1] * grid.step_um[2]

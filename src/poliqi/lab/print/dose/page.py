@@ -12,9 +12,10 @@ from poliqi.lab.print.dose.capsulelines import capsule_table
 from poliqi.lab.print.dose.field import DoseField
 from poliqi.lab.print.dose.limits import even_power_mw, least_radius_um, least_wall_um
 from poliqi.lab.print.focus import ripple_together
-from poliqi.lab.print.hatch.tiling import field_side_um
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from poliqi.lab.print.dose.study import DoseStudy
@@ -72,12 +73,12 @@ def _volume(study: DoseStudy) -> str:
     return words
 
 
-def cautions_of(study: DoseStudy, profile: Profile) -> list[str]:
-    """What a reader has to know."""
-    said, rows = list(profile.cautions), study.rows_after or study.rows
+def cautions_of(study: DoseStudy, profile: Profile, more: Sequence[str] = ()) -> list[str]:
+    """What a reader has to know; `more` is known of what went in."""
+    said, rows = [*profile.cautions, *more], study.rows_after or study.rows
     if study.exposure.power_mw == profile.laser.power_mw:
         said += profile.assumed("laser", "the power at which walls stay in place")
-    field = field_side_um(profile)
+    field = profile.objective.side_um
     if max(study.size_um) > field:
         said.append(
             f"the domain of {study.size_um[0]:.4g} x {study.size_um[1]:.4g} um exceeds the field, {field:.4g} um: "
@@ -102,8 +103,8 @@ def cautions_of(study: DoseStudy, profile: Profile) -> list[str]:
     return said
 
 
-def dose_page(study: DoseStudy, profile: Profile, name: str) -> Page:
-    """One page: sections of the region across and along, errors of the surface, errors by loop."""
+def dose_page(study: DoseStudy, profile: Profile, name: str, more: Sequence[str] = ()) -> Page:
+    """One page: sections of the region across and along, errors of the surface, errors by loop; `more` cautions."""
     panels = [
         Panel("Dose, upright section", lambda axes: _section(axes, study, study.field, study.design, 0)),
         Panel("Dose, lying section", lambda axes: _section(axes, study, study.field, study.design, 2)),
@@ -132,7 +133,7 @@ def dose_page(study: DoseStudy, profile: Profile, name: str) -> Page:
         f"profile {profile.name}, {study.exposure.mode}, {len(study.design.segments)} vessels",
         facts_of(study),
         panels,
-        cautions_of(study, profile),
+        cautions_of(study, profile, more),
         table,
         simulated=True,
     )

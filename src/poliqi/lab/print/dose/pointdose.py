@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.jit import inlined, kernel
-from poliqi.lab.print.dose.capsulelines import MOST_PARTS, capsule_table, line_in_union
+from poliqi.lab.print.dose.capsulelines import capsule_table, line_in_union
 from poliqi.lab.print.dose.exposure import REACH, Exposure
 from poliqi.lab.print.dose.segmentcells import Cells, cells_of, near_ball
 
@@ -55,7 +55,7 @@ def _points_kernel(
 ) -> None:
     seen = np.full(table.shape[0], -1, dtype=np.int64)
     near = np.empty(table.shape[0], dtype=np.int64)
-    parts = np.empty((MOST_PARTS, 2))
+    parts = np.empty((near.size, 2))
     for n in range(points.shape[0]):
         x, y, z = points[n, 0], points[n, 1], points[n, 2]
         count = near_ball(cells, table, parameters[8], x, y, z, reach, seen, n, near)

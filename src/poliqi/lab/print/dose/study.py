@@ -132,7 +132,7 @@ def dose_study(
         min(len(network.segments), len(network.segments) if loops else _MOST_SAMPLED),
         field,
         after,
-        design_volume_um3(network, grid),
+        design_volume_um3(network, grid, domain),
         open_volume_um3(field, exposure, domain, network),
         None if after is None else open_volume_um3(after, exposure, domain, network),
         _off_edge(domain, network, exposure),

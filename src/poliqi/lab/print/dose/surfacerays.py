@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poliqi.base.jit import inlined, kernel
-from poliqi.lab.print.dose.capsulelines import MOST_PARTS, line_in_capsule
+from poliqi.lab.print.dose.capsulelines import line_in_capsule
 from poliqi.lab.print.dose.pointdose import dose_at
 from poliqi.lab.print.dose.segmentcells import Cells, near_ball
 
@@ -87,7 +87,7 @@ def printed_kernel(
     """
     seen = np.full(table.shape[0], -1, dtype=np.int64)
     near = np.empty(table.shape[0], dtype=np.int64)
-    parts = np.empty((MOST_PARTS, 2))
+    parts = np.empty((near.size, 2))
     for n in range(begin, stop):
         d = distance[n]
         if d < 0.0:

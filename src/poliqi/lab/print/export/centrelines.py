@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from poliqi.base.errors import ConfigError
+from poliqi.lab.print.flow.kirchhoff import pieces
 from poliqi.lab.print.network import Kind
 
 if TYPE_CHECKING:
     from poliqi.lab.print.network import Network
 
-__all__ = ["csv_bytes", "swc_bytes"]
+__all__ = ["csv_bytes", "ensure_trees", "swc_bytes"]
 
 _FIRST_KIND: Final = 7
 
@@ -26,6 +27,7 @@ def swc_bytes(network: Network, told: Mapping[str, str]) -> bytes:
     """One tree for each port, then what is left; parents come first. Raises ConfigError for a network with
     loops.
     """
+    ensure_trees(network)
     beside = [list[tuple[int, int]]() for _ in range(len(network.points_um))]
     for at, (a, b) in enumerate(_pairs(network)):
         beside[a].append((b, at))
@@ -35,29 +37,29 @@ def swc_bytes(network: Network, told: Mapping[str, str]) -> bytes:
     number: dict[int, int] = {}
     lines = [f"# {name}: {' '.join(value.split())}" for name, value in told.items()]
     lines += ["# id type x_um y_um z_um radius_um parent", "# type 7 artery, 8 vein, 9 capillary"]
-    segments = 0
     for root in [*roots, *ends, *range(len(beside))]:
         if root in number:
             continue
-        line, seen = _tree(network, beside, root, number)
-        lines += line
-        segments += seen
-    if segments != len(network.segments):
-        raise ConfigError(
-            f"export: SWC holds trees, and {len(network.segments) - segments} vessels of this network close loops; "
-            "write .csv, or .3mf with --what beams"
-        )
+        lines += _tree(network, beside, root, number)
     return ("\n".join(lines) + "\n").encode("ascii", "replace")
+
+
+def ensure_trees(network: Network) -> None:
+    """Raises ConfigError for a network with loops, which SWC cannot hold."""
+    loops = len(network.segments) - len(network.points_um) + pieces(network.segments, len(network.points_um))[0]
+    if loops:
+        raise ConfigError(
+            f"export: SWC holds trees, and {loops} vessels of this network close loops; write .csv, or .3mf with "
+            "--what beams"
+        )
 
 
 def _pairs(network: Network) -> list[tuple[int, int]]:
     return list(zip(network.segments[:, 0].tolist(), network.segments[:, 1].tolist(), strict=True))
 
 
-def _tree(
-    network: Network, beside: list[list[tuple[int, int]]], root: int, number: dict[int, int]
-) -> tuple[list[str], int]:
-    """Lines of the tree at `root`, which gets into `number`, and how many segments it has."""
+def _tree(network: Network, beside: list[list[tuple[int, int]]], root: int, number: dict[int, int]) -> list[str]:
+    """Lines of the tree at `root`, which gets into `number`."""
     first = beside[root][0][1]
     lines: list[str] = []
     waiting = [(root, -1, first)]
@@ -70,7 +72,7 @@ def _tree(
         kind = _FIRST_KIND + int(network.kind[segment])
         lines.append(f"{number[point]} {kind} {x:.6g} {y:.6g} {z:.6g} {network.radius_um[segment]:.6g} {parent}")
         waiting += [(other, number[point], at) for other, at in reversed(beside[point]) if other not in number]
-    return lines, len(lines) - 1
+    return lines
 
 
 def csv_bytes(network: Network) -> bytes:

@@ -14,6 +14,8 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from poliqi.base.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,10 +26,21 @@ __all__ = ["nano_bytes"]
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _NO_DATE: Final = "1980-01-01T00:00:00"
 _UM_S_PER_MM_S: Final = 1000.0
+_HEAD: Final = 84
+_FACET: Final = np.dtype([("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("more", "<u2")])
+
+
+def _lowest_um(stl: bytes) -> float:
+    """Least z of a binary STL."""
+    facets = np.frombuffer(stl, dtype=_FACET, offset=_HEAD)
+    return float(facets["corners"][:, :, 2].min())
 
 
 def nano_bytes(stl: bytes, profile: Profile, digest: str) -> bytes:
-    """The archive; speed, power, hatch and layer are the profile's. Raises ConfigError where npxpy is missing."""
+    """The archive; speed, power, hatch and layer are the profile's. Raises ConfigError where npxpy is missing.
+
+    The mesh is moved so that its lowest plane is z = 0, the substrate.
+    """
     try:
         import npxpy
     except ImportError:
@@ -49,7 +62,8 @@ def nano_bytes(stl: bytes, profile: Profile, digest: str) -> bytes:
             slicing_spacing=profile.hatch.layer_um,
             hatching_spacing=profile.hatch.pitch_um,
         )
-        mesh = library.Mesh(str(path), name="tissue", enhance_mesh=False)
+        lift = [0.0, 0.0, -_lowest_um(stl)]
+        mesh = library.Mesh(str(path), name="tissue", translation=lift, enhance_mesh=False)
     project: Any = Node(
         node_type="project", name="Project"
     )  # its own class asks who is logged in, and what time it is

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from poliqi.base.jit import inlined, kernel
+from poliqi.base.jit import kernel
+from poliqi.lab.print.dose.capsulelines import capsule_table
+from poliqi.lab.print.growth.closest import free_closest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,35 +37,6 @@ class Pairs(NamedTuple):
     gap_um: NDArray[np.float64]
     at_first: NDArray[np.float64]
     at_second: NDArray[np.float64]
-
-
-@inlined
-def _clamped(value: float) -> float:
-    return min(max(value, 0.0), 1.0)
-
-
-@inlined
-def _nearest(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Distance of two segments (6,) and where: Ericson, Real-Time Collision Detection (2005), 5.1.9."""
-    d1x, d1y, d1z = a[3] - a[0], a[4] - a[1], a[5] - a[2]
-    d2x, d2y, d2z = b[3] - b[0], b[4] - b[1], b[5] - b[2]
-    rx, ry, rz = a[0] - b[0], a[1] - b[1], a[2] - b[2]
-    aa = d1x * d1x + d1y * d1y + d1z * d1z
-    ee = d2x * d2x + d2y * d2y + d2z * d2z
-    ff = d2x * rx + d2y * ry + d2z * rz
-    cc = d1x * rx + d1y * ry + d1z * rz
-    bb = d1x * d2x + d1y * d2y + d1z * d2z
-    flat = aa * ee - bb * bb
-    s = _clamped((bb * ff - cc * ee) / flat) if flat > 1e-12 * aa * ee else 0.0
-    t = (bb * s + ff) / ee
-    if t < 0.0:
-        t = 0.0
-        s = _clamped(-cc / aa)
-    elif t > 1.0:
-        t = 1.0
-        s = _clamped((bb - cc) / aa)
-    x, y, z = rx + s * d1x - t * d2x, ry + s * d1y - t * d2y, rz + s * d1z - t * d2z
-    return np.sqrt(x * x + y * y + z * z), s, t
 
 
 @kernel
@@ -99,8 +73,7 @@ def _list(
 def _search(
     begin: int,
     end: int,
-    lines: NDArray[np.float64],
-    radius: NDArray[np.float64],
+    table: NDArray[np.float64],
     low: NDArray[np.int64],
     shape: NDArray[np.int64],
     offsets: NDArray[np.int64],
@@ -128,26 +101,30 @@ def _search(
                     or max(low[i, 2], low[j, 2]) != z
                 ):
                     continue
-                distance, s, t = _nearest(lines[i], lines[j])
-                free = distance - radius[i] - radius[j]
+                a, b = table[i], table[j]
+                s, t = free_closest(
+                    a[0], a[1], a[2], a[3], a[4], a[5], a[6], b[0], b[1], b[2], b[3], b[4], b[5], b[6]
+                )
+                dx = a[0] + s * a[3] - b[0] - t * b[3]
+                dy = a[1] + s * a[4] - b[1] - t * b[4]
+                dz = a[2] + s * a[5] - b[2] - t * b[5]
+                free = math.sqrt(dx * dx + dy * dy + dz * dz) - a[7] - b[7]
                 if free < gap:
                     if count < indices.shape[0]:
                         indices[count, 0] = i
                         indices[count, 1] = j
                         numbers[count, 0] = free
-                        numbers[count, 1] = s
-                        numbers[count, 2] = t
+                        numbers[count, 1] = s / max(a[6], 1e-300)
+                        numbers[count, 2] = t / max(b[6], 1e-300)
                     count += 1
     return count
 
 
 def near_pairs(network: Network, gap_um: float) -> Pairs:
     """All pairs of segments whose surfaces are less than `gap_um` apart, those that share a point too; by i, j."""
-    lines = np.hstack([network.start_um, network.end_um])
-    radius = np.ascontiguousarray(network.radius_um)
-    reach = radius + 0.5 * max(gap_um, 0.0)
-    least = np.minimum(network.start_um, network.end_um) - reach[:, None]
-    most = np.maximum(network.start_um, network.end_um) + reach[:, None]
+    reach = network.radius_um[:, None] + 0.5 * max(gap_um, 0.0)
+    least = np.minimum(network.start_um, network.end_um) - reach
+    most = np.maximum(network.start_um, network.end_um) + reach
     origin = least.min(axis=0)
     extent = most.max(axis=0) - origin
     cell = max(float(np.median((most - least).max(axis=1))), float((extent.prod() / _MOST_CELLS) ** (1 / 3)))
@@ -162,12 +139,11 @@ def near_pairs(network: Network, gap_um: float) -> Pairs:
     offsets = np.concatenate([[0], np.cumsum(counts)])
     listed = np.empty(int(offsets[-1]), dtype=np.int32)
     _list(low, high, shape, offsets[:-1].copy(), listed)
-    return _in_parts(lines, radius, low, shape, offsets, listed, gap_um)
+    return _in_parts(capsule_table(network), low, shape, offsets, listed, gap_um)
 
 
 def _in_parts(
-    lines: NDArray[np.float64],
-    radius: NDArray[np.float64],
+    table: NDArray[np.float64],
     low: NDArray[np.int64],
     shape: NDArray[np.int64],
     offsets: NDArray[np.int64],
@@ -175,16 +151,16 @@ def _in_parts(
     gap_um: float,
 ) -> Pairs:
     """Cells in parts of about equal work, so that a key press comes through."""
-    room = 4 * len(lines) + 64
+    room = 4 * len(table) + 64
     indices, numbers = np.empty((room, 2), dtype=np.int64), np.empty((room, 3))
     found: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
     cuts = np.searchsorted(offsets, np.arange(0, len(listed) + _AT_ONCE, _AT_ONCE))
     cuts = np.unique(np.append(np.clip(cuts, 0, len(offsets) - 1), [0, len(offsets) - 1]))
     for begin, end in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
-        count = _search(begin, end, lines, radius, low, shape, offsets, listed, gap_um, indices, numbers)
+        count = _search(begin, end, table, low, shape, offsets, listed, gap_um, indices, numbers)
         if count > len(indices):
             indices, numbers = np.empty((count, 2), dtype=np.int64), np.empty((count, 3))
-            _search(begin, end, lines, radius, low, shape, offsets, listed, gap_um, indices, numbers)
+            _search(begin, end, table, low, shape, offsets, listed, gap_um, indices, numbers)
         found.append((indices[:count].copy(), numbers[:count].copy()))
     both, numbers = np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
     swapped = both[:, 0] > both[:, 1]

@@ -1,7 +1,6 @@
 """Where lines parallel to x run through vessels: exact, one capsule after another, without a mesh.
 
-A capsule is convex, so a line meets it in one interval: from the first to the last of what it meets of the two
-spheres and of the cylinder between them. `capsule_interval_plain` says the same in numpy.
+A capsule is convex, so a line meets it in one interval; `capsule_interval_plain` says in numpy which.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from poliqi.base.jit import inlined, kernel
+from poliqi.lab.print.dose.capsulelines import capsule_table, line_in_capsule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,40 +30,6 @@ class Runs(NamedTuple):
 
 
 @inlined
-def _interval(a: NDArray[np.float64], r: float, y: float, z: float) -> tuple[float, float]:
-    """First and last x of the line at (y, z) within the capsule a (6,) of radius r; empty where first > last."""
-    first, last = np.inf, -np.inf
-    for k in range(0, 6, 3):
-        rest = r * r - (y - a[k + 1]) ** 2 - (z - a[k + 2]) ** 2
-        if rest > 0.0:
-            half = np.sqrt(rest)
-            first, last = min(first, a[k] - half), max(last, a[k] + half)
-    dx, dy, dz = a[3] - a[0], a[4] - a[1], a[5] - a[2]
-    length2 = dx * dx + dy * dy + dz * dz
-    wy, wz = y - a[1], z - a[2]
-    along = wy * dy + wz * dz
-    across2 = dy * dy + dz * dz
-    # with X = x - a0: the squared distance to the axis is (across2 X^2 - 2 dx along X + ...)/length2
-    low, high = -np.inf, np.inf
-    if across2 > 1e-24 * length2:
-        ease = r * r * across2 * length2 - length2 * (wy * dz - wz * dy) ** 2
-        if ease <= 0.0:
-            return first, last
-        half = np.sqrt(ease) / across2
-        low, high = dx * along / across2 - half, dx * along / across2 + half
-    elif wy * wy + wz * wz >= r * r:
-        return first, last
-    if dx != 0.0:  # 0 <= X dx + along <= length2
-        one, two = -along / dx, (length2 - along) / dx
-        low, high = max(low, min(one, two)), min(high, max(one, two))
-    elif along < 0.0 or along > length2:
-        return first, last
-    if low < high:
-        first, last = min(first, a[0] + low), max(last, a[0] + high)
-    return first, last
-
-
-@inlined
 def _first(values: NDArray[np.float64], least: float) -> int:
     """Place of the first of ascending values that is not below `least`."""
     low, high = 0, values.size
@@ -78,29 +44,29 @@ def _first(values: NDArray[np.float64], least: float) -> int:
 
 @kernel
 def _meet(
-    lines: NDArray[np.float64],
-    radius: NDArray[np.float64],
+    table: NDArray[np.float64],
     ys: NDArray[np.float64],
     zs: NDArray[np.float64],
-    row: NDArray[np.int64],
+    line: NDArray[np.int64],
     start: NDArray[np.float64],
     end: NDArray[np.float64],
 ) -> int:
-    """Interval of every line (row = k * len(ys) + j) with every capsule; how many, also where arrays are short."""
+    """Interval of every line (k * len(ys) + j) with every capsule; how many, also where arrays are short."""
     count = 0
-    for i in range(lines.shape[0]):
-        r = radius[i]
-        a = lines[i]
-        j0, j1 = _first(ys, min(a[1], a[4]) - r), _first(ys, max(a[1], a[4]) + r)
-        k0, k1 = _first(zs, min(a[2], a[5]) - r), _first(zs, max(a[2], a[5]) + r)
+    for i in range(table.shape[0]):
+        row = table[i]
+        r = row[7]
+        y, z = row[1] + row[6] * row[4], row[2] + row[6] * row[5]
+        j0, j1 = _first(ys, min(row[1], y) - r), _first(ys, max(row[1], y) + r)
+        k0, k1 = _first(zs, min(row[2], z) - r), _first(zs, max(row[2], z) + r)
         for k in range(k0, k1):
             for j in range(j0, j1):
-                first, last = _interval(a, r, ys[j], zs[k])
+                first, last = line_in_capsule(row, r, row[0], ys[j], zs[k], 1.0, 0.0, 0.0)
                 if first < last:
-                    if count < row.size:
-                        row[count] = k * ys.size + j
-                        start[count] = first
-                        end[count] = last
+                    if count < line.size:
+                        line[count] = k * ys.size + j
+                        start[count] = row[0] + first
+                        end[count] = row[0] + last
                     count += 1
     return count
 
@@ -175,15 +141,13 @@ def lumen_runs(network: Network, ys_um: NDArray[np.float64], zs_um: NDArray[np.f
 
     Line k * len(ys_um) + j is at (ys_um[j], zs_um[k]). Call with few z at a time: a call is not interrupted.
     """
-    start, end, radius = network.start_um, network.end_um, network.radius_um
-    low, high = np.minimum(start[:, 2], end[:, 2]) - radius, np.maximum(start[:, 2], end[:, 2]) + radius
-    near = (high > zs_um[0]) & (low < zs_um[-1])
-    lines = np.ascontiguousarray(np.hstack([start[near], end[near]]))
-    thick = np.ascontiguousarray(radius[near])
-    room = 16 * len(lines) + 1024
+    start, end, radius = network.start_um[:, 2], network.end_um[:, 2], network.radius_um
+    near = (np.maximum(start, end) + radius > zs_um[0]) & (np.minimum(start, end) - radius < zs_um[-1])
+    table = capsule_table(network)[near]
+    room = 16 * len(table) + 1024
     while True:
         row, first, last = np.empty(room, dtype=np.int64), np.empty(room), np.empty(room)
-        count = _meet(lines, thick, ys_um, zs_um, row, first, last)
+        count = _meet(table, ys_um, zs_um, row, first, last)
         if count <= room:
             break
         room = count

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from poliqi.base.errors import ConfigError
 from poliqi.edge.wholefile import check_target, whole_file
-from poliqi.lab.print.export.centrelines import csv_bytes, swc_bytes
+from poliqi.lab.print.export.centrelines import csv_bytes, ensure_trees, swc_bytes
 from poliqi.lab.print.export.gwl import JobSize, gwl_size, write_gwl
 from poliqi.lab.print.export.meshfiles import glb_bytes, write_stl
 from poliqi.lab.print.export.targets import Target, What, needs_mesh
@@ -62,11 +62,14 @@ class Written:
 
 
 def check_size(vessels: Vessels, targets: Sequence[Target], choice: Choice) -> None:
-    """Refuse before any work: names that are taken, memory, a .nano without a profile (ConfigError)."""
+    """Refuse before any work: names that are taken, memory, a .nano without a profile, loops in SWC
+    (ConfigError)."""
     for target in targets:
         check_target(target.path, overwrite=choice.overwrite)
         if target.suffix == ".nano" and choice.profile is None:
             raise ConfigError(f"--to {target.path}: .nano holds speed, power, hatch and layer; give --profile")
+        if target.suffix == ".swc":
+            ensure_trees(vessels.network)
     if any(needs_mesh(target) for target in targets):
         from poliqi.lab.print.export.solids import work_of
 

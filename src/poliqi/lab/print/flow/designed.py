@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import numpy as np
+
 from poliqi.base.errors import ConfigError, DataRefused
-from poliqi.lab.print.flow.fluid import Fluid
+from poliqi.lab.print.flow.fluid import NARROWEST_CELL_UM, Fluid
 from poliqi.lab.print.network import Role
 
 if TYPE_CHECKING:
     from poliqi.lab.print.flow.solve import Flow
     from poliqi.lab.print.network import Network
 
-__all__ = ["designed_fluid", "fluid_record", "port_cautions"]
+__all__ = ["NL_MIN", "blood_cautions", "designed_fluid", "fluid_record", "port_cautions"]
 
+NL_MIN: Final = 1e6 / 60
+"""One nanolitre a minute in um^3/s."""
 _OFF: Final = 0.05
 _MOST: Final = 1e9
-_NL_MIN: Final = 1e6 / 60
 
 
 def fluid_record(fluid: Fluid) -> dict[str, Any]:
@@ -54,6 +57,20 @@ def _number(value: object) -> float | None:
     return float(value) if abs(value) < _MOST else None
 
 
+def blood_cautions(network: Network, fluid: Fluid) -> list[str]:
+    """Vessels that no red cell passes, though the law gives blood a viscosity in them."""
+    if not fluid.is_blood:
+        return []
+    thin = np.flatnonzero(2.0 * network.radius_um < NARROWEST_CELL_UM)
+    if not len(thin):
+        return []
+    at = int(thin[np.argmin(network.radius_um[thin])])
+    x, y, z = (0.5 * (network.start_um[at] + network.end_um[at])).tolist()
+    width = f"{2.0 * network.radius_um[at]:.3g} um at ({x:.0f}, {y:.0f}, {z:.0f}) um"
+    told = f"{len(thin)} vessels are narrower than the {NARROWEST_CELL_UM:g} um that a red cell passes"
+    return [f"{told}, the narrowest {width}: blood will not flow there as calculated"]
+
+
 def port_cautions(network: Network, flow: Flow) -> list[str]:
     """Ports through which it flows against their role, or more than 5 % off what they were designed for."""
     told: list[str] = []
@@ -63,10 +80,10 @@ def port_cautions(network: Network, flow: Flow) -> list[str]:
         carried = into if port.role is Role.INLET else -into
         if carried < 0.0:
             way = "out of" if port.role is Role.INLET else "into"
-            told.append(f"{where}: {abs(into) / _NL_MIN:.4g} nL/min flow {way} it, against its role")
+            told.append(f"{where}: {abs(into) / NL_MIN:.4g} nL/min flow {way} it, against its role")
         elif port.flow_um3_s > 0.0 and abs(carried / port.flow_um3_s - 1.0) > _OFF:
             told.append(
-                f"{where}: {carried / _NL_MIN:.4g} nL/min flow, designed were {port.flow_um3_s / _NL_MIN:.4g}; "
+                f"{where}: {carried / NL_MIN:.4g} nL/min flow, designed were {port.flow_um3_s / NL_MIN:.4g}; "
                 "is it the fluid, and are these the pressures, of the design?"
             )
     return told

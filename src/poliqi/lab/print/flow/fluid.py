@@ -17,13 +17,23 @@ if TYPE_CHECKING:
 
     from poliqi.lab.print.network import Network
 
-__all__ = ["LARGEST_HEMATOCRIT", "MEDIUM_PA_S", "NARROWEST_BLOOD_UM", "PLASMA_PA_S", "Fluid", "pries_in_vivo"]
+__all__ = [
+    "LARGEST_HEMATOCRIT",
+    "MEDIUM_PA_S",
+    "NARROWEST_BLOOD_UM",
+    "NARROWEST_CELL_UM",
+    "PLASMA_PA_S",
+    "Fluid",
+    "pries_in_vivo",
+]
 
 MEDIUM_PA_S: Final = 0.7e-3
 """Cell culture medium at 37 degrees Celsius."""
 PLASMA_PA_S: Final = 1.2e-3
 NARROWEST_BLOOD_UM: Final = 1.1
-"""Diameter at which the law's factor f has its pole: no red cell passes."""
+"""Diameter at which the law's factor f has its pole."""
+NARROWEST_CELL_UM: Final = 2.7
+"""Diameter of the narrowest tube that a red cell passes whole (Canham and Burton, Circ. Res. 22 (1968) 405)."""
 LARGEST_HEMATOCRIT: Final = 0.75
 _VISCOSITY_PA_S: Final = (1e-5, 10.0)
 _DENSITY_KG_M3: Final = (100.0, 5000.0)

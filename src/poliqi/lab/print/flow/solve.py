@@ -72,19 +72,29 @@ def solve_flow(network: Network, fluid: Fluid, *, terminal_pressure_pa: float | 
     viscosity = fluid.viscosity_of(network)
     g = conductance_um3_s_pa(network, viscosity)
     held = _hold(network, terminal_pressure_pa)
-    pressure, flow = _solved(network.segments, g, held)
-    q = np.abs(flow)
+    return flow_from(network, fluid, viscosity, *_solved(network.segments, g, held))
+
+
+def flow_from(
+    network: Network,
+    fluid: Fluid,
+    viscosity_pa_s: NDArray[np.float64],
+    pressure_pa: NDArray[np.float64],
+    flow_um3_s: NDArray[np.float64],
+) -> Flow:
+    """What follows from pressures (n,), flows (m,) and viscosities (m,) that are known."""
+    q = np.abs(flow_um3_s)
     r = network.radius_um
     with np.errstate(divide="ignore"):
         transit = np.pi * r**2 * network.length_um / q
-    into = np.bincount(network.segments[:, 0], flow, len(network.points_um)).astype(np.float64)
-    into -= np.bincount(network.segments[:, 1], flow, len(network.points_um))
+    into = np.bincount(network.segments[:, 0], flow_um3_s, len(network.points_um)).astype(np.float64)
+    into -= np.bincount(network.segments[:, 1], flow_um3_s, len(network.points_um))
     return Flow(
-        pressure_pa=pressure,
-        flow_um3_s=flow,
-        viscosity_pa_s=viscosity,
-        wall_shear_pa=4.0 * viscosity * q / (np.pi * r**3),
-        reynolds=2e-12 * fluid.density_kg_m3 * q / (np.pi * r * viscosity),
+        pressure_pa=pressure_pa,
+        flow_um3_s=flow_um3_s,
+        viscosity_pa_s=viscosity_pa_s,
+        wall_shear_pa=4.0 * viscosity_pa_s * q / (np.pi * r**3),
+        reynolds=2e-12 * fluid.density_kg_m3 * q / (np.pi * r * viscosity_pa_s),
         transit_s=transit,
         port_flow_um3_s=into[np.array([port.node for port in network.ports], np.int64)],
     )

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from poliqi.base.jit import kernel
+from poliqi.base.jit import kernel, part
 from poliqi.lab.print.growth.reduced import Trees
 
 __all__ = ["Cells", "cell_of", "enlist", "enlist_all", "make_cells", "nearest", "point_distance"]
@@ -65,7 +65,7 @@ def cell_of(cells: Cells, axis: int, place: float) -> int:
     return int(min(max(at, 0), cells.shape[axis] - 1))
 
 
-@kernel
+@part(inline=True)
 def point_distance(x: float, y: float, z: float, near: NDArray[np.float64], far: NDArray[np.float64]) -> float:
     """Distance of a point from the line between two."""
     ux, uy, uz = far[0] - near[0], far[1] - near[1], far[2] - near[2]

@@ -154,24 +154,43 @@ def walk_cost(trees: Trees, at: int, upper: float, lower: float, branch: float, 
 
 
 @kernel
+def _span(trees: Trees, j: int) -> float:
+    """Length of a segment by its points."""
+    x = trees.far[j, 0] - trees.near[j, 0]
+    y = trees.far[j, 1] - trees.near[j, 1]
+    z = trees.far[j, 2] - trees.near[j, 2]
+    return math.sqrt(x * x + y * y + z * z)
+
+
+@kernel
+def _sum_up(trees: Trees, j: int, exponent: float) -> None:
+    """Make R, V and count of a segment from those of its children; of a leaf, from its length."""
+    one: int = trees.left[j]
+    two: int = trees.right[j]
+    if one < 0:
+        trees.terminals[j] = 1
+        trees.resistance[j] = trees.length[j]
+        trees.volume[j] = trees.length[j]
+    elif two < 0:
+        trees.terminals[j] = trees.terminals[one]
+        trees.resistance[j] = trees.length[j] + trees.resistance[one]
+        trees.volume[j] = trees.length[j] + trees.volume[one]
+    else:
+        trees.terminals[j] = trees.terminals[one] + trees.terminals[two]
+        trees.resistance[j], trees.volume[j] = _joined(
+            trees.length[j],
+            float(trees.terminals[one]), trees.resistance[one], trees.volume[one],
+            float(trees.terminals[two]), trees.resistance[two], trees.volume[two],
+            exponent,
+        )  # fmt: skip
+
+
+@kernel
 def update_above(trees: Trees, child: int, exponent: float) -> None:
     """Make R, V and counts of all ancestors of `child` anew."""
     above: int = trees.parent[child]
     while above >= 0:
-        one: int = trees.left[above]
-        two: int = trees.right[above]
-        if two < 0:
-            trees.terminals[above] = trees.terminals[one]
-            trees.resistance[above] = trees.length[above] + trees.resistance[one]
-            trees.volume[above] = trees.length[above] + trees.volume[one]
-        else:
-            trees.terminals[above] = trees.terminals[one] + trees.terminals[two]
-            trees.resistance[above], trees.volume[above] = _joined(
-                trees.length[above],
-                float(trees.terminals[one]), trees.resistance[one], trees.volume[one],
-                float(trees.terminals[two]), trees.resistance[two], trees.volume[two],
-                exponent,
-            )  # fmt: skip
+        _sum_up(trees, above, exponent)
         above = trees.parent[above]
 
 
@@ -203,17 +222,12 @@ def attach(
         trees.right[parent] = above
     before = trees.length[at]
     for j in (above, at, leaf):
-        x = trees.far[j, 0] - trees.near[j, 0]
-        y = trees.far[j, 1] - trees.near[j, 1]
-        z = trees.far[j, 2] - trees.near[j, 2]
-        trees.length[j] = math.sqrt(x * x + y * y + z * z)
+        trees.length[j] = _span(trees, j)
         trees.tree[j] = trees.tree[at]
         trees.unit[j] = trees.unit[at]
     trees.resistance[at] += trees.length[at] - before
     trees.volume[at] += trees.length[at] - before
-    trees.terminals[leaf] = 1
-    trees.resistance[leaf] = trees.length[leaf]
-    trees.volume[leaf] = trees.length[leaf]
+    _sum_up(trees, leaf, exponent)
     update_above(trees, leaf, exponent)
     return leaf
 
@@ -266,10 +280,7 @@ def detach(trees: Trees, leaf: int, exponent: float) -> bool:
         trees.right[parent] = kept
     for axis in range(3):
         trees.near[kept, axis] = trees.near[above, axis]
-    x = trees.far[kept, 0] - trees.near[kept, 0]
-    y = trees.far[kept, 1] - trees.near[kept, 1]
-    z = trees.far[kept, 2] - trees.near[kept, 2]
-    length = math.sqrt(x * x + y * y + z * z)
+    length = _span(trees, kept)
     trees.resistance[kept] += length - trees.length[kept]
     trees.volume[kept] += length - trees.length[kept]
     trees.length[kept] = length
@@ -295,25 +306,5 @@ def rebuild(trees: Trees, exponent: float, stack: NDArray[np.int32]) -> None:
                     top += 1
         for at in range(top - 1, -1, -1):
             j = stack[at]
-            x = trees.far[j, 0] - trees.near[j, 0]
-            y = trees.far[j, 1] - trees.near[j, 1]
-            z = trees.far[j, 2] - trees.near[j, 2]
-            trees.length[j] = math.sqrt(x * x + y * y + z * z)
-            one: int = trees.left[j]
-            two: int = trees.right[j]
-            if one < 0:
-                trees.terminals[j] = 1
-                trees.resistance[j] = trees.length[j]
-                trees.volume[j] = trees.length[j]
-            elif two < 0:
-                trees.terminals[j] = trees.terminals[one]
-                trees.resistance[j] = trees.length[j] + trees.resistance[one]
-                trees.volume[j] = trees.length[j] + trees.volume[one]
-            else:
-                trees.terminals[j] = trees.terminals[one] + trees.terminals[two]
-                trees.resistance[j], trees.volume[j] = _joined(
-                    trees.length[j],
-                    float(trees.terminals[one]), trees.resistance[one], trees.volume[one],
-                    float(trees.terminals[two]), trees.resistance[two], trees.volume[two],
-                    exponent,
-                )  # fmt: skip
+            trees.length[j] = _span(trees, j)
+            _sum_up(trees, j, exponent)

@@ -32,6 +32,7 @@ _LEANS: Final = (0.35, 0.7)
 _TURNS: Final = 8
 _ROOM: Final = 1.1
 _NORMAL_STEP_UM: Final = 0.5
+_WALKS: Final = 4
 _REMEDY: Final = "move it, lower the flow, or raise the pressure drop"
 
 
@@ -56,7 +57,8 @@ def root_of(domain: Domain, settings: GrowthSettings, at: int, radius_um: float)
     if clearance < -settings.on_surface_um:
         raise DataRefused(
             f"{name}: lies {-clearance:.4g} um outside the domain; put it on the surface (within "
-            f"{settings.on_surface_um:g} um) or at least {need:.4g} um inside"
+            f"{settings.on_surface_um:g} um{_surface_near(domain, point, settings.on_surface_um)}) or at least "
+            f"{need:.4g} um inside"
         )
     normal = _inward(domain, point)
     if clearance > settings.on_surface_um:
@@ -64,6 +66,7 @@ def root_of(domain: Domain, settings: GrowthSettings, at: int, radius_um: float)
             raise DataRefused(
                 f"{name}: is {clearance:.4g} um from the wall; its trunk of about {radius_um:.4g} um radius and "
                 f"the wall of {settings.wall_um:g} um need {need:.4g} um; {_REMEDY}, or put it on the surface"
+                f"{_surface_near(domain, point, settings.on_surface_um)}"
             )
         return Root(point, _inner_end(domain, point, normal, need, radius_um), False, ())
     surface = point - clearance * normal
@@ -80,6 +83,17 @@ def root_of(domain: Domain, settings: GrowthSettings, at: int, radius_um: float)
         for end in ends
     ]
     return Root(*stubs[0], True, tuple(stubs[1:]))
+
+
+def _surface_near(domain: Domain, point: NDArray[np.float64], within_um: float) -> str:
+    """Words for a point of the surface near by, or none where the way there is not found."""
+    at = point
+    for _ in range(_WALKS):
+        at = at - float(domain.clearance_um(at[None, :])[0]) * _inward(domain, at)
+    at = np.round(at, 2)
+    if abs(float(domain.clearance_um(at[None, :])[0])) > within_um:
+        return ""
+    return f", such as ({at[0]:g}, {at[1]:g}, {at[2]:g})"
 
 
 def _ways(normal: NDArray[np.float64]) -> list[NDArray[np.float64]]:

@@ -58,6 +58,8 @@ _MODES: Final = ("solid", "wall", "lumen", "shell")
 _HEX: Final = frozenset("0123456789abcdef")
 _LONGEST_UM: Final = 1e6
 _ROUNDING: Final = 1e-9
+_LARGEST: Final = 1e12
+"""Of powers, speeds and what a profile limits, in their units: no machine comes near."""
 
 Place = tuple[int, int, int]
 
@@ -157,7 +159,7 @@ def most_of(profile: Mapping[str, Any], group: str, name: str) -> float | None:
     most = cast("dict[str, Any]", table).get(name) if isinstance(table, dict) else None
     if most is None:
         return None
-    if isinstance(most, bool) or not isinstance(most, int | float) or not 0 < most < math.inf:
+    if isinstance(most, bool) or not isinstance(most, int | float) or not 0 < most <= _LARGEST:
         raise DataRefused(f"print job: its profile's {group}.{name} is {most!a:.40}; give a number above 0")
     return float(most)
 
@@ -173,8 +175,8 @@ def check_record(header: Header, record: Record) -> int:
     if not abs(record.z_nm - plane) <= 1.0:
         raise DataRefused(f"{where}: z {record.z_nm} nm; the header puts the layer at {plane:.0f} nm")
     for name, value in (("power_mw", record.power_mw), ("speed_mm_s", record.speed_mm_s)):
-        if not 0.0 < value < math.inf:
-            raise DataRefused(f"{where}: {name} {value}; give a finite one above 0")
+        if not 0.0 < value <= _LARGEST:
+            raise DataRefused(f"{where}: {name} {value:g}; above 0 to {_LARGEST:g} is possible")
     for group, name, value in (
         ("laser", "max_power_mw", record.power_mw),
         ("scanner", "max_speed_mm_s", record.speed_mm_s),

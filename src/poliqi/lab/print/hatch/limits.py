@@ -57,7 +57,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A vessel narrower than the overlap that a seam goes through: segment, diameter, place."""
+    """A vessel narrower than the overlap that meets what is lit twice at a seam: segment, diameter, place."""
 
     segment: int
     diameter_um: float
@@ -83,10 +83,11 @@ def dose_limit(profile: Profile, settings: HatchSettings) -> WallLimit:
 
 
 def check_machine(plan: Plan, profile: Profile, settings: HatchSettings) -> None:
-    """Refuse (ConfigError) a dose too uneven, a part that the objective cannot reach through, coordinates beyond
-    nanometres.
+    """Refuse (ConfigError) a dose too uneven or too low, a part that the objective cannot reach through,
+    coordinates beyond nanometres.
     """
     check_ripple(plan.hatch_um, plan.layer_um, profile.w_xy_um, profile.w_z_um, settings.most_ripple)
+    dose_limit(profile, settings)
     low, high = plan.bounds_um
     height, most = float(high[2] - low[2]), profile.objective.working_distance_um
     if height > most:
@@ -139,15 +140,19 @@ def _check_dose(network: Network, profile: Profile, settings: HatchSettings) -> 
 
 
 def cuts_of(network: Network, plan: Plan) -> list[Cut]:
-    """Vessels narrower than the overlap that a seam goes through, the narrowest first."""
+    """Vessels narrower than the overlap that reach into it, the narrowest first.
+
+    Lit twice is what lies within half of the overlap on either side of a seam.
+    """
     found: list[Cut] = []
     narrow = np.flatnonzero(2 * network.radius_um < plan.overlap_um)
     start, end, radius = network.start_um[narrow], network.end_um[narrow], network.radius_um[narrow]
+    reach = radius + plan.overlap_um / 2
     for axis in (0, 1):
         for seam in plan.seams_um(axis):
             for shift in {-0.5 * plan.stagger_um, 0.5 * plan.stagger_um}:
                 a, b = start[:, axis] - seam - shift, end[:, axis] - seam - shift
-                for at in np.flatnonzero((np.minimum(a, b) < radius) & (np.maximum(a, b) > -radius)):
+                for at in np.flatnonzero((np.minimum(a, b) < reach) & (np.maximum(a, b) > -reach)):
                     way = float(a[at] - b[at])
                     t = min(max(float(a[at]) / way, 0.0), 1.0) if way else 0.0
                     x, y, z = (start[at] + t * (end[at] - start[at])).tolist()
@@ -164,8 +169,8 @@ def check_cuts(cuts: list[Cut], plan: Plan) -> None:
     )
     raise DataRefused(
         f"hatch: seams of tiles cut {len({cut.segment for cut in cuts})} vessels narrower than their overlap of "
-        f"{plan.overlap_um:g} um, such as {places} um; lower the overlap, set other tiles, or allow it "
-        "(--cut-vessels)"
+        f"{plan.overlap_um:g} um, which is lit twice, such as {places} um; lower the overlap, set other tiles, or "
+        "allow it (--cut-vessels)"
     )
 
 

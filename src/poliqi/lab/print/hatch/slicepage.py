@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -26,6 +27,7 @@ _MOST_DRAWN: Final = 40_000
 _WINDOW_PITCHES: Final = 100
 _DOUBTFUL: Final = 0.02
 _UNEVEN: Final = 1e-3
+_SLACK: Final = 1e-9
 _TIMES: Final = (
     ("lit", "lit_s", ORANGE),
     ("dark", "dark_s", GREY),
@@ -146,10 +148,11 @@ def _evenness(prepared: Prepared) -> list[str]:
     if together > MOST_RIPPLE:
         said.append(f"the dose ripples by {100 * together:.3g} %, above {100 * MOST_RIPPLE:g} %: walls print rough")
     height = float(plan.bounds_um[1, 2] - plan.bounds_um[0, 2])
-    printed = plan.layers * plan.layer_um
+    planes = min(plan.layers, max(1, math.ceil(height / plan.layer_um - 0.5 - _SLACK)))  # below the domain's top
+    printed = planes * plan.layer_um
     if abs(printed / height - 1) > _UNEVEN:
         said.append(
-            f"{plan.layers} layers of {plan.layer_um:g} um are {printed:.6g} um, and the domain is {height:.6g} um "
+            f"{planes} layers of {plan.layer_um:g} um are {printed:.6g} um, and the domain is {height:.6g} um "
             f"high ({100 * (printed / height - 1):+.2g} %): take a layer that divides the height"
         )
     return said
@@ -159,6 +162,7 @@ def _assumed(prepared: Prepared) -> list[str]:
     """Figures of the job that rest on what the profile assumes of the machine."""
     profile, settings = prepared.profile, prepared.settings
     said = time_cautions(profile)
+    said += profile.scaled(prepared.power_mw, prepared.speed_mm_s, settings.hatch_um, settings.layer_um)
     if settings.power_mw is None:
         said += profile.assumed("laser", "the power")
     if prepared.plan.tiles > 1:
@@ -185,8 +189,8 @@ def _seams(prepared: Prepared) -> list[str]:
         cut = prepared.cuts[0]
         x, y, z = cut.point_um
         said.append(
-            f"seams cut {len({one.segment for one in prepared.cuts})} vessels narrower than the overlap, the "
-            f"narrowest {cut.diameter_um:.3g} um at ({x:.1f}, {y:.1f}, {z:.1f}) um"
+            f"seams cut {len({one.segment for one in prepared.cuts})} vessels narrower than the overlap, which is "
+            f"lit twice, the narrowest {cut.diameter_um:.3g} um at ({x:.1f}, {y:.1f}, {z:.1f}) um"
         )
     lens = prepared.profile.objective
     height = plan.block_layers * plan.layer_um

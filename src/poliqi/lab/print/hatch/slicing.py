@@ -123,7 +123,7 @@ def prepare(
 ) -> Prepared:
     """Divide into layers, lines and tiles, and refuse what cannot be printed. Milliseconds to a second.
 
-    Raises ConfigError (power, speed, pitches, ripple, walls, tiles, height, budgets) or DataRefused (lumens,
+    Raises ConfigError (power, speed, dose, pitches, ripple, walls, tiles, height, budgets) or DataRefused (lumens,
     seams), with numbers and places.
     """
     power, speed = light_of(profile, settings)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from poliqi.lab.print.domain.domain import Domain
     from poliqi.lab.print.profile import Profile
 
-__all__ = ["MOST_LAYERS", "MOST_LINES", "MOST_TILES", "Part", "Plan", "field_side_um", "plan_of"]
+__all__ = ["MOST_LAYERS", "MOST_LINES", "MOST_TILES", "Part", "Plan", "plan_of"]
 
 MOST_LAYERS: Final = 1_000_000
 MOST_LINES: Final = 1_000_000
@@ -122,17 +122,11 @@ class Plan:
                         yield Part(block, tile, range(layer, layer + 1))
 
 
-def field_side_um(profile: Profile) -> float:
-    """Side of the largest square in the scanner's field."""
-    field = profile.objective.field_um
-    return field / math.sqrt(2) if profile.objective.is_round else field
-
-
 def plan_of(domain: Domain, profile: Profile, settings: HatchSettings) -> Plan:
     """Divide a domain. Raises ConfigError for tiles above the field, too many layers, lines or tiles."""
     bounds = np.asarray(domain.bounds_um, dtype=np.float64)
     size = bounds[1] - bounds[0]
-    field = field_side_um(profile)
+    field = profile.objective.side_um
     tile = field if settings.tile_um is None else settings.tile_um
     if tile > field * (1 + _SLACK):
         words = f"{profile.objective.field_um:g} um across" if profile.objective.is_round else "its side"

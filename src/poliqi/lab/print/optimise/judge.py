@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,7 +14,9 @@ import numpy as np
 from poliqi.base.errors import ConfigError, DataRefused
 from poliqi.lab.print.domain.domain import domain_from
 from poliqi.lab.print.network import Kind, Role
+from poliqi.lab.print.optimise.targets import MEASURES
 from poliqi.lab.print.optimise.variables import Value
+from poliqi.lab.print.oxygen.perfusion import NL_MIN, shear_at
 
 if TYPE_CHECKING:
     from poliqi.lab.print.closure.settings import ClosureSettings
@@ -26,10 +29,12 @@ if TYPE_CHECKING:
     from poliqi.lab.print.oxygen.tissue import Tissue
     from poliqi.lab.print.profile import Profile
 
-__all__ = ["Asked", "Judge", "Judged", "grown"]
+__all__ = ["Asked", "Judge", "Judged", "fault_of", "grown"]
 
-_NL_MIN_UM3_S: Final = 1e6 / 60
 _FLAWS_TOLD: Final = 3
+_MAY_LACK: Final = ("print", "flaws")
+"""Measures that are not known where there is no estimate of the print."""
+_ROUNDING: Final = 1e-9
 _GROWTH: Final = ("terminals", "pressure_drop_pa", "exponent", "wall_um", "gap_um", "seed")
 _CLOSURE: Final = ("capillary_radius_um", "longest_um")
 _HATCH: Final = {
@@ -57,6 +62,36 @@ class Judged:
     flaws: list[str]
     unknown: str
     """Why there is no estimate of the print; "" where there is one."""
+    unbalanced: float = 0.0
+    """Oxygen that is unaccounted for, over the consumption."""
+
+
+def fault_of(judged: Judged) -> str:
+    """What no design that was judged can have, for what was read from a file; "" where there is nothing."""
+    known = {name: one for name, one in MEASURES.items() if one.ends is None}
+    for name, value in judged.measures.items():
+        if name not in known:
+            return f"{name!a:.40} is no measure"
+        most = known[name].most
+        if not (math.isfinite(value) and 0.0 <= value <= most + _ROUNDING):
+            limits = "at least 0" if math.isinf(most) else f"0 to {most:g}"
+            return f"{name} is {value:g}, must be {limits}"
+    lacking = [name for name in known if name not in judged.measures and name not in _MAY_LACK]
+    if lacking:
+        return f"{lacking[0]} is not there"
+    if ("print" in judged.measures) is bool(judged.unknown):
+        return "print is known and why it is unknown too" if judged.unknown else "print is not there and not why"
+    doubt = judged.hypoxic_doubt
+    if doubt is not None and not 0.0 <= doubt <= 1.0 + _ROUNDING:
+        return f"hypoxic_doubt is {doubt:g}, must be 0 to 1"
+    if not (math.isfinite(judged.unbalanced) and judged.unbalanced >= 0.0):
+        return f"unbalanced is {judged.unbalanced:g}, must be at least 0"
+    if judged.segments < 1:
+        return f"segments is {judged.segments}, must be at least 1"
+    flaws = judged.measures.get("flaws", 0.0)
+    if len(judged.flaws) != min(_FLAWS_TOLD, flaws):
+        return f"flaws is {flaws:g}, but {len(judged.flaws)} are told"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +119,10 @@ class Judge:
         flow = solve_flow(network, self.fluid)
         hematocrit = self.fluid.hematocrit
         carrier = Carrier() if hematocrit is None else Carrier.blood(hematocrit)
-        found = oxygen(domain, network, flow, self.tissue, carrier=carrier, cells=self.cells, threads=1)
+        try:
+            found = oxygen(domain, network, flow, self.tissue, carrier=carrier, cells=self.cells, threads=1)
+        except ConfigError as error:
+            raise DataRefused(str(error)) from error
         covered = coverage(domain, network)
         measures = {
             "hypoxic": found.hypoxic,
@@ -97,7 +135,14 @@ class Judge:
         }
         flaws, unknown = self._print(domain, network, asked.values, measures)
         doubt = found.hypoxic_doubt
-        return Judged(measures, doubt if np.isfinite(doubt) else None, len(network.segments), flaws, unknown)
+        return Judged(
+            measures,
+            doubt if np.isfinite(doubt) else None,
+            len(network.segments),
+            flaws,
+            unknown,
+            abs(found.balance.residual),
+        )
 
     def _print(
         self, domain: Domain, network: Network, values: Mapping[str, Value], measures: dict[str, float]
@@ -141,7 +186,7 @@ def grown(judge: Judge, values: Mapping[str, Value]) -> Network:
 def _growth(growth: GrowthSettings, values: Mapping[str, Value]) -> GrowthSettings:
     changed: dict[str, Any] = {name: values[name] for name in _GROWTH if name in values}
     if "flow_nl_min" in values:
-        changed["flow_um3_s"] = float(values["flow_nl_min"]) * _NL_MIN_UM3_S
+        changed["flow_um3_s"] = float(values["flow_nl_min"]) * NL_MIN
     if "pressure_drop_pa" in values:
         changed["inlets"] = tuple(replace(one, pressure_pa=None) for one in growth.inlets)
     return replace(growth, **changed)
@@ -162,10 +207,7 @@ def _flow_measures(network: Network, flow: Flow) -> dict[str, float]:
     if not any(port.role is Role.OUTLET for port in network.ports):
         pressure = pressure - float(flow.pressure_pa.min())
     wide = network.kind != Kind.CAPILLARY
-    shear, length = flow.wall_shear_pa[wide], network.length_um[wide]
-    order = np.argsort(shear)
-    reached = np.cumsum(length[order]) / length.sum()
-    low, high = (float(shear[order][min(int(np.searchsorted(reached, p)), len(order) - 1)]) for p in (0.05, 0.95))
+    low, high = shear_at(flow.wall_shear_pa[wide], network.length_um[wide], (0.05, 0.95))
     return {"power": float((into * pressure).sum()) * 1e-18, "shear_low": low, "shear_high": high}
 
 

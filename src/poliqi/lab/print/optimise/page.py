@@ -16,6 +16,7 @@ __all__ = ["cautions_of", "facts_of", "front_table", "study_page"]
 _MOST_ROWS: Final = 40
 _LABELLED: Final = 12
 _DOUBT: Final = 0.02
+_UNBALANCED: Final = 0.01
 
 
 def study_page(study: Study, name: str) -> Page:
@@ -81,6 +82,14 @@ def cautions_of(study: Study) -> list[str]:
     if doubts and max(doubts) > _DOUBT:
         told.append(
             f"the hypoxic share differs by up to {100 * max(doubts):.2g} % on cells twice as large; raise --cells"
+        )
+    if len(doubts) < len(judged):
+        told.append("too few cells to tell how sure the hypoxic share is; raise --cells")
+    unbalanced = [one.unbalanced for one in judged if one.unbalanced > _UNBALANCED]
+    if unbalanced:
+        told.append(
+            f"{len(unbalanced)} designs: oxygen given and consumed differ by up to {100 * max(unbalanced):.2g} %: "
+            "their solution is not exact; raise --cells"
         )
     unknown = [one.unknown for one in judged if one.unknown]
     if unknown:

@@ -16,7 +16,7 @@ from poliqi.base.csvcell import csv_cell
 from poliqi.base.errors import DataRefused
 from poliqi.lab.print.hatch.duration import time_cautions
 from poliqi.lab.print.optimise.front import front_of, knee_of
-from poliqi.lab.print.optimise.judge import Asked, Judge, Judged
+from poliqi.lab.print.optimise.judge import Asked, Judge, Judged, fault_of
 from poliqi.lab.print.optimise.targets import MEASURES, Target, missed, read_target
 from poliqi.lab.print.optimise.variables import Value
 from poliqi.lab.sweep import Failed, Taken, resumed_sweep
@@ -98,6 +98,7 @@ def study_of(
         cluster=cluster,
         progress=progress,
         taken=taken.append,
+        fault=fault_of,
     )
     kept = tuple(targets) if any(one.name == "flaws" for one in targets) else (*targets, _WHOLE)
     designs = tuple(_verdict(dict(one), outcome, kept) for one, outcome in zip(wanted, outcomes, strict=True))

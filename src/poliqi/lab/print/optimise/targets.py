@@ -19,13 +19,14 @@ _TEXT: Final = re.compile(r"\s*([a-z_]+)\s*(<=?|>=?|=)\s*([-+.\d:eE]+)\s*([A-Za-
 class Measure:
     """What is measured: how people see it (`unit`, so many of it in one of the record), and what it is.
 
-    `ends`: the measures that a range from low to high limits, where they are two.
+    `ends`: the measures that a range from low to high limits, where they are two. None is below 0, or above `most`.
     """
 
     what: str
     unit: str
     units: Mapping[str, float]
     ends: tuple[str, str] | None = None
+    most: float = math.inf
 
 
 _TIME: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
@@ -35,7 +36,7 @@ _UM: Final = {"um": 1.0, "": 1.0}
 _COUNT: Final = {"": 1.0}
 
 MEASURES: Final = {
-    "hypoxic": Measure("share of the tissue below the limit of oxygen", "%", _PART),
+    "hypoxic": Measure("share of the tissue below the limit of oxygen", "%", _PART, most=1.0),
     "print": Measure("time of the print", "h", _TIME),
     "volume": Measure("of all vessels", "um3", {"um3": 1.0, "mm3": 1e9, "": 1.0}),
     "power": Measure("that pumping takes: pressure times flow", "nW", {"nW": 1e-9, "uW": 1e-6, "W": 1.0}),
@@ -44,7 +45,7 @@ MEASURES: Final = {
     ),
     "shear_low": Measure("wall shear at 5 % of the length", "Pa", _PA),
     "shear_high": Measure("wall shear at 95 % of the length", "Pa", _PA),
-    "covered": Measure("share of the tissue within 200 um of a vessel", "%", _PART),
+    "covered": Measure("share of the tissue within 200 um of a vessel", "%", _PART, most=1.0),
     "farthest": Measure("from tissue to a vessel", "um", _UM),
     "thinnest": Measure("least radius", "um", _UM),
     "drop": Measure("pressure from the highest to the lowest", "Pa", _PA),

@@ -21,7 +21,10 @@ Value = float | int | str
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """Limits of a variable and what it is, for people; `is_whole`: rounded; `words`: one of these instead."""
+    """Limits of a variable and what it is, for people; `words`: one of these instead.
+
+    `is_whole`: numbers between the ends of a range are rounded, those that are given have to be whole.
+    """
 
     low: float
     high: float
@@ -69,9 +72,9 @@ def read_range(text: str) -> Range:
             return Range(name, 0, 0, _worded(known, words))
         parts = words.split(":")
         if len(parts) == 1:
-            values = tuple(dict.fromkeys(_number(known, float(one)) for one in words.split(",")))
+            values = tuple(dict.fromkeys(_given(known, one) for one in words.split(",")))
             return Range(name, float(min(values)), float(max(values)), values)
-        low, high = (float(_number(known, float(one))) for one in parts[:2])
+        low, high = (float(_given(known, one)) for one in parts[:2])
         count = int(parts[2]) if len(parts) == 3 else 0
         if not low < high or len(parts) > 3 or count == 1 or not 0 <= count <= _MOST_VALUES:
             raise ValueError("low, high and how many")
@@ -121,6 +124,13 @@ def _worded(known: Variable, words: str) -> tuple[Value, ...]:
     return values
 
 
+def _given(known: Variable, text: str) -> float | int:
+    value = float(text)
+    if known.is_whole and not value.is_integer():
+        raise ValueError(f"{value:.15g} is no whole number")
+    return _number(known, value)
+
+
 def _number(known: Variable, value: float) -> float | int:
     if not known.low <= value <= known.high:
         raise ValueError(f"{value:g} is beyond its limits")
@@ -128,7 +138,9 @@ def _number(known: Variable, value: float) -> float | int:
 
 
 def _limits(known: Variable) -> str:
-    return f"of {', '.join(known.words)}" if known.words else f"from {known.low:g} to {known.high:g}"
+    if known.words:
+        return f"of {', '.join(known.words)}"
+    return f"{'whole, ' if known.is_whole else ''}from {known.low:g} to {known.high:g}"
 
 
 def _check(ranges: Sequence[Range]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from poliqi.base.errors import ConfigError
 from poliqi.base.jit import kernel
 from poliqi.lab.print.oxygen.walls import THICK
 
@@ -27,7 +28,7 @@ WIDTH: Final = 1.5
 EFFECTIVE: Final = 1.262
 """R_e/h at that width, +-.7 % over directions and places; measured against ln(rho) in an infinite medium."""
 _CELLS: Final = 6
-_LEAST_INSIDE: Final = 0.5
+_LEAST_HELD: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +89,26 @@ def _spline(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def lines_of(elements: Elements, there: NDArray[np.float32], film: float | None) -> Lines:
-    """Lines of all thin vessels; those outside the tissue or mostly in a thick lumen are left out."""
+    """Lines of all thin vessels; what lies outside the tissue or in a thick lumen is left out.
+
+    `there` has at least 6 cells along each side (ConfigError).
+    """
     shape = np.array(there.shape)
+    if shape.min() < _CELLS:
+        raise ConfigError(f"oxygen: {shape.min() - 2} cells across; give at least {_CELLS - 2}")
     element = np.flatnonzero(elements.radius[elements.owner] < THICK)
     middle = elements.middle[element]
     near = np.all((middle > 0.5) & (middle < shape - 1.5), axis=1)
     element, middle = element[near], middle[near]
+    is_there = there[tuple(np.rint(middle).astype(np.int64).T)] > 0
+    element, middle = element[is_there], middle[is_there]
     base = np.floor(middle - 2 * WIDTH).astype(np.int64) + 1
     base = np.clip(base, 0, np.maximum(shape - _CELLS, 0))
     cells = base[:, :, None] + np.arange(_CELLS)
     weight = (_spline((cells - middle[:, :, None]) / WIDTH) / WIDTH).astype(np.float32)
     ones, held = np.ones(element.size, np.float32), np.empty(element.size)
     line_means(there, base, weight, ones, held)
-    kept = held > _LEAST_INSIDE
+    kept = held > _LEAST_HELD
     element, base, weight, held = element[kept], base[kept], weight[kept], held[kept]
     owner = elements.owner[element]
     r, length = elements.radius[owner], elements.length[owner]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from poliqi.base.errors import DataRefused
 from poliqi.base.jit import kernel
 from poliqi.lab.print.oxygen.slow import Slow
 
@@ -27,6 +28,11 @@ __all__ = ["Steady", "System", "gmres", "solve", "take"]
 _MOST_STEPS: Final = 40
 _KRYLOV: Final = 12
 _FORCING: Final = 0.05
+_OPEN: Final = 0.05
+_LEAST_PART: Final = 0.1
+"""A residual of `_OPEN` of what is exchanged, or of this part of the most that can be consumed, is no solution."""
+
+_REMEDY: Final = "give more cells, or look at flows and tissue"
 
 Field3 = NDArray[np.float32]
 
@@ -87,24 +93,70 @@ class Steady:
     cycles: int
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what leaves float32 is refused in words
 def solve(system: System, c: Field3, tolerance: float, progress: Callable[[], None] | None = None) -> Steady:
-    """Newton from a first guess until the sum of |residual| is `tolerance` of what is exchanged, or stays."""
+    """Newton from a first guess until the sum of |residual| is `tolerance` of what is exchanged, or stays.
+
+    Raises DataRefused where it leaves what float32 holds, or comes to no solution.
+    """
     residual, slope, work = np.zeros_like(c), np.zeros_like(c), np.zeros_like(c)
     cycles, best, stuck = 0, np.inf, 0
-    wrong, consumed = np.inf, 0.0
+    wrong, consumed, turned = np.inf, 0.0, 0.0
     slow = None if system.exchange is None else Slow(system.hierarchy, system.exchange)
     for step in range(_MOST_STEPS + 1):
         consumed, turned = _residual(system, c, residual, slope, work)
-        wrong = float(np.abs(residual).sum(dtype=np.float64)) / max(turned, 1e-30)
+        left = float(np.abs(residual).sum(dtype=np.float64))
+        if not np.isfinite([left, consumed, turned]).all():
+            raise _diverged(residual, c, step)
+        wrong = left / max(turned, 1e-30)
         stuck = stuck + 1 if wrong > 0.5 * best else 0
         best = min(best, wrong)
-        if wrong <= tolerance or (stuck >= 2 and best < 100 * tolerance) or step == _MOST_STEPS:
+        if wrong <= tolerance or (stuck >= 2 and best < 100 * tolerance):
             return Steady(c, consumed, wrong, step, cycles)
+        if step == _MOST_STEPS:
+            break
         aim = max(_FORCING if wrong > 0.01 else 0.1, 0.3 * tolerance / wrong)
-        delta, used = _step(system, slope, residual, slow, aim, progress)
+        try:
+            delta, used = _step(system, slope, residual, slow, aim, progress)
+        except FloatingPointError:
+            raise _diverged(residual, c, step) from None
         c += delta
         cycles += used
+    most = system.taken * float(system.volume.sum(dtype=np.float64))
+    if wrong * max(turned, 1e-30) > _OPEN * max(turned, _LEAST_PART * most):
+        raise _unsettled(residual, c, wrong)
     return Steady(c, consumed, wrong, _MOST_STEPS, cycles)
+
+
+def _diverged(residual: Field3, c: Field3, step: int) -> DataRefused:
+    """Which cells have no finite number, or where the residual is largest if all have one."""
+    lost = np.flatnonzero(~(np.isfinite(residual) & np.isfinite(c)))
+    at = int(lost[0]) if lost.size else int(np.argmax(np.abs(residual)))
+    told = (
+        f"{lost.size} of {_count(c)} cells have no finite number, the first is" if lost.size else "most is lost at"
+    )
+    return DataRefused(
+        f"oxygen: Newton's step {step} leaves what float32 holds ({told} {_place(c, at)}); {_REMEDY}"
+    )
+
+
+def _unsettled(residual: Field3, c: Field3, wrong: float) -> DataRefused:
+    at = int(np.argmax(np.abs(residual)))
+    return DataRefused(
+        f"oxygen: after {_MOST_STEPS} steps of Newton {100 * wrong:.3g} % of what is exchanged is unaccounted for, "
+        f"most of it at {_place(c, at)}; at most {100 * _OPEN:g} % may be: {_REMEDY}"
+    )
+
+
+def _count(c: Field3) -> int:
+    return int(np.prod([n - 2 for n in c.shape]))
+
+
+def _place(c: Field3, at: int) -> str:
+    """The cell, counted from 0, and the grid; an empty layer stands around all."""
+    cell = [int(one) - 1 for one in np.unravel_index(at, c.shape)]
+    sides = " x ".join(str(n - 2) for n in c.shape)
+    return f"cell {cell[0]}, {cell[1]}, {cell[2]} of {sides}"
 
 
 def _step(
@@ -164,8 +216,13 @@ def gmres(
     aim: float,
     progress: Callable[[], None] | None = None,
 ) -> tuple[Field3, int]:
-    """Right-preconditioned GMRES from nought, at most 12 vectors; returns the solution and its number of cycles."""
+    """Right-preconditioned GMRES from nought, at most 12 vectors; returns the solution and its number of cycles.
+
+    Raises FloatingPointError where a number is not finite.
+    """
     beta = _norm(b)
+    if not np.isfinite(beta):
+        raise FloatingPointError("GMRES: what is to be solved is not finite")
     if beta == 0:
         return np.zeros_like(b), 0
     basis, fixed = [b / np.float32(beta)], list[Field3]()
@@ -179,6 +236,8 @@ def gmres(
             h[at, k] = _dot(w, v)
             w -= np.float32(h[at, k]) * v
         h[k + 1, k] = _norm(w)
+        if not np.isfinite(h[: k + 2, k]).all():
+            raise FloatingPointError("GMRES: a vector is not finite")
         start = np.zeros(k + 2)
         start[0] = beta
         y, *_ = np.linalg.lstsq(h[: k + 2, : k + 1], start, rcond=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["Balance", "Oxygen", "Vesselwise", "oxygen"]
 
 _LEAST_COARSE: Final = 12
+_CELLS: Final = 128
+_ACROSS: Final = 8
+_LEAST_ACROSS: Final = 4
+_MOST_CHOSEN: Final = 4_000_000
+"""Cells, where nobody says how many."""
 _TOLERANCE: Final = 5e-4
 """Sum of all cells' |residual| over the consumption; the net residual is far smaller."""
 
@@ -101,10 +107,13 @@ def oxygen(
 ) -> Oxygen:
     """Steady oxygen in `domain`, fed by `network` and, where the tissue says so, by a bath around it.
 
-    Give `cells` along the longest side (128) or `spacing_um`. `carrier`: what the fluid holds (medium). `progress`
-    gets the number of V-cycles, and an estimate of all. Raises ConfigError, DataRefused before any long work.
+    Give `cells` along the longest side (128, or as many as 8 across the shortest ask for) or `spacing_um`; with
+    vessels at least 4 across. `carrier`: what the fluid holds (medium). `progress` gets the number of V-cycles, and
+    an estimate of all. Raises ConfigError, DataRefused before any long work.
     """
     spacing = _spacing(domain, cells, spacing_um)
+    if network is not None:
+        _ensure_thick(domain, spacing)
     if (network is None) != (flow is None):
         raise ConfigError("oxygen: give a network together with its flow, or neither")
     if network is None and tissue.bath_mol_m3 is None:
@@ -142,9 +151,27 @@ def _spacing(domain: Domain, cells: int | None, spacing_um: float | None) -> flo
         raise ConfigError("oxygen: give cells or a spacing, not both")
     if cells is not None and not 4 <= cells <= 4096:
         raise ConfigError(f"oxygen: {cells} cells along the longest side; give 4 to 4096")
-    spacing = spacing_um if spacing_um is not None else float((bounds[1] - bounds[0]).max()) / (cells or 128)
+    sides: list[float] = (bounds[1] - bounds[0]).tolist()
+    if spacing_um is None and cells is None:
+        fine = min(max(sides) / _CELLS, min(sides) / _ACROSS)
+        spacing_um = max(fine, (math.prod(sides) / _MOST_CHOSEN) ** (1 / 3))
+    spacing = spacing_um if spacing_um is not None else max(sides) / (cells or _CELLS)
     shape_of(bounds, spacing)
     return spacing
+
+
+def _ensure_thick(domain: Domain, spacing: float) -> None:
+    """Vessels thinner than a cell are spread over several: the tissue has to hold these."""
+    from poliqi.lab.print.oxygen.grid import shape_of
+
+    shape = shape_of(np.asarray(domain.bounds_um, np.float64), spacing)
+    if min(shape) < _LEAST_ACROSS:
+        sides: list[float] = np.ptp(np.asarray(domain.bounds_um, np.float64), axis=0).tolist()
+        needed = math.ceil(_LEAST_ACROSS * max(sides) / min(sides))
+        raise ConfigError(
+            f"oxygen: {min(shape)} cells of {spacing:.3g} um across the tissue's shortest side, below "
+            f"{_LEAST_ACROSS}; give at least {needed} cells along the longest"
+        )
 
 
 def _spacings(domain: Domain, spacing: float) -> list[float]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from poliqi.lab.onepage import BLUE, GREY, ORANGE, Page, Panel
+from poliqi.lab.print.coverage import percent_within
 from poliqi.lab.print.network import Kind, Role
 from poliqi.lab.print.oxygen.perfusion import (
     NL_MIN,
@@ -75,7 +76,7 @@ def facts_of(perfusion: Perfusion) -> list[tuple[str, str]]:
         words = f"{one.median_pa:.3g} Pa, {one.low_pa:.3g} to {one.high_pa:.3g} (5 to 95 %){goal}"
         facts.append((f"{one.kind.name.lower()} shear", words))
     covered = perfusion.coverage
-    reached = f"{100 * covered.fraction:.4g} % within {covered.reach_um:g} um"
+    reached = f"{percent_within(covered.fraction)} within {covered.reach_um:g} um"
     worst = f"{covered.worst_um:.0f} um at the worst of the voxels' centres, nowhere above {covered.most_um:.0f} um"
     facts.append(("coverage", f"{reached}; {worst}"))
     return facts + _oxygen_facts(perfusion)

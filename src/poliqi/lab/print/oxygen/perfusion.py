@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from poliqi.lab.print.flow.designed import port_cautions
+from poliqi.lab.print.flow.designed import NL_MIN, blood_cautions, port_cautions
 from poliqi.lab.print.network import Kind, Role
 
 if TYPE_CHECKING:
@@ -21,12 +21,21 @@ if TYPE_CHECKING:
     from poliqi.lab.print.oxygen.oxygen import Oxygen
     from poliqi.lab.print.oxygen.tissue import Carrier, Tissue
 
-__all__ = ["NL_MIN", "SHEAR_PA", "Perfusion", "Shear", "cautions_of", "ends_of", "flow_spread", "shears_of"]
+__all__ = [
+    "NL_MIN",
+    "SHEAR_PA",
+    "Perfusion",
+    "Shear",
+    "cautions_of",
+    "ends_of",
+    "flow_spread",
+    "shear_at",
+    "shears_of",
+]
 
-NL_MIN: Final = 1e6 / 60
-"""One nanolitre a minute in um^3/s."""
 SHEAR_PA: Final = {Kind.ARTERY: (1.0, 7.0), Kind.VEIN: (0.1, 0.6)}
 """Usual wall shear in the body: general knowledge, without a source of its own."""
+_SHEAR_PA: Final = 7.0
 _TURBULENT: Final = 2000.0
 _SPREAD: Final = 0.2
 _UNSURE: Final = 0.02
@@ -61,6 +70,15 @@ class Shear:
     within: float | None
 
 
+def shear_at(
+    shear_pa: NDArray[np.float64], length_um: NDArray[np.float64], shares: tuple[float, ...]
+) -> list[float]:
+    """The shear in Pa that each share of the length stays below."""
+    order = np.argsort(shear_pa)
+    reached = np.cumsum(length_um[order]) / length_um.sum()
+    return [float(shear_pa[order][min(int(np.searchsorted(reached, p)), len(order) - 1)]) for p in shares]
+
+
 def shears_of(network: Network, flow: Flow) -> list[Shear]:
     """For each kind that is there, weighted by length."""
     found: list[Shear] = []
@@ -69,11 +87,7 @@ def shears_of(network: Network, flow: Flow) -> list[Shear]:
         if not mine.any():
             continue
         shear, length = flow.wall_shear_pa[mine], network.length_um[mine]
-        order = np.argsort(shear)
-        reached = np.cumsum(length[order]) / length.sum()
-        low, middle, high = (
-            float(shear[order][min(int(np.searchsorted(reached, p)), len(order) - 1)]) for p in (0.05, 0.5, 0.95)
-        )
+        low, middle, high = shear_at(shear, length, (0.05, 0.5, 0.95))
         target = SHEAR_PA.get(kind)
         within = None
         if target is not None:
@@ -102,6 +116,23 @@ def flow_spread(network: Network, flow: Flow) -> float | None:
     return float(q.std() / q.mean()) if len(q) > 1 and q.mean() > 0 else None
 
 
+def shear_cautions(network: Network, flow: Flow) -> list[str]:
+    """Wall shear with each vessel's own viscosity: arteries by length, and what stands at the inlets."""
+    found = [
+        f"wall shear of {one.median_pa:.3g} Pa in the arteries (median by length), above {_SHEAR_PA:g} Pa; lower "
+        "the pressure"
+        for one in shears_of(network, flow)
+        if one.kind is Kind.ARTERY and one.median_pa > _SHEAR_PA
+    ]
+    for at, port in enumerate(network.ports, 1):
+        shear = float(flow.wall_shear_pa[(network.segments == port.node).any(axis=1)].max())
+        if shear > _SHEAR_PA and port.role is Role.INLET:
+            found.append(
+                f"inlet {at}: wall shear of {shear:.3g} Pa in the trunk, above {_SHEAR_PA:g} Pa; lower the pressure"
+            )
+    return found
+
+
 def cautions_of(perfusion: Perfusion) -> list[str]:
     """What may be wrong, each with its number, and its place in um where it has one."""
     network, flow, coverage = perfusion.network, perfusion.flow, perfusion.coverage
@@ -109,6 +140,8 @@ def cautions_of(perfusion: Perfusion) -> list[str]:
     if not any(port.role is Role.OUTLET for port in network.ports):
         told.append("no outlet: vessels end open at one pressure, and what leaves them is not followed further")
     told += port_cautions(network, flow)
+    told += blood_cautions(network, perfusion.fluid)
+    told += shear_cautions(network, flow)
     fast = int(np.argmax(flow.reynolds))
     if flow.reynolds[fast] > _TURBULENT:
         told.append(f"Reynolds number {flow.reynolds[fast]:.0f} at {_middle(network, fast)}: not laminar")

@@ -24,11 +24,15 @@ _RANGES: Final = {
     "wall_shear_pa": (0.0, 1e12),
     "viscosity_pa_s": (1e-6, 1e6),
     "oxygen_mol_m3": (0.0, 1e3),
+    "mean_oxygen_mol_m3": (0.0, 1e3),
     "given_mol_s": (-1.0, 1.0),
 }
+_OF_VESSELS: Final = ("oxygen_mol_m3", "mean_oxygen_mol_m3", "given_mol_s")
 _BY_POINT: Final = ("pressure_pa", "oxygen_mol_m3")
 _MOST_MOL_M3: Final = 1e3
 _CLOSE: Final = 1e-5
+_SHARE: Final = 0.1
+"""Cells that vessels and edges cut count by their part in the head, and whole here."""
 
 
 def ensure_arrays(
@@ -47,8 +51,8 @@ def ensure_arrays(
             )
         if not bool(np.all((array >= low) & (array <= high))):
             raise DataRefused(f"{what}: {name} is not everywhere within {low:g} to {high:g}; {_REMEDY}")
-    if ("oxygen_mol_m3" in arrays) != ("given_mol_s" in arrays):
-        raise DataRefused(f"{what}: oxygen_mol_m3 and given_mol_s do not stand together; {_REMEDY}")
+    if len({name in arrays for name in _OF_VESSELS}) > 1:
+        raise DataRefused(f"{what}: {', '.join(_OF_VESSELS)} do not stand together; {_REMEDY}")
     if (head.oxygen is None) != ("c_mol_m3" not in arrays) or (head.oxygen is None and "oxygen_mol_m3" in arrays):
         raise DataRefused(f"{what}: head and arrays differ in whether there is oxygen; {_REMEDY}")
     if head.oxygen is not None:
@@ -87,4 +91,10 @@ def _ensure_field(c: NDArray[Any], kind: NDArray[Any], head: PerfusionHead, doma
         raise DataRefused(
             f"{what}: its head says {said.minimum_mol_m3:g} mol/m3 at least and {said.mean_mol_m3:g} on average, "
             f"its field {least:g} to {most:g}; {_REMEDY}"
+        )
+    below = float((c[kind == 1] < said.tissue.hypoxic_below_mol_m3).mean())
+    if abs(below - said.hypoxic) > _SHARE:
+        raise DataRefused(
+            f"{what}: its head says that {100 * said.hypoxic:.3g} % of the tissue are hypoxic, its field "
+            f"{100 * below:.3g} %; {_REMEDY}"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "PerfusionFile", "perfusion_bytes", "perfusion_from"]
 
-FORMAT: Final = "poliqi-perfusion-1"
+FORMAT: Final = "poliqi-perfusion-2"
 _MOST_BYTES: Final = 1 << 30
 _MOST_UNPACKED: Final = 2 << 30
 _MOST_HEAD: Final = 1 << 20
@@ -29,7 +30,7 @@ _SEGMENTS: Final = ("flow_um3_s", "wall_shear_pa", "viscosity_pa_s")
 _FIELDS: Final = ("c_mol_m3", "kind")
 _MOST: Final = {
     "head": _MOST_HEAD,
-    **dict.fromkeys(("pressure_pa", "oxygen_mol_m3", "given_mol_s", *_SEGMENTS), 1 << 24),
+    **dict.fromkeys(("pressure_pa", "oxygen_mol_m3", "mean_oxygen_mol_m3", "given_mol_s", *_SEGMENTS), 1 << 24),
     **dict.fromkeys(_FIELDS, 1 << 27),
 }
 """Elements of each array that may be there."""
@@ -46,9 +47,9 @@ class PerfusionFile:
 def perfusion_bytes(perfusion: Perfusion, head: Mapping[str, Any]) -> bytes:
     """The file's content; the same arguments give the same bytes.
 
-    By point: pressure_pa, oxygen_mol_m3. By segment: flow_um3_s, wall_shear_pa, viscosity_pa_s, given_mol_s. The
-    field c_mol_m3 float32 (nx, ny, nz) with kind (0 outside, 1 tissue, 2 lumen); cell (i, j, k) has its centre at
-    low_um + (i + 1/2, ...) spacing_um, which stand in the head.
+    By point: pressure_pa, oxygen_mol_m3. By segment: flow_um3_s, wall_shear_pa, viscosity_pa_s,
+    mean_oxygen_mol_m3, given_mol_s. The field c_mol_m3 float32 (nx, ny, nz) with kind (0 outside, 1 tissue, 2
+    lumen); cell (i, j, k) has its centre at low_um + (i + 1/2, ...) spacing_um, which stand in the head.
     """
     flow, oxygen = perfusion.flow, perfusion.oxygen
     arrays: dict[str, Any] = {"pressure_pa": flow.pressure_pa} | {name: getattr(flow, name) for name in _SEGMENTS}
@@ -58,6 +59,7 @@ def perfusion_bytes(perfusion: Perfusion, head: Mapping[str, Any]) -> bytes:
         arrays |= {"c_mol_m3": oxygen.c_mol_m3, "kind": oxygen.kind}
         if oxygen.vessels is not None:
             arrays["oxygen_mol_m3"] = oxygen.vessels.point_mol_m3
+            arrays["mean_oxygen_mol_m3"] = oxygen.vessels.segment_mol_m3
             arrays["given_mol_s"] = oxygen.vessels.given_mol_s
     text = json.dumps(said, allow_nan=False).encode()
     out = io.BytesIO()
@@ -98,4 +100,4 @@ def _check(head: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], name: st
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and np.isfinite(value) and value > 0
+    return isinstance(value, int | float) and 0 < value <= sys.float_info.max

@@ -89,7 +89,7 @@ class OxygenHead(msgspec.Struct, frozen=True):
 class PerfusionHead(msgspec.Struct, frozen=True):
     """The head; what is not named here is not read."""
 
-    format: Literal["poliqi-perfusion-1"]
+    format: Literal["poliqi-perfusion-2"]
     vessels: _Words
     fluid: FluidHead
     coverage: CoverageHead

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from poliqi.base.errors import ConfigError
+from poliqi.lab.print.hatch.settings import Mode
 from poliqi.lab.print.printability.channels import check_channels
 from poliqi.lab.print.printability.islands import check_islands
 from poliqi.lab.print.printability.machine import check_machine
@@ -25,6 +26,8 @@ class Settings:
     """What the job uses, where it differs from the profile; lengths in um.
 
     `tile_um`: the widest tile; None: fits. `voxel_um`: between scan lines that look for islands; None: chosen.
+    `mode` is what is lit (None: the lumen of a gel that light degrades, else solid), `wall_um` to
+    `lattice_beam_um` as of a hatch.
     """
 
     pitch_um: float
@@ -33,6 +36,11 @@ class Settings:
     min_wall_um: float
     tile_um: float | None = None
     voxel_um: float | None = None
+    mode: Mode | None = None
+    wall_um: float = 5.0
+    skin_um: float = 10.0
+    lattice_period_um: float = 100.0
+    lattice_beam_um: float = 10.0
 
     def __post_init__(self) -> None:
         for name, least in (("pitch_um", 1e-3), ("layer_um", 1e-3), ("overlap_um", 0.0), ("min_wall_um", 0.0)):
@@ -43,6 +51,10 @@ class Settings:
             one: float | None = getattr(self, name)
             if one is not None and not 0.0 < one <= 1e6:
                 raise ConfigError(f"printability: {name} = {one:g}; above 0 to 1e6 is possible")
+        for name in ("wall_um", "skin_um", "lattice_period_um", "lattice_beam_um"):
+            size: float = getattr(self, name)
+            if not 0.0 < size <= 1e6:
+                raise ConfigError(f"printability: {name} = {size:g}; above 0 to 1e6 is possible")
 
 
 def settings_of(profile: Profile) -> Settings:

@@ -44,8 +44,7 @@ def _reach(domain: Domain, profile: Profile, settings: Settings) -> list[Problem
         top = (float(middle[0]), float(middle[1]), float(high[2]))
         remedy = "lay the tissue flat, or use an objective with a longer working distance"
         found.append(Problem(Severity.REFUSE, Flaw.TOO_HIGH, height, lens.working_distance_um, top, remedy))
-    widest = lens.field_um / np.sqrt(2) if lens.is_round else lens.field_um
-    if settings.tile_um is not None and settings.tile_um > widest:
+    if settings.tile_um is not None and settings.tile_um > lens.side_um:
         remedy = "make tiles smaller, or use an objective with a wider field"
         detail = "side of the square in a round field" if lens.is_round else ""
         found.append(
@@ -53,7 +52,7 @@ def _reach(domain: Domain, profile: Profile, settings: Settings) -> list[Problem
                 Severity.REFUSE,
                 Flaw.TOO_WIDE,
                 settings.tile_um,
-                float(widest),
+                lens.side_um,
                 place_of(middle),
                 remedy,
                 1,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,7 +56,7 @@ def perfused_from(path: Path, vessels: Vessels) -> Perfusion:
     """From a file of these vessels. Raises DataRefused for one of others, or that is none."""
     from poliqi.lab.print.coverage import coverage
     from poliqi.lab.print.flow.fluid import Fluid
-    from poliqi.lab.print.flow.solve import solve_flow
+    from poliqi.lab.print.flow.solve import flow_from
     from poliqi.lab.print.oxygen.perfusion import Perfusion
     from poliqi.lab.print.oxygen.perfusionarrays import ensure_arrays
     from poliqi.lab.print.oxygen.perfusionfile import perfusion_from
@@ -69,7 +68,7 @@ def perfused_from(path: Path, vessels: Vessels) -> Perfusion:
             data = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise DataRefused(f"--perfusion {path}: cannot be read ({error.strerror}); name another file") from error
-    told = perfusion_from(data, str(path))
+    told = perfusion_from(data, f"--perfusion {path}")
     if told.head.get("vessels") != vessels.digest:
         raise DataRefused(
             f"--perfusion {path}: it is of other vessels; write it anew with `poliqi lab print perfuse`"
@@ -79,9 +78,8 @@ def perfused_from(path: Path, vessels: Vessels) -> Perfusion:
     ensure_arrays(told.arrays, head, network, domain, f"--perfusion {path}")
     try:
         fluid = Fluid(**asdict(head.fluid))
-        flow = solve_flow(network, fluid)
-        names = ("pressure_pa", "flow_um3_s", "wall_shear_pa", "viscosity_pa_s")
-        flow = replace(flow, **{name: told.arrays[name].astype(np.float64) for name in names})
+        names = ("viscosity_pa_s", "pressure_pa", "flow_um3_s")
+        flow = flow_from(network, fluid, *(told.arrays[name].astype(np.float64) for name in names))
         covered = coverage(domain, network, head.coverage.reach_um)
         if head.oxygen is None:
             return Perfusion(network, domain, fluid, flow, covered, None, None, None)
@@ -89,20 +87,17 @@ def perfused_from(path: Path, vessels: Vessels) -> Perfusion:
         carrier = None if head.oxygen.carrier is None else Carrier(**asdict(head.oxygen.carrier))
     except ConfigError as error:
         raise DataRefused(f"--perfusion {path}: its head is not as it has to be ({error})") from error
-    found = _oxygen(told.arrays, head, head.oxygen, network.segments)
+    found = _oxygen(told.arrays, head, head.oxygen)
     return Perfusion(network, domain, fluid, flow, covered, tissue, carrier, found)
 
 
-def _oxygen(
-    arrays: Mapping[str, NDArray[Any]], head: PerfusionHead, said: OxygenHead, segments: NDArray[np.int32]
-) -> Oxygen:
-    """The field with its numbers; a segment's oxygen is the mean of its points'."""
+def _oxygen(arrays: Mapping[str, NDArray[Any]], head: PerfusionHead, said: OxygenHead) -> Oxygen:
+    """The field with its numbers."""
     from poliqi.lab.print.oxygen.oxygen import Balance, Oxygen, Vesselwise
 
     vessels = None
     if "oxygen_mol_m3" in arrays:
-        point = arrays["oxygen_mol_m3"]
-        vessels = Vesselwise(point, point[segments].mean(axis=1), arrays["given_mol_s"])
+        vessels = Vesselwise(*(arrays[name] for name in ("oxygen_mol_m3", "mean_oxygen_mol_m3", "given_mol_s")))
     balance = {name: value for name, value in asdict(said.balance).items() if name != "residual"}
     return Oxygen(
         said.spacing_um,
