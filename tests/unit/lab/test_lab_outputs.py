@@ -18,10 +18,14 @@ from poliqi.ops.commands.lab_print_perfuse import command as perfuse
 from poliqi.ops.commands.lab_print_report import command as report
 
 WRITES = """
+import signal
 import time
 import click
 from poliqi.edge.wholefile import whole_file
 from poliqi.ops.lab_outputs import outputs_of, outputs_options
+
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)  # whoever runs the tests may have it ignored, as nohup does
 
 @click.command()
 @outputs_options

@@ -149,6 +149,7 @@ def test_a_calculated_sheet_measures_nothing(tmp_path: Path) -> None:
         assert ("simulated" in table["focus"]["source"]) is is_simulated
         assert ("class=simulated>" in page.read_text(encoding="utf-8")) is is_simulated
         assert any("is not measured" in one for one in read_profile(made).cautions) is is_simulated
+        assert any("calculated, not measured" in one for one in read_profile(made).cautions) is is_simulated
 
 
 def test_a_filled_sheet_is_never_replaced(tmp_path: Path) -> None:

@@ -241,9 +241,16 @@ class Profile:
                 f"the focus of profile {self.name!r} is not measured ({self.w_xy_um:.3g} x {self.w_z_um:.3g} um); "
                 "its length may be off by two: poliqi lab print calibrate"
             )
+        if self.is_simulated:
+            said.append(f"profile {self.name!r} rests on a calibration that was calculated, not measured")
         if _is_guessed(self.material.source) and self.material.line_threshold_mw2_s_mm is None:
             said.append(f"profile {self.name!r} assumes its material: {self.material.source}")
         return tuple(said)
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether focus or threshold come from a sheet that was calculated; their sources tell."""
+        return any("simulated" in source.lower() for source in (self.focus.source, self.material.source))
 
     def assumed(self, group: str, what: str) -> list[str]:
         """A caution where the source of `group` says that its figures are assumed, which `what` rests on."""

@@ -162,21 +162,23 @@ def fit_command(**options: Any) -> None:
 
     outputs = outputs_of(options)
     path: Path = options.pop("sheet")
-    is_simulated: bool = options["simulated"]
     try:
         with open_regular(path) as file:
             data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise DataRefused(f"{path}: cannot be read ({error.strerror or error}); name the filled sheet") from None
     profile = read_profile(options["profile"])
+    reads = [Read("sheet", (path,), options["simulated"])]
+    if Path(options["profile"]).is_file():
+        reads.append(Read("profile", (Path(options["profile"]),), profile.is_simulated))
+    filing = Filing(outputs.store, outputs.tenant, reads)
+    is_calculated: bool = options["simulated"] or filing.is_simulated
+    is_simulated = is_calculated or (options["keep_length"] and profile.is_simulated)
     rows = read_sheet(data, str(path))
     fit = fit_lines(rows, profile.w_z_um if options["keep_length"] else None)
     digest = blake3(data).hexdigest()
-    name = f"{path.name}, simulated" if is_simulated else path.name
+    name = f"{path.name}, simulated" if is_calculated else path.name
     made = calibrated(profile, fit, rows, name, digest, is_simulated=is_simulated)
-    reads = [Read("sheet", (path,), is_simulated)]
-    if Path(options["profile"]).is_file():
-        reads.append(Read("profile", (Path(options["profile"]),)))
     cautions = calibration_cautions(fit, made)
     deliver(
         outputs,
@@ -190,7 +192,7 @@ def fit_command(**options: Any) -> None:
             {"calibrated.toml": profile_toml(made)},
             is_simulated,
         ),
-        Filing(outputs.store, outputs.tenant, reads),
+        filing,
         program=f"{_PROGRAM} fit",
         title=f"Calibration of {profile.name} from {path.name}",
         parameters={
@@ -199,7 +201,7 @@ def fit_command(**options: Any) -> None:
             "profile_blake3": profile_digest(options["profile"]),
         },
         keywords=("multiphoton printing", "calibration"),
-        said=("sheet",) if is_simulated else (),
+        said=("sheet",) if options["simulated"] else (),
     )
 
 

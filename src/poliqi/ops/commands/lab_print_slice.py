@@ -51,7 +51,7 @@ _CHOSEN: Final = (
     \b
     Examples:
       poliqi lab print slice tissue.vessels.json --profile machine.toml -o tissue.job
-      poliqi lab print slice tissue.vessels.json --profile machine.toml --mode wall --wall-um 8 --report slice.html
+      poliqi lab print slice tissue.vessels.json --profile machine.toml --mode shell --wall-um 8 --report slice.html
     """
 )
 @click.argument("vessels", type=PATH, metavar="FILE.vessels.json")

@@ -24,6 +24,8 @@ __all__ = ["calibrated", "calibration_cautions", "calibration_facts", "calibrati
 _UNLIKELY: Final = 0.01
 _LONG: Final = 1.5
 _HARDLY: Final = 1.01
+_KEPT: Final = "; w_z_um kept: "
+_REST: Final = "; the rest: "
 
 
 def calibrated(
@@ -35,7 +37,7 @@ def calibrated(
     """
     source = f"calibrated from {name} (blake3 {digest})"
     focus = Focus(
-        source if not fit.is_length_kept else f"{source}; w_z_um kept: {profile.focus.source}",
+        source if not fit.is_length_kept else f"{source}{_KEPT}{profile.focus.source.split(_KEPT)[-1]}",
         fit.w_xy_um,
         fit.w_z_um,
         is_measured=not fit.is_length_kept and not is_simulated,
@@ -50,7 +52,7 @@ def calibrated(
         line_threshold_mw2_s_mm=fit.line_threshold_mw2_s_mm,
         line_threshold_sigma_mw2_s_mm=max(fit.sigmas[2], 1e-12),
         measured=measured,
-        source=f"threshold {source}; the rest: {profile.material.source}",
+        source=f"threshold {source}{_REST}{profile.material.source.split(_REST)[-1]}",
     )
     made = replace(profile, focus=focus, material=material)
     try:

@@ -17,7 +17,7 @@ from poliqi.base.jit import kernel
 from poliqi.lab.print.dose.capsulelines import line_in_union
 from poliqi.lab.print.dose.exposure import REACH
 
-__all__ = ["add_plane_kernel", "add_vectors_kernel", "layer_dose", "lit_kernel", "union_length_kernel"]
+__all__ = ["add_plane_kernel", "add_vectors_kernel", "layer_dose", "lit_kernel"]
 
 _REACH = REACH
 
@@ -160,23 +160,3 @@ def lit_kernel(
                     out[count, 0], out[count, 1], out[count, 2] = across[i], low, high
                     count += 1
     return count
-
-
-@kernel
-def union_length_kernel(
-    table: NDArray[np.float64],
-    near: NDArray[np.int64],
-    y: NDArray[np.float64],
-    z: NDArray[np.float64],
-    low: float,
-    high: float,
-) -> float:
-    """Sum over lines along x at all (y, z) of their lengths between `low` and `high` within the union."""
-    parts = np.empty((near.size, 2))
-    total = 0.0
-    for k in range(z.size):
-        for j in range(y.size):
-            count = line_in_union(table, near, near.size, 0.0, (0.0, y[j], z[k]), 0, low, high, parts)
-            for n in range(count):
-                total += parts[n, 1] - parts[n, 0]
-    return total
